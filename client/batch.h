@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * batch: events that are signed together. Every signature covers the RFC 6962 root of the events' ids (event.h), so a batch is
+ * first filled, then signed, then submitted; from the first signature on it does not change but by further signatures. The bytes
+ * that are sent are fixed here, once, which is what makes sending them again safe.
+ *
+ * A batch belongs to one thread until it is submitted; from then on it is read-only and shared by reference count.
+ */
+#ifndef LEDGERD_CLIENT_BATCH_H
+#define LEDGERD_CLIENT_BATCH_H
+
+#include <stdatomic.h>
+
+#include "event.h"
+#include "note.h"
+
+#include <ledgerd/batch.h>
+
+struct batch_event {
+    struct span bytes;
+    struct hash id;
+    struct span block; /* complete signature block; valid after batch_seal */
+    struct hash block_hash;
+};
+struct ledger_batch {
+    atomic_uint references;
+    struct arena *a;
+    struct crypto *c;
+    char origin[ORIGIN_MAX + 1];
+    size_t n, n_signatures;
+    size_t bytes;                  /* sum of the events' sizes */
+    struct batch_event *events;    /* BATCH_EVENTS_MAX of them */
+    struct hash root;              /* of the ids; valid when n_signatures > 0 */
+    struct signature sigs[SIGNATURES_READ_MAX];
+    struct span signatures[SIGNATURES_READ_MAX]; /* their encodings */
+    bool sealed;                   /* blocks are valid; nothing changes any more */
+};
+
+/* Computes the signature blocks, exactly as the ledger does. Idempotent. EINVAL: no event or no signature. */
+enum ledger_rc batch_seal(struct ledger_batch *b, struct ledger_err *err) LEDGER_MUST_USE;
+struct ledger_batch *batch_keep(struct ledger_batch *b);
+
+#endif

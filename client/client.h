@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * client: the library's inner interface, shared by the public functions (include/ledgerd) and by ledgerctl. A client is a
+ * connection to one ledger, kept by a thread of its own; a *call* is one question or one submission; a *reply* is its
+ * verified answer.
+ *
+ * Nothing reaches a caller unverified: checkpoints are checked under the profile's policy and proven consistent with the pin
+ * (pins.h), entries and chains with verify.h. The one exception is said where it is made: `find` and `status` are on the
+ * server's word.
+ *
+ * Happy path: ledger_client_open, client_call (waits) or client_start (calls back), reply_free, ledger_client_close.
+ * Failure: a lost connection is dialled again with growing pauses, and calls that were not answered are sent again, with the same
+ * bytes, until their deadline. A call always ends, exactly once. After LEDGER_ETAMPER every further call ends with it.
+ * May include: proto/. Knows no libuv (connection.h) and no protobuf-c (message.h).
+ */
+#ifndef LEDGERD_CLIENT_CLIENT_H
+#define LEDGERD_CLIENT_CLIENT_H
+
+#include "verify.h"
+
+#include "batch.h"
+#include "profile.h"
+
+#include <ledgerd/client.h>
+
+enum call_op {
+    CALL_CONNECT = 1, /* until hello is done and the checkpoint is trusted: u.hello */
+    CALL_SNAPSHOT,    /* the latest checkpoint with its seal */
+    CALL_SUBMIT,      /* u.submit */
+    CALL_PROVE,       /* u.prove */
+    CALL_ENTRIES,     /* u.entries */
+    CALL_FIND,        /* u.find; on the server's word */
+    CALL_RECEIPT,     /* u.receipt */
+    CALL_STATUS,      /* u.status; on the server's word */
+};
+
+struct chain_name {
+    enum chain_type type;
+    struct span id; /* cases with their prefix */
+};
+enum closure { CLOSE_NONE = 0, CLOSE_BACK, CLOSE_FORWARD }; /* numbers as in ledger.proto */
+
+struct prove_request {
+    const struct chain_name *chains;
+    size_t n;
+    enum closure closure;
+    bool members, history, related;
+};
+struct find_request {
+    enum chain_type type;
+    struct span state, holder, hold, klass, coi, id_prefix, after; /* as in ledger.proto; absent: not asked */
+    int64_t expires_before_us;                                    /* 0: not asked */
+    uint32_t limit;                                               /* 0: the server's */
+};
+struct receipt_request {
+    bool by_index;
+    uint64_t index;
+    struct hash event_id;
+};
+
+/* How far a reading of the log has come: `frontier` is the tree over everything before entry `frontier.size`. A cursor with
+ * `next` alone set may begin anywhere: the library fetches what it needs. */
+struct entries_cursor {
+    uint64_t next;
+    bool ready; /* frontier is valid, frontier.size == next */
+    struct frontier frontier;
+};
+struct entries_request {
+    struct entries_cursor cursor; /* where to begin */
+    uint64_t end;                 /* exclusive; 0: the latest checkpoint */
+    unsigned entries_max;         /* in this reply; 0: 2,048 */
+    bool headers_only;
+    bool follow;                  /* at the end of the log: wait for the next batch, at most until the deadline */
+};
+
+/* Everything that pointers lead to is copied by client_start and client_call; a batch is kept by reference. */
+struct call_request {
+    enum call_op op;
+    bool fresh; /* LEDGER_ESTALE if the snapshot's seal is older than the profile's fresh_within */
+    union {
+        struct {
+            struct ledger_batch *batch; /* signed */
+            bool all_or_nothing;
+        } submit;
+        struct prove_request prove;
+        struct find_request find;
+        struct receipt_request receipt;
+        struct entries_request entries;
+    } u;
+};
+
+struct submit_result {
+    enum ledger_outcome outcome;
+    uint64_t index; /* ACCEPTED, BEFORE; or the recorded entry of a REFUSED duplicate */
+    struct span header, path; /* ACCEPTED, BEFORE: verified under the reply's checkpoint */
+    int64_t recorded_us;      /* the same */
+    struct refusal why;       /* REFUSED */
+};
+struct proven_subject {
+    struct chain_name name;
+    struct proven_chain proven;
+    size_t n_history;       /* 0, or all entries of the chain */
+    struct entry *history;  /* in order; content only where `content` says so */
+    struct entry_claim *raw; /* the same entries' bytes */
+};
+struct read_entry {
+    struct entry_claim raw;
+    struct entry entry;
+};
+struct status_metric {
+    const char *name, *text; /* text may be empty */
+    double value;
+};
+
+struct reply {
+    enum ledger_rc rc;
+    struct ledger_err err;
+    enum ledger_recorded recorded; /* what is certain about the ledger, also after errors */
+    struct verdict verdict;        /* kind is not VERDICT_GOOD if a verification failed */
+    struct arena *a;               /* holds everything that the reply points to */
+    /* The checkpoint that the answer stands on; not for status. `snapshot.seal` only where has_seal says so (all but hello
+     * and submit). */
+    bool has_checkpoint, has_seal;
+    struct snapshot snapshot;
+    bool stale;                    /* has_seal: older than fresh_within by this machine's clock */
+    int64_t age_s;                 /* has_seal: now minus the seal's recorded time */
+    union {
+        struct { const char *program, *client; unsigned version; } hello; /* client: how the server names us */
+        struct { size_t n; struct submit_result *results; } submit;
+        struct { size_t n; struct proven_subject *subjects; } prove;
+        struct { struct entries_cursor cursor; size_t n; struct read_entry *entries; bool at_end; } entries;
+        struct { size_t n; struct span *ids; bool truncated; } find;
+        struct { struct receipt receipt; struct receipt_claim claim; struct span file; } receipt; /* file: receipt_file.h */
+        struct { size_t n; struct status_metric *metrics; } status;
+    } u;
+};
+void reply_free(struct reply *r); /* NULL is allowed; any thread */
+
+/* Called once, in the library's thread, never from within client_start. *Takes* ownership of the reply. Must not block for
+ * long and must not call client_call. */
+typedef void (*reply_cb)(void *user, struct reply *r);
+
+/* Starts a call. OK: cb will be called exactly once, at the latest shortly after timeout_ms (0: the client's default). EBUSY: the
+ * queue is full, nothing happened. EINVAL. Any thread. */
+enum ledger_rc client_start(struct ledger_client *cl, const struct call_request *rq, unsigned timeout_ms, reply_cb cb,
+                            void *user, struct ledger_err *err) LEDGER_MUST_USE;
+/* Makes a call and waits for it. Returns the reply's rc, with *out owned by the caller also if that is an error (NULL if the call
+ * could not even be started). EINVAL in the library's own thread. */
+enum ledger_rc client_call(struct ledger_client *cl, const struct call_request *rq, unsigned timeout_ms, struct reply **out,
+                           struct ledger_err *err) LEDGER_MUST_USE;
+
+/* The profile that the client was opened with; borrowed. */
+const struct ledger_profile *client_profile(const struct ledger_client *cl);
+
+#endif

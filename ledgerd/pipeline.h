@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pipeline: the write path between the loop thread and the disk.
+ *
+ *   loop thread → bounded queue → verification workers (strict decoding, signatures) → bounded queue → one writer thread (rules,
+ *   chains, tree, map, one transaction a batch, checkpoint, signature) → done_cb → loop thread
+ *
+ * A batch is whatever arrived while the previous one was being committed, up to a limit. done_cb runs in the writer thread or a
+ * worker and must only hand the job back to the loop. An answer exists only after the commit returned OK.
+ */
+#ifndef LEDGERD_PIPELINE_H
+#define LEDGERD_PIPELINE_H
+
+#include "access.h"
+#include "base.h"
+#include "refusal.h"
+
+enum job_outcome {
+    JOB_ACCEPTED = 1, /* recorded by this batch */
+    JOB_BEFORE,       /* the very same bytes were recorded earlier */
+    JOB_REFUSED,
+    JOB_SKIPPED,      /* all or nothing, and another one was refused */
+};
+struct job_result {
+    enum job_outcome outcome;
+    uint64_t index;         /* ACCEPTED, BEFORE; REFUSED with E_DUP_EVENT: the recorded entry */
+    struct span header;
+    struct span path;       /* inclusion path at the checkpoint's size, 32 bytes a step */
+    struct refusal why;     /* REFUSED */
+};
+/* One SubmitRequest. The arena belongs to the job and holds everything; the submitter fills the first part. */
+struct job {
+    struct job *next;       /* of whichever queue holds it */
+    struct arena *a;
+    void *owner;            /* the submitter's; never touched here */
+    size_t n_events, n_signatures;
+    struct span *events, *signatures;
+    bool all_or_nothing;
+    /* Filled by the pipeline. rc OK: results and checkpoint are valid. Otherwise the whole request failed: err says why;
+     * `unknown` is set when it is not certain that nothing was recorded. */
+    enum ledger_rc rc;
+    struct ledger_err err;
+    bool unknown;
+    struct job_result *results;
+    struct span checkpoint; /* signed note */
+    void *scratch;          /* the pipeline's own, in the arena */
+};
+
+struct pipeline;
+struct store;
+struct log_line;
+struct pipeline_options {
+    struct store *store;
+    unsigned workers;            /* 0: as many as the machine has cores */
+    unsigned queue_jobs_max;     /* jobs waiting in each queue, together */
+    unsigned batch_events_max;
+    uint32_t heartbeat_s;        /* an idle ledger writes a seal this often; 0: the genesis's */
+    void (*done_cb)(void *ctx, struct job *job);
+    /* A batch was committed: called in the writer thread after each commit, also for heartbeat seals (followers are woken by it). */
+    void (*committed_cb)(void *ctx, uint64_t size);
+    /* The outcome of a commit is unknown, or an invariant broke: the process must end. Called once. */
+    void (*fatal_cb)(void *ctx, const struct ledger_err *err);
+    void *ctx;
+};
+/* Starts the threads; the tail has been verified and the epoch entry written when this returns OK. Returns owned. */
+enum ledger_rc pipeline_start(const struct pipeline_options *o, struct pipeline **out, struct ledger_err *err)
+    LEDGER_MUST_USE;
+/* EBUSY: the queues are full, nothing happened, the caller keeps the job. OK: done_cb will be called exactly once. Loop thread only. */
+enum ledger_rc pipeline_submit(struct pipeline *p, struct job *job) LEDGER_MUST_USE;
+/* No further jobs are taken; those already taken are finished and answered; a last seal and the anchor are written; threads end. */
+void pipeline_stop(struct pipeline *p);
+void pipeline_free(struct pipeline *p);
+
+struct pipeline_stats {
+    uint64_t events, refused, batches, seals, signatures, batch_events_last;
+    uint64_t size;             /* latest committed */
+    int64_t last_commit_us;    /* duration of the latest commit */
+    bool writable;             /* false: the disk is full or read only; why in text */
+    char text[160];
+};
+void pipeline_stats(const struct pipeline *p, struct pipeline_stats *out); /* any thread */
+
+#endif

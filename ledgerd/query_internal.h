@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * query_internal: what the families of queries (query_*.c) share: the query itself, the look at the
+ * store, checked reads, and the building of a response.
+ *
+ * A *view* is one snapshot transaction together with what the latest seal says. It lasts for one
+ * query_next, unless the family pins it. Spans that come from a view are borrowed from the store's
+ * pages: they go into a response without a copy, and the response is encoded before the view closes.
+ *
+ * Return codes of a family's `next`: OK; EBUSY (nothing new, following only); anything else becomes the
+ * Error response that ends the query. ECANCELED stands for TIMEOUT here; ETAMPER and EINTERNAL for INTERNAL.
+ * Private to ledgerd/query*.c.
+ */
+#ifndef LEDGERD_QUERY_INTERNAL_H
+#define LEDGERD_QUERY_INTERNAL_H
+
+#include "ledger.pb-c.h"
+#include "machine.h"
+#include "query.h"
+#include "store/store.h"
+
+#define QUERY_BUDGET ((size_t)32 * 1024 * 1024)        /* what one query may remember */
+#define QUERY_SCRATCH_BUDGET ((size_t)4 * 1024 * 1024) /* what one step of it may use */
+#define QUERY_CREDIT_DEFAULT 8
+#define PROVE_CHAINS_MAX 10000 /* named in one request */
+#define FIND_LIMIT_DEFAULT 1000
+#define FIND_LIMIT_MAX 100000
+
+struct reply;
+/* One family of requests. `next` fills the answer of one response. */
+struct family {
+    Ledgerd__V1__Request__OpCase op;
+    enum ledger_rc (*next)(struct query *q, struct reply *r, struct ledger_err *err);
+};
+
+struct query {
+    struct query_env env;
+    struct crypto *c;
+    struct arena *a;       /* lives as long as the query */
+    struct arena *scratch; /* emptied by each query_next */
+    uint64_t id;
+    Ledgerd__V1__Request *request;
+    const struct family *family;
+    void *state;           /* the family's own, in `a`; NULL at the first call */
+    bool pinned;           /* the view outlives this query_next */
+    bool expired;          /* a pinned view was let go of because it had become too old */
+    bool done;
+    struct ledger_err failed; /* of query_begin; becomes the first response */
+    /* The view; sn is NULL when there is none. */
+    struct store_snapshot *sn;
+    struct machine m;
+    struct merkle_store tree;
+    int64_t opened_ms;
+};
+
+struct reply {
+    struct arena *a; /* the caller's: everything that the response is built of */
+    Ledgerd__V1__Response *msg;
+    size_t bytes;    /* about as large as the encoding has become */
+};
+
+/* ---- the view ---- */
+/* Opens it if there is none. ENOTFOUND: there is no genesis yet. */
+enum ledger_rc view_open(struct query *q, struct ledger_err *err) LEDGER_MUST_USE;
+void view_close(struct query *q);
+/* ECANCELED when this view has been open for too long. */
+enum ledger_rc view_check_time(const struct query *q, struct ledger_err *err) LEDGER_MUST_USE;
+
+/* ---- checked reads; all need an open view ---- */
+struct stored {
+    struct span header, event, block;
+    struct header h;     /* its links are in scratch */
+    struct hash leaf;
+};
+/* "stored data does not verify: entry 17: …" */
+enum ledger_rc read_bad(struct ledger_err *err, uint64_t index, const char *what);
+/* Entry `index`, which the caller knows to be below the size. Its header is a leaf of the tree at that
+ * place, its event and block are those that the header names. */
+enum ledger_rc read_entry(struct query *q, uint64_t index, struct stored *out,
+                          struct ledger_err *err) LEDGER_MUST_USE;
+/* Inclusion path of a leaf at `size`, checked against that size's checkpoint. In a. */
+enum ledger_rc read_path(struct query *q, struct arena *a, const struct stored *e, uint64_t size,
+                         struct span *path, struct ledger_err *err) LEDGER_MUST_USE;
+/* Root of the first `size` entries, folded from the tree. */
+enum ledger_rc read_root(struct query *q, uint64_t size, struct hash *root,
+                         struct ledger_err *err) LEDGER_MUST_USE;
+/* The root committed with the batch that ends at `size`; it is also the tree's. */
+enum ledger_rc read_checkpoint(struct query *q, uint64_t size, struct hash *root,
+                               struct ledger_err *err) LEDGER_MUST_USE;
+/* The chain's record; out->exists says whether there is one. The key is set in either case. */
+enum ledger_rc read_chain(struct query *q, const struct hash *key, struct chain *out,
+                          struct ledger_err *err) LEDGER_MUST_USE;
+enum ledger_rc read_member(struct query *q, const struct chain *ch, unsigned log, uint64_t number,
+                           struct span *out, struct ledger_err *err) LEDGER_MUST_USE;
+/* The chain's latest entry below index `below`, found by going backwards through the headers. ENOTFOUND
+ * if there is none. ECANCELED if that takes too long. */
+enum ledger_rc read_before(struct query *q, const struct hash *key, uint64_t below,
+                           struct stored *out, struct ledger_err *err) LEDGER_MUST_USE;
+
+/* ---- building ---- */
+ProtobufCBinaryData bin(struct span s);
+char *borrow_text(const char *s); /* protobuf-c's strings are not const; they are only read */
+enum ledger_rc no_room(struct ledger_err *err); /* ENOMEM */
+/* A pointer list in the reply's arena; false over the budget. */
+struct plist {
+    void **p;
+    size_t n, cap;
+};
+bool plist_push(struct plist *l, struct arena *a, void *item) LEDGER_MUST_USE;
+/* Signed note of the checkpoint of `size`. In a. */
+enum ledger_rc build_note(struct query *q, struct arena *a, uint64_t size, struct span *note,
+                          struct ledger_err *err) LEDGER_MUST_USE;
+/* The checkpoint of `size` and the seal that is its last leaf. In the reply. */
+enum ledger_rc build_snapshot(struct query *q, struct reply *r, uint64_t size,
+                              Ledgerd__V1__Snapshot **out, struct ledger_err *err) LEDGER_MUST_USE;
+/* The entry as this client may see it. */
+enum ledger_rc build_record(struct query *q, struct reply *r, const struct stored *e,
+                            bool headers_only, Ledgerd__V1__Record **out,
+                            struct ledger_err *err) LEDGER_MUST_USE;
+
+/* ---- the families ---- */
+enum ledger_rc next_checkpoint(struct query *q, struct reply *r, struct ledger_err *err);
+enum ledger_rc next_consistency(struct query *q, struct reply *r, struct ledger_err *err);
+enum ledger_rc next_entries(struct query *q, struct reply *r, struct ledger_err *err);
+enum ledger_rc next_prove(struct query *q, struct reply *r, struct ledger_err *err);
+enum ledger_rc next_find(struct query *q, struct reply *r, struct ledger_err *err);
+enum ledger_rc next_receipt(struct query *q, struct reply *r, struct ledger_err *err);
+enum ledger_rc next_status(struct query *q, struct reply *r, struct ledger_err *err);
+
+#endif

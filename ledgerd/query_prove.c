@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * query_prove: chains with map proof, head, opening of the state, members and history, all of one snapshot
+ * transaction, in as many responses as it takes.
+ *
+ * A chain is sent in three phases: the proof itself; then, if asked for, the members of each log; then, if asked
+ * for and the request named the chain, its records. Where a response is full the chain goes on in the next one:
+ * a ChainProof with the same name, without map proof, whose members and records follow on from those before.
+ *
+ * Checked before it is sent: the map proof under the seal's map root, the head under the tree, its link, the state
+ * under the head's commitment, the members of each log under the state's root, and each record of a history under
+ * the leaf hash that its successor names.
+ *
+ * A client that may not read states gets neither openings nor members, and no closures: those name what states say.
+ */
+#include <string.h>
+
+#include "query_lineage.h"
+
+#define MEMBERS_PER_PART 32768 /* above what fits in a response */
+#define ELEMENT_OVERHEAD 8     /* tag and length in the encoding */
+
+enum phase { PHASE_LOGS, PHASE_HISTORY, PHASE_DONE };
+
+struct prove {
+    struct lineage lineage;
+    /* The chain being sent; NULL between two. */
+    struct wanted *current;
+    struct chain *chain;      /* its record; allocated once */
+    enum phase phase;
+    unsigned log;             /* PHASE_LOGS: the next member to send … */
+    uint64_t number;
+    struct frontier members;  /* … and the log so far, to be compared with the state's */
+    uint64_t *indexes;        /* PHASE_HISTORY: entry of each sequence number */
+    uint64_t seq;
+    struct arena_mark before_history;
+};
+
+/* What one response holds. */
+struct page {
+    struct plist proofs;
+    Ledgerd__V1__ChainProof *part; /* of the current chain; NULL until this response has one */
+};
+
+static bool states_asked(const Ledgerd__V1__ProveRequest *req)
+{
+    return req->closure != LEDGERD__V1__CLOSURE__CLOSURE_NONE || req->related;
+}
+
+static enum ledger_rc check_request(const struct query *q, struct ledger_err *err)
+{
+    const Ledgerd__V1__ProveRequest *req = q->request->prove;
+    if (req->n_chains == 0)
+        return ledger_fail(err, LEDGER_EINVAL, "no chain is named");
+    if (req->n_chains > PROVE_CHAINS_MAX)
+        return ledger_fail(err, LEDGER_ELIMIT, "more than %d chains are named", PROVE_CHAINS_MAX);
+    for (size_t i = 0; i < req->n_chains; i++) {
+        const Ledgerd__V1__ChainName *n = req->chains[i];
+        if (n->type < CHAIN_ITEM || n->type > CHAIN_LEDGER)
+            return ledger_fail(err, LEDGER_EINVAL, "chains[%zu]: there is no chain type %u", i, n->type);
+        if (n->id.len == 0 || n->id.len > CHAIN_ID_MAX)
+            return ledger_fail(err, LEDGER_EINVAL, "chains[%zu]: an id has 1 to %d bytes", i,
+                               CHAIN_ID_MAX);
+    }
+    if (req->closure != LEDGERD__V1__CLOSURE__CLOSURE_NONE &&
+        req->closure != LEDGERD__V1__CLOSURE__CLOSURE_BACK &&
+        req->closure != LEDGERD__V1__CLOSURE__CLOSURE_FORWARD)
+        return ledger_fail(err, LEDGER_EINVAL, "there is no closure %d", (int)req->closure);
+    if (states_asked(req) && !q->env.access->may_read_states)
+        return ledger_fail(err, LEDGER_EDENIED,
+                           "this certificate may not read states, and lineages are made of them");
+    return LEDGER_OK;
+}
+
+static enum ledger_rc start(struct query *q, struct reply *r, struct ledger_err *err)
+{
+    const Ledgerd__V1__ProveRequest *req = q->request->prove;
+    enum ledger_rc rc = check_request(q, err);
+    if (rc != LEDGER_OK)
+        return rc;
+    struct prove *st = arena_alloc(q->a, sizeof *st);
+    struct chain *ch = arena_alloc(q->a, sizeof *ch);
+    if (!st || !ch)
+        return no_room(err);
+    st->chain = ch;
+    for (size_t i = 0; i < req->n_chains && rc == LEDGER_OK; i++)
+        rc = lineage_add(q, &st->lineage, (enum chain_type)req->chains[i]->type,
+                         span_of(req->chains[i]->id.data, req->chains[i]->id.len), true, err);
+    q->state = st;
+    return rc == LEDGER_OK ? build_snapshot(q, r, q->m.size, &r->msg->prove->snapshot, err) : rc;
+}
+
+/* Begins a ChainProof for the current chain in this response. */
+static enum ledger_rc begin_part(struct query *q, struct reply *r, struct page *pg,
+                                 struct ledger_err *err)
+{
+    const struct prove *st = q->state;
+    Ledgerd__V1__ChainProof *p = arena_alloc(r->a, sizeof *p);
+    Ledgerd__V1__ChainName *name = arena_alloc(r->a, sizeof *name);
+    if (!p || !name || !plist_push(&pg->proofs, r->a, p))
+        return no_room(err);
+    ledgerd__v1__chain_proof__init(p);
+    ledgerd__v1__chain_name__init(name);
+    name->type = (uint32_t)st->current->type;
+    name->id = bin(st->current->id);
+    p->name = name;
+    r->bytes += name->id.len + 4 * ELEMENT_OVERHEAD;
+    pg->part = p;
+    return LEDGER_OK;
+}
+
+static enum ledger_rc chain_bad(const struct chain *ch, const char *what, struct ledger_err *err)
+{
+    return ledger_fail(err, LEDGER_ETAMPER, "stored data does not verify: entry %llu, head of %s %.*s: %s",
+                       (unsigned long long)ch->head_index, chain_type_name(ch->type), SPAN_FMT(ch->id),
+                       what);
+}
+
+/* The map proof, checked; it must say the same as the chain's record. */
+static enum ledger_rc add_map_proof(struct query *q, struct reply *r, const struct chain *ch,
+                                    Ledgerd__V1__ChainProof *out, struct ledger_err *err)
+{
+    struct map_proof proof;
+    enum ledger_rc rc = chainmap_prove(q->c, q->scratch, &q->m.kv, &ch->key, &proof, err);
+    if (rc != LEDGER_OK)
+        return rc;
+    bool present = proof.end == MAP_PRESENT;
+    bool same = present == ch->exists &&
+                (!present || (proof.leaf.count == ch->count && hash_eq(&proof.leaf.head, &ch->head)));
+    if (!same || !map_proof_verify(q->c, &proof, &ch->key, &q->m.map_root))
+        return ledger_fail(err, LEDGER_ETAMPER,
+                           "stored data does not verify: entry %llu: the chain map does not agree",
+                           (unsigned long long)(ch->exists ? ch->head_index : q->m.seal));
+    struct span bytes = map_proof_encode(r->a, &proof);
+    if (!bytes.p)
+        return no_room(err);
+    out->map_proof = bin(bytes);
+    r->bytes += bytes.n;
+    return LEDGER_OK;
+}
+
+/* The head's header and, if this client may see it, the opening of its commitment. */
+static enum ledger_rc add_head(struct query *q, struct reply *r, const struct chain *ch,
+                               Ledgerd__V1__ChainProof *out, struct ledger_err *err)
+{
+    struct stored head;
+    struct hash commit;
+    if (ch->head_index >= q->m.size)
+        return chain_bad(ch, "beyond the end of the log", err);
+    enum ledger_rc rc = read_entry(q, ch->head_index, &head, err);
+    if (rc != LEDGER_OK)
+        return rc;
+    const struct link *link = header_link(&head.h, &ch->key);
+    if (!hash_eq(&head.leaf, &ch->head) || !link || link->seq != ch->count - 1)
+        return chain_bad(ch, "it is not the entry that the chain's record names", err);
+    if (!state_commit(q->c, q->scratch, ch, link->seq, &ch->salt, &commit))
+        return no_room(err);
+    if (!hash_eq(&commit, &link->state))
+        return chain_bad(ch, "it does not commit to the stored state", err);
+    out->head = bin(head.header);
+    r->bytes += head.header.n;
+    out->withheld = !q->env.access->may_read_states;
+    if (out->withheld)
+        return LEDGER_OK;
+    struct wbuf w;
+    wbuf_init(&w, r->a);
+    state_encode(q->c, ch, true, &w);
+    struct span salt = arena_copy(r->a, span_of(ch->salt.b, HASH_LEN));
+    if (w.failed || !salt.p)
+        return no_room(err);
+    out->salt = bin(salt);
+    out->state = bin(wbuf_span(&w));
+    r->bytes += salt.n + out->state.len;
+    return LEDGER_OK;
+}
+
+/* Takes the next chain and adds its proof; finds out which chains it leads to. */
+static enum ledger_rc begin_chain(struct query *q, struct reply *r, struct page *pg,
+                                  struct ledger_err *err)
+{
+    struct prove *st = q->state;
+    struct wanted *w = st->current;
+    struct arena_mark mark = arena_mark(q->scratch);
+    enum ledger_rc rc = view_check_time(q, err);
+    if (rc == LEDGER_OK)
+        rc = read_chain(q, &w->key, st->chain, err);
+    if (rc == LEDGER_OK && st->chain->exists &&
+        (st->chain->type != w->type || !span_eq(st->chain->id, w->id)))
+        rc = chain_bad(st->chain, "its record is kept under another chain's key", err);
+    if (rc == LEDGER_OK)
+        rc = begin_part(q, r, pg, err);
+    if (rc == LEDGER_OK)
+        rc = add_map_proof(q, r, st->chain, pg->part, err);
+    if (rc == LEDGER_OK && st->chain->exists)
+        rc = add_head(q, r, st->chain, pg->part, err);
+    if (rc == LEDGER_OK && st->chain->exists && states_asked(q->request->prove))
+        rc = lineage_spread(q, &st->lineage, st->chain, err);
+    arena_release(q->scratch, mark);
+    st->phase = st->chain->exists ? PHASE_LOGS : PHASE_DONE;
+    st->log = 0;
+    st->number = 0;
+    st->seq = 0;
+    st->indexes = NULL;
+    st->members = (struct frontier){.size = 0};
+    return rc;
+}
+
+/* A whole log has been sent: was it the one that the state commits to? */
+static enum ledger_rc end_log(struct query *q, const struct frontier *log, struct ledger_err *err)
+{
+    struct prove *st = q->state;
+    struct hash sent, committed;
+    frontier_root(q->c, &st->members, &sent);
+    frontier_root(q->c, log, &committed);
+    if (!hash_eq(&sent, &committed))
+        return chain_bad(st->chain, "members of a log are not those that it commits to", err);
+    st->members = (struct frontier){.size = 0};
+    st->number = 0;
+    st->log++;
+    return LEDGER_OK;
+}
+
+/* Members of the present log, until its end or until the response is full. */
+static enum ledger_rc add_members(struct query *q, struct reply *r, const struct frontier *log,
+                                  Ledgerd__V1__MemberLog *out, struct ledger_err *err)
+{
+    struct prove *st = q->state;
+    uint64_t left = log->size - st->number;
+    size_t cap = left < MEMBERS_PER_PART ? (size_t)left : MEMBERS_PER_PART;
+    ledgerd__v1__member_log__init(out);
+    out->log = st->log;
+    out->members = arena_alloc(r->a, cap * sizeof *out->members);
+    if (!out->members)
+        return no_room(err);
+    while (out->n_members < cap && r->bytes < QUERY_RESPONSE_BYTES) {
+        struct span member;
+        struct hash leaf;
+        enum ledger_rc rc = read_member(q, st->chain, st->log, st->number, &member, err);
+        if (rc != LEDGER_OK)
+            return rc;
+        merkle_leaf(q->c, member, &leaf);
+        frontier_append(q->c, &st->members, &leaf);
+        out->members[out->n_members++] = bin(member);
+        r->bytes += member.n + ELEMENT_OVERHEAD;
+        st->number++;
+    }
+    return st->number == log->size ? end_log(q, log, err) : LEDGER_OK;
+}
+
+static enum ledger_rc add_logs(struct query *q, struct reply *r, struct page *pg,
+                               struct ledger_err *err)
+{
+    struct prove *st = q->state;
+    struct frontier *logs;
+    struct plist list = {.n = 0};
+    unsigned n = state_logs(st->chain, &logs);
+    if (!q->request->prove->members || !q->env.access->may_read_states)
+        st->log = n;
+    while (st->log < n && r->bytes < QUERY_RESPONSE_BYTES) {
+        Ledgerd__V1__MemberLog *m = arena_alloc(r->a, sizeof *m);
+        if (!m || !plist_push(&list, r->a, m))
+            return no_room(err);
+        r->bytes += ELEMENT_OVERHEAD;
+        enum ledger_rc rc = add_members(q, r, &logs[st->log], m, err);
+        if (rc != LEDGER_OK)
+            return rc;
+    }
+    pg->part->n_logs = list.n;
+    pg->part->logs = (Ledgerd__V1__MemberLog **)list.p;
+    if (st->log == n)
+        st->phase = PHASE_HISTORY;
+    return LEDGER_OK;
+}
+
+/* Goes back from the head and notes the index of each entry. */
+static enum ledger_rc collect_history(struct query *q, struct ledger_err *err)
+{
+    struct prove *st = q->state;
+    const struct chain *ch = st->chain;
+    uint64_t index = ch->head_index;
+    struct hash expected = ch->head;
+    st->before_history = arena_mark(q->a);
+    /* The count is the store's word so far: it cannot be above the number of entries. */
+    if (ch->count > q->m.size)
+        return chain_bad(ch, "more entries than the log has", err);
+    st->indexes = arena_alloc(q->a, (size_t)ch->count * sizeof *st->indexes);
+    if (!st->indexes)
+        return ledger_fail(err, LEDGER_ELIMIT, "the chain has too many entries for one answer");
+    for (uint64_t seq = ch->count; seq-- > 0;) {
+        struct arena_mark mark = arena_mark(q->scratch);
+        struct stored e;
+        enum ledger_rc rc = seq + 1 == ch->count ? read_entry(q, index, &e, err)
+                                                 : read_before(q, &ch->key, index, &e, err);
+        if (rc != LEDGER_OK && rc != LEDGER_ENOTFOUND)
+            return rc;
+        const struct link *link = rc == LEDGER_OK ? header_link(&e.h, &ch->key) : NULL;
+        if (!link || link->seq != seq || !hash_eq(&e.leaf, &expected))
+            return chain_bad(ch, "an entry of its chain is missing", err);
+        index = e.h.index;
+        st->indexes[seq] = index;
+        expected = link->prev;
+        arena_release(q->scratch, mark);
+    }
+    return LEDGER_OK;
+}
+
+static enum ledger_rc add_history(struct query *q, struct reply *r, struct page *pg,
+                                  struct ledger_err *err)
+{
+    struct prove *st = q->state;
+    struct plist list = {.n = 0};
+    enum ledger_rc rc = LEDGER_OK;
+    if (!q->request->prove->history || !st->current->named) {
+        st->phase = PHASE_DONE;
+        return LEDGER_OK;
+    }
+    if (!st->indexes)
+        rc = collect_history(q, err);
+    pg->part->history_first = st->seq;
+    while (rc == LEDGER_OK && st->seq < st->chain->count && r->bytes < QUERY_RESPONSE_BYTES) {
+        struct arena_mark mark = arena_mark(q->scratch);
+        struct stored e;
+        Ledgerd__V1__Record *rec;
+        rc = read_entry(q, st->indexes[st->seq], &e, err);
+        if (rc == LEDGER_OK)
+            rc = build_record(q, r, &e, false, &rec, err);
+        if (rc == LEDGER_OK && !plist_push(&list, r->a, rec))
+            rc = no_room(err);
+        st->seq++;
+        arena_release(q->scratch, mark);
+    }
+    if (rc != LEDGER_OK)
+        return rc;
+    pg->part->n_history = list.n;
+    pg->part->history = (Ledgerd__V1__Record **)list.p;
+    if (st->seq == st->chain->count) {
+        arena_release(q->a, st->before_history);
+        st->phase = PHASE_DONE;
+    }
+    return LEDGER_OK;
+}
+
+/* One step: a chain's beginning, or more of its logs or its history. */
+static enum ledger_rc step(struct query *q, struct reply *r, struct page *pg, struct ledger_err *err)
+{
+    struct prove *st = q->state;
+    if (!st->current) {
+        st->current = lineage_take(&st->lineage);
+        return begin_chain(q, r, pg, err);
+    }
+    enum ledger_rc rc = pg->part ? LEDGER_OK : begin_part(q, r, pg, err);
+    if (rc == LEDGER_OK && st->phase == PHASE_LOGS)
+        rc = add_logs(q, r, pg, err);
+    else if (rc == LEDGER_OK && st->phase == PHASE_HISTORY)
+        rc = add_history(q, r, pg, err);
+    return rc;
+}
+
+enum ledger_rc next_prove(struct query *q, struct reply *r, struct ledger_err *err)
+{
+    struct page pg = {.part = NULL};
+    Ledgerd__V1__ProveResponse *out = arena_alloc(r->a, sizeof *out);
+    if (!out)
+        return no_room(err);
+    ledgerd__v1__prove_response__init(out);
+    r->msg->answer_case = LEDGERD__V1__RESPONSE__ANSWER_PROVE;
+    r->msg->prove = out;
+    enum ledger_rc rc = q->state ? LEDGER_OK : start(q, r, err);
+    struct prove *st = q->state;
+    while (rc == LEDGER_OK && r->bytes < QUERY_RESPONSE_BYTES && (st->current || st->lineage.first)) {
+        rc = step(q, r, &pg, err);
+        if (rc == LEDGER_OK && st->phase == PHASE_DONE) {
+            st->current = NULL;
+            pg.part = NULL;
+        }
+    }
+    if (rc != LEDGER_OK)
+        return rc;
+    out->n_proofs = pg.proofs.n;
+    out->proofs = (Ledgerd__V1__ChainProof **)pg.proofs.p;
+    r->msg->more = st->current || st->lineage.first;
+    q->pinned = true; /* Everything that this stream says is about one and the same snapshot. */
+    return LEDGER_OK;
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * query_read: the view of a query and its checked reads (query_internal.h). LMDB has no checksums of its
+ * own, so what is read is compared with a hash that it must have before it becomes part of an answer: a
+ * header with the tree's leaf, an event and a block with the header, a path with the checkpoint's root.
+ *
+ * Failure modes: ETAMPER "stored data does not verify: entry N: …" when a check fails; the store's own
+ * errors otherwise.
+ */
+#include <time.h>
+
+#include "query_internal.h"
+
+#define TIME_CHECK_EVERY 1024 /* headers read between two looks at the clock */
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+enum ledger_rc view_open(struct query *q, struct ledger_err *err)
+{
+    if (q->sn)
+        return LEDGER_OK;
+    enum ledger_rc rc = store_snapshot_open(q->env.store, &q->sn, err);
+    if (rc != LEDGER_OK) {
+        q->sn = NULL;
+        return rc;
+    }
+    q->opened_ms = now_ms();
+    q->m = (struct machine){
+        .c = q->c,
+        .a = q->scratch,
+        .kv = store_snapshot_kv(q->sn),
+        .index_key = *store_index_key(q->env.store),
+        .wire = true,
+    };
+    rc = machine_load(&q->m, err);
+    if (rc == LEDGER_ENOTFOUND)
+        rc = ledger_fail(err, rc, "the ledger has no genesis entry yet");
+    else if (rc == LEDGER_OK && (q->m.size == 0 || q->m.batch_first != q->m.size))
+        rc = ledger_fail(err, LEDGER_ETAMPER, "stored data does not verify: no seal at the end");
+    if (rc != LEDGER_OK) {
+        view_close(q);
+        return rc;
+    }
+    q->tree = machine_tree(&q->m);
+    return LEDGER_OK;
+}
+
+void view_close(struct query *q)
+{
+    if (q->sn)
+        store_snapshot_close(q->sn);
+    q->sn = NULL;
+    q->pinned = false;
+}
+
+enum ledger_rc view_check_time(const struct query *q, struct ledger_err *err)
+{
+    if (now_ms() - q->opened_ms <= QUERY_PIN_MS_MAX)
+        return LEDGER_OK;
+    return ledger_fail(err, LEDGER_ECANCELED, "the answer took longer than %d seconds; ask for less",
+                       QUERY_PIN_MS_MAX / 1000);
+}
+
+enum ledger_rc read_bad(struct ledger_err *err, uint64_t index, const char *what)
+{
+    return ledger_fail(err, LEDGER_ETAMPER, "stored data does not verify: entry %llu: %s",
+                       (unsigned long long)index, what);
+}
+
+/* The record's parts and the decoded header, still unchecked. */
+static enum ledger_rc read_raw(struct query *q, uint64_t index, struct stored *out,
+                               struct ledger_err *err)
+{
+    uint8_t key[KV_KEY_MAX];
+    struct span record;
+    enum ledger_rc rc = kv_get(&q->m.kv, KV_LOG, kv_key_u64(key, index), &record);
+    if (rc == LEDGER_ENOTFOUND)
+        return read_bad(err, index, "missing");
+    if (rc != LEDGER_OK)
+        return ledger_fail(err, rc, "reading entry %llu failed", (unsigned long long)index);
+    if (!entry_record_split(record, &out->header, &out->event, &out->block))
+        return read_bad(err, index, "malformed record");
+    rc = header_decode(q->scratch, out->header, &out->h, err);
+    if (rc == LEDGER_EVERSION || rc == LEDGER_ENOMEM)
+        return ledger_wrap(err, rc, "entry %llu", (unsigned long long)index);
+    if (rc != LEDGER_OK || out->h.index != index)
+        return read_bad(err, index, "malformed header");
+    return LEDGER_OK;
+}
+
+static enum ledger_rc check_raw(struct query *q, uint64_t index, struct stored *e,
+                                struct ledger_err *err)
+{
+    struct hash h;
+    merkle_leaf(q->c, e->header, &e->leaf);
+    if (!q->tree.get(q->tree.ctx, 0, index, &h) || !hash_eq(&h, &e->leaf))
+        return read_bad(err, index, "its header is not the leaf of the tree");
+    if (e->h.kind == OWN_SEAL)
+        return e->event.n || e->block.n ? read_bad(err, index, "a seal with content") : LEDGER_OK;
+    event_id(q->c, e->event, &h);
+    if (!hash_eq(&h, &e->h.event_id))
+        return read_bad(err, index, "its event is not the one that the header names");
+    sigblock_hash(q->c, e->block, &h);
+    if (!hash_eq(&h, &e->h.block_hash))
+        return read_bad(err, index, "its signature block is not the one that the header names");
+    return LEDGER_OK;
+}
+
+enum ledger_rc read_entry(struct query *q, uint64_t index, struct stored *out,
+                          struct ledger_err *err)
+{
+    enum ledger_rc rc = read_raw(q, index, out, err);
+    return rc == LEDGER_OK ? check_raw(q, index, out, err) : rc;
+}
+
+enum ledger_rc read_root(struct query *q, uint64_t size, struct hash *root, struct ledger_err *err)
+{
+    if (!merkle_root(q->c, &q->tree, size, root))
+        return ledger_fail(err, LEDGER_ETAMPER,
+                           "stored data does not verify: the tree of %llu entries has holes",
+                           (unsigned long long)size);
+    return LEDGER_OK;
+}
+
+/* What KV_CHECKPOINT says, not yet compared with the tree. */
+static enum ledger_rc read_committed_root(struct query *q, uint64_t size, struct hash *root,
+                                          struct ledger_err *err)
+{
+    uint8_t key[KV_KEY_MAX];
+    struct span value;
+    enum ledger_rc rc = kv_get(&q->m.kv, KV_CHECKPOINT, kv_key_u64(key, size), &value);
+    struct rbuf r;
+    if (rc == LEDGER_ENOTFOUND)
+        return read_bad(err, size - 1, "no checkpoint at that size");
+    if (rc != LEDGER_OK)
+        return ledger_fail(err, rc, "reading the checkpoint of %llu entries failed",
+                           (unsigned long long)size);
+    rbuf_init(&r, value);
+    *root = rbuf_hash(&r);
+    return rbuf_done(&r) ? LEDGER_OK : read_bad(err, size - 1, "malformed checkpoint");
+}
+
+enum ledger_rc read_checkpoint(struct query *q, uint64_t size, struct hash *root,
+                               struct ledger_err *err)
+{
+    struct hash tree;
+    enum ledger_rc rc = read_committed_root(q, size, root, err);
+    if (rc == LEDGER_OK)
+        rc = read_root(q, size, &tree, err);
+    if (rc == LEDGER_OK && !hash_eq(&tree, root))
+        rc = read_bad(err, size - 1, "the committed root is not the tree's");
+    return rc;
+}
+
+enum ledger_rc read_path(struct query *q, struct arena *a, const struct stored *e, uint64_t size,
+                         struct span *path, struct ledger_err *err)
+{
+    struct merkle_path p;
+    struct hash root;
+    enum ledger_rc rc = read_committed_root(q, size, &root, err);
+    if (rc != LEDGER_OK)
+        return rc;
+    if (!merkle_inclusion(q->c, &q->tree, e->h.index, size, &p) ||
+        !merkle_verify_inclusion(q->c, e->h.index, size, &e->leaf, p.h, p.n, &root))
+        return read_bad(err, e->h.index, "its inclusion path does not lead to the checkpoint");
+    *path = arena_copy(a, span_of(p.h, p.n * HASH_LEN));
+    return path->p ? LEDGER_OK : no_room(err);
+}
+
+enum ledger_rc read_chain(struct query *q, const struct hash *key, struct chain *out,
+                          struct ledger_err *err)
+{
+    struct span record;
+    *out = (struct chain){.key = *key};
+    enum ledger_rc rc = kv_get(&q->m.kv, KV_CHAIN, span_of(key->b, HASH_LEN), &record);
+    if (rc == LEDGER_ENOTFOUND)
+        return LEDGER_OK;
+    if (rc != LEDGER_OK)
+        return ledger_fail(err, rc, "reading a chain record failed");
+    rc = chain_record_decode(record, out, err);
+    if (rc == LEDGER_EINVAL)
+        return ledger_wrap(err, LEDGER_ETAMPER, "stored data does not verify");
+    return rc;
+}
+
+enum ledger_rc read_member(struct query *q, const struct chain *ch, unsigned log, uint64_t number,
+                           struct span *out, struct ledger_err *err)
+{
+    uint8_t key[KV_KEY_MAX];
+    enum ledger_rc rc =
+        kv_get(&q->m.kv, KV_MEMBER, kv_key_member(key, &ch->key, log, number), out);
+    if (rc == LEDGER_ENOTFOUND)
+        return ledger_fail(err, LEDGER_ETAMPER,
+                           "stored data does not verify: %s %.*s: member %llu of its log \"%s\" is missing",
+                           chain_type_name(ch->type), SPAN_FMT(ch->id), (unsigned long long)number,
+                           state_log_name(ch->type, log));
+    return rc == LEDGER_OK ? rc : ledger_fail(err, rc, "reading a member failed");
+}
+
+enum ledger_rc read_before(struct query *q, const struct hash *key, uint64_t below,
+                           struct stored *out, struct ledger_err *err)
+{
+    for (uint64_t i = below; i-- > 0;) {
+        struct arena_mark mark = arena_mark(q->scratch);
+        enum ledger_rc rc = read_raw(q, i, out, err);
+        if (rc == LEDGER_OK && i % TIME_CHECK_EVERY == 0)
+            rc = view_check_time(q, err);
+        if (rc != LEDGER_OK)
+            return rc;
+        if (header_link(&out->h, key))
+            return check_raw(q, i, out, err);
+        arena_release(q->scratch, mark);
+    }
+    return ledger_fail(err, LEDGER_ENOTFOUND, "the chain has no entry before entry %llu",
+                       (unsigned long long)below);
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * store: the data folder. It holds the log (the authoritative sequence of entries) and the view (everything derived), both behind
+ * the kv interface of the core; at first in one LMDB environment and one write transaction.
+ *
+ * DIR/data/           LMDB environment (data.mdb, lock.mdb)
+ * DIR/keys/log.key    the checkpoint key;  DIR/keys/index.key  the index key
+ * DIR/FORMAT          "ledgerd data 1\n": a newer number is refused unharmed
+ * DIR/ledgerd.lock    held exclusively by the process that writes
+ * DIR.anchor          (or as configured) last signed size and root
+ *
+ * The log is KV_LOG and KV_CHECKPOINT; every other table is the view, which `ledgerd rebuild` derives from the log again.
+ * One write transaction at a time, in one thread; any number of snapshots in any threads.
+ */
+#ifndef LEDGERD_STORE_H
+#define LEDGERD_STORE_H
+
+#include "crypto.h"
+#include "kv.h"
+#include "note.h"
+
+struct store;
+enum store_mode {
+    STORE_WRITE,      /* takes the exclusive lock */
+    STORE_READ,       /* a checker: takes the lock too, so that what it reads stands still */
+};
+/* Makes an empty store in DIR (must not hold one). */
+enum ledger_rc store_create(const char *dir, struct ledger_err *err) LEDGER_MUST_USE;
+/* EBUSY: in use by another process. EVERSION: written by a newer version; nothing was touched. ENOTFOUND: no data folder. */
+enum ledger_rc store_open(const char *dir, enum store_mode mode, struct store **out, struct ledger_err *err)
+    LEDGER_MUST_USE;
+/* The same with limits of one's own; NULL or zeros mean the defaults. */
+#define STORE_MAP_BYTES (UINT64_C(1) << 40)      /* address space, not disk: growing never needs a new map */
+#define STORE_RESERVE_BYTES (UINT64_C(64) << 20)
+struct store_options {
+    uint64_t map_bytes;     /* the data can never grow beyond it */
+    uint64_t reserve_bytes; /* free disk space below which nothing is recorded any more */
+};
+enum ledger_rc store_open_with(const char *dir, enum store_mode mode, const struct store_options *o, struct store **out,
+                               struct ledger_err *err) LEDGER_MUST_USE;
+void store_close(struct store *s); /* NULL is allowed; no snapshot may be open any more */
+
+/*
+ * Writes DIR/keys/log.key and DIR/keys/index.key (mode 0600, folder 0700, fsynced); refuses to write over either. log.key is
+ * a key file: "ledgerd key v1", then party (here the origin), algorithm, public, secret; index.key is 64 hex digits and a newline.
+ */
+enum ledger_rc store_keys_write(const char *dir, const char *origin, const struct secret_key *log_key,
+                                const struct hash *index_key, struct ledger_err *err) LEDGER_MUST_USE;
+
+/* Snapshots: a consistent read view; short-lived (it pins pages). Returns owned. */
+struct store_snapshot;
+enum ledger_rc store_snapshot_open(struct store *s, struct store_snapshot **out, struct ledger_err *err) LEDGER_MUST_USE;
+struct kv store_snapshot_kv(struct store_snapshot *sn); /* get only; put returns EINVAL */
+void store_snapshot_close(struct store_snapshot *sn);
+/* Walks a table in key order from `first` (inclusive) while visit returns true. */
+enum ledger_rc store_scan(struct store_snapshot *sn, enum kv_table t, struct span first,
+                          bool (*visit)(void *ctx, struct span key, struct span value), void *ctx, struct ledger_err *err)
+    LEDGER_MUST_USE;
+
+/* Rows of a table. */
+enum ledger_rc store_count(struct store_snapshot *sn, enum kv_table t, uint64_t *out, struct ledger_err *err)
+    LEDGER_MUST_USE;
+/* The row with the greatest key; ENOTFOUND when the table is empty. Borrowed until the snapshot is closed. */
+enum ledger_rc store_last(struct store_snapshot *sn, enum kv_table t, struct span *key, struct span *value,
+                          struct ledger_err *err) LEDGER_MUST_USE;
+
+/* Write transaction: begin and commit in the same thread. commit: OK, or EFULL (nothing was written, the store goes on), or anything
+ * else: what reached the disk is unknown and the process must end. */
+enum ledger_rc store_begin(struct store *s, struct kv *out, struct ledger_err *err) LEDGER_MUST_USE;
+enum ledger_rc store_commit(struct store *s, struct ledger_err *err) LEDGER_MUST_USE;
+/* The same for the ledger's own entries, which may use most of the reserve: a full disk must not keep seals from being written. */
+enum ledger_rc store_commit_own(struct store *s, struct ledger_err *err) LEDGER_MUST_USE;
+void store_abort(struct store *s); /* nothing happens when no transaction is open */
+/* Inside a write transaction: writes a value whatever stood there, also into the log, where put refuses to. Nothing in the daemon
+ * writes over the log; this is for tests, which damage a store on purpose. */
+enum ledger_rc store_replace(struct store *s, enum kv_table t, struct span key, struct span value, struct ledger_err *err)
+    LEDGER_MUST_USE;
+/* Inside a write transaction: removes a row of the view (EINVAL for the log's tables). OK also if there is none. */
+enum ledger_rc store_remove(struct store *s, enum kv_table t, struct span key, struct ledger_err *err) LEDGER_MUST_USE;
+/* Empties every table of the view, keeping the log (rebuild). Inside a write transaction. */
+enum ledger_rc store_drop_view(struct store *s, struct ledger_err *err) LEDGER_MUST_USE;
+
+/* What the folder knows of itself. */
+const char *store_dir(const struct store *s); /* absolute, without a trailing slash */
+const struct hash *store_index_key(const struct store *s);
+const struct secret_key *store_log_key(const struct store *s);
+struct store_size { uint64_t file_bytes, used_bytes, free_disk_bytes; };
+void store_size(struct store *s, struct store_size *out);
+
+#endif

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * store_folder: the data folder around the environment: its format number, its lock, its keys, and opening it all in an
+ * order that touches nothing before the format number is known to be ours.
+ *
+ * A folder is made from the inside out and FORMAT is written last, so a crash while making one leaves no data folder.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+
+#include "files.h"
+#include "store_impl.h"
+
+#define FORMAT_PREFIX "ledgerd data "
+#define SMALL_FILE_MAX 16384
+#define CREATE_MAP_BYTES (UINT64_C(16) << 20)
+
+/* A decimal without leading zeros that is followed by one newline and the end. */
+static bool format_number(struct span text, unsigned long *out)
+{
+    size_t prefix = sizeof FORMAT_PREFIX - 1;
+    if (text.n <= prefix + 1 || text.n > prefix + 10 || memcmp(text.p, FORMAT_PREFIX, prefix) != 0)
+        return false;
+    unsigned long v = 0;
+    for (size_t i = prefix; i + 1 < text.n; i++) {
+        if (text.p[i] < '0' || text.p[i] > '9')
+            return false;
+        v = v * 10 + (unsigned long)(text.p[i] - '0');
+    }
+    *out = v;
+    return text.p[text.n - 1] == '\n' && text.p[prefix] != '0';
+}
+
+enum ledger_rc store_format_check(const char *dir, struct ledger_err *err)
+{
+    char path[FILES_PATH_MAX];
+    struct span text;
+    unsigned long number = 0;
+    enum ledger_rc rc = files_path(path, dir, "FORMAT", err);
+    if (rc)
+        return rc;
+    struct arena *a = arena_new(SMALL_FILE_MAX * 2);
+    if (!a)
+        return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    rc = files_read(a, path, SMALL_FILE_MAX, &text, err);
+    if (rc == LEDGER_ENOTFOUND)
+        ledger_fail(err, rc, "%s is no data folder: it has no file FORMAT", dir);
+    else if (!rc && !format_number(text, &number))
+        rc = ledger_fail(err, LEDGER_EINVAL, "%s does not hold a data format number", path);
+    else if (!rc && number > STORE_FORMAT)
+        rc = ledger_fail(err, LEDGER_EVERSION, "%s: the data has format %lu, this program knows up to %d; nothing was touched",
+                         dir, number, STORE_FORMAT);
+    arena_free(a);
+    return rc;
+}
+
+enum ledger_rc store_format_write(const char *dir, struct ledger_err *err)
+{
+    char path[FILES_PATH_MAX], text[64];
+    enum ledger_rc rc = files_path(path, dir, "FORMAT", err);
+    if (rc)
+        return rc;
+    int n = snprintf(text, sizeof text, FORMAT_PREFIX "%d\n", STORE_FORMAT);
+    return files_create(path, span_of(text, (size_t)n), err);
+}
+
+enum ledger_rc store_lock(const char *dir, enum store_mode mode, int *fd, struct ledger_err *err)
+{
+    char path[FILES_PATH_MAX];
+    enum ledger_rc rc = files_path(path, dir, "ledgerd.lock", err);
+    if (rc)
+        return rc;
+    int f = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (f < 0 && mode == STORE_READ && (errno == EROFS || errno == EACCES))
+        f = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (f < 0)
+        return ledger_fail(err, LEDGER_EIO, "%s: %s", path, strerror(errno));
+    if (flock(f, LOCK_EX | LOCK_NB) != 0) {
+        int e = errno;
+        close(f);
+        if (e == EWOULDBLOCK)
+            return ledger_fail(err, LEDGER_EBUSY, "%s is in use by another process, which holds %s", dir, path);
+        return ledger_fail(err, LEDGER_EIO, "%s: lock: %s", path, strerror(e));
+    }
+    *fd = f;
+    return LEDGER_OK;
+}
+
+/* ---- keys ---- */
+
+/* The value of the line "name: value" of a key file, which must hold it exactly once. */
+static bool key_file_value(struct span text, const char *name, struct span *out)
+{
+    size_t name_n = strlen(name);
+    unsigned found = 0;
+    while (text.n) {
+        const uint8_t *end = memchr(text.p, '\n', text.n);
+        size_t n = end ? (size_t)(end - text.p) : text.n;
+        if (n >= name_n + 2 && memcmp(text.p, name, name_n) == 0 && memcmp(text.p + name_n, ": ", 2) == 0) {
+            *out = span_of(text.p + name_n + 2, n - name_n - 2);
+            found++;
+        }
+        size_t step = end ? n + 1 : n;
+        text = span_of(text.p + step, text.n - step);
+    }
+    return found == 1;
+}
+
+static bool log_key_parse(struct crypto *c, struct span text, struct secret_key *out)
+{
+    static const char head[] = "ledgerd key v1\n";
+    struct span alg, pub, secret;
+    uint8_t seed[32];
+    char pub_text[KEY_TEXT_MAX];
+    size_t n = 0;
+    if (text.n < sizeof head || memcmp(text.p, head, sizeof head - 1) != 0)
+        return false;
+    if (!key_file_value(text, "algorithm", &alg) || !key_file_value(text, "public", &pub) ||
+        !key_file_value(text, "secret", &secret))
+        return false;
+    /* Checkpoints are signed with Ed25519 alone: it is deterministic, so signing again after a crash gives the same note. */
+    if (!span_eq(alg, SPAN_LIT("ed25519")) || !b64_decode(secret, seed, sizeof seed, &n) || n != sizeof seed)
+        return false;
+    bool ok = crypto_secret_from_seed(c, SIG_ED25519, seed, out);
+    OPENSSL_cleanse(seed, sizeof seed);
+    if (!ok)
+        return false;
+    key_text_format(out->alg, span_of(out->pub, out->pub_len), pub_text);
+    return span_eq(pub, span_str(pub_text));
+}
+
+static enum ledger_rc index_key_read(struct store *s, struct arena *a, struct ledger_err *err)
+{
+    char path[FILES_PATH_MAX];
+    struct span text;
+    enum ledger_rc rc = files_path(path, s->dir, "keys/index.key", err);
+    if (!rc)
+        rc = files_read(a, path, SMALL_FILE_MAX, &text, err);
+    if (rc)
+        return rc;
+    if (text.n != 65 || text.p[64] != '\n' || !hex_decode(span_of(text.p, 64), s->index_key.b))
+        return ledger_fail(err, LEDGER_EINVAL, "%s is not 64 hexadecimal digits and a newline", path);
+    return LEDGER_OK;
+}
+
+static enum ledger_rc log_key_read(struct store *s, struct arena *a, struct ledger_err *err)
+{
+    char path[FILES_PATH_MAX];
+    struct span text;
+    enum ledger_rc rc = files_path(path, s->dir, "keys/log.key", err);
+    if (!rc)
+        rc = files_read(a, path, SMALL_FILE_MAX, &text, err);
+    if (rc)
+        return rc;
+    struct crypto *c = crypto_new();
+    if (!c)
+        rc = ledger_fail(err, LEDGER_EINTERNAL, "the cryptographic libraries lack an algorithm");
+    else if (!log_key_parse(c, text, &s->log_key))
+        rc = ledger_fail(err, LEDGER_EINVAL, "%s is not an Ed25519 key file", path);
+    crypto_free(c);
+    return rc;
+}
+
+enum ledger_rc store_keys_read(struct store *s, struct ledger_err *err)
+{
+    struct arena *a = arena_new(8 * SMALL_FILE_MAX);
+    if (!a)
+        return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    enum ledger_rc rc = index_key_read(s, a, err);
+    if (!rc)
+        rc = log_key_read(s, a, err);
+    arena_free(a);
+    return rc;
+}
+
+static enum ledger_rc folder_make(const char *path, struct ledger_err *err)
+{
+    struct stat st;
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        return LEDGER_OK;
+    return files_mkdir(path, err);
+}
+
+enum ledger_rc store_keys_write(const char *dir, const char *origin, const struct secret_key *log_key,
+                                const struct hash *index_key, struct ledger_err *err)
+{
+    char path[FILES_PATH_MAX], text[1024], pub[KEY_TEXT_MAX], secret[64], hex[66];
+    LEDGER_REQUIRE(log_key->alg == SIG_ED25519);
+    enum ledger_rc rc = folder_make(dir, err);
+    if (!rc)
+        rc = files_path(path, dir, "keys", err);
+    if (!rc)
+        rc = folder_make(path, err);
+    if (!rc)
+        rc = files_path(path, dir, "keys/log.key", err);
+    if (rc)
+        return rc;
+    key_text_format(log_key->alg, span_of(log_key->pub, log_key->pub_len), pub);
+    b64_encode(span_of(log_key->seed, sizeof log_key->seed), secret);
+    int n = snprintf(text, sizeof text, "ledgerd key v1\nparty: %s\nalgorithm: ed25519\npublic: %s\nsecret: %s\n", origin, pub,
+                     secret);
+    rc = n > 0 && (size_t)n < sizeof text ? files_create(path, span_of(text, (size_t)n), err)
+                                          : ledger_fail(err, LEDGER_EINVAL, "the origin is too long");
+    OPENSSL_cleanse(text, sizeof text);
+    OPENSSL_cleanse(secret, sizeof secret);
+    if (!rc)
+        rc = files_path(path, dir, "keys/index.key", err);
+    if (rc)
+        return rc;
+    hex_encode(span_of(index_key->b, HASH_LEN), hex);
+    hex[64] = '\n';
+    rc = files_create(path, span_of(hex, 65), err);
+    OPENSSL_cleanse(hex, sizeof hex);
+    return rc;
+}
+
+/* ---- making and opening ---- */
+
+/* Fills dir with the absolute path, so that names derived from it do not depend on how the folder was named. */
+static enum ledger_rc resolve(struct store *s, const char *dir, struct ledger_err *err)
+{
+    if (realpath(dir, s->dir))
+        return LEDGER_OK;
+    if (errno == ENOENT)
+        return ledger_fail(err, LEDGER_ENOTFOUND, "%s: there is no such folder", dir);
+    return ledger_fail(err, LEDGER_EIO, "%s: %s", dir, strerror(errno));
+}
+
+static struct store *store_alloc(enum store_mode mode)
+{
+    struct store *s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    s->mode = mode;
+    s->lock_fd = -1;
+    return s;
+}
+
+static enum ledger_rc create_in(struct store *s, struct ledger_err *err)
+{
+    char path[FILES_PATH_MAX];
+    struct stat st;
+    enum ledger_rc rc = files_path(path, s->dir, "FORMAT", err);
+    if (rc)
+        return rc;
+    if (stat(path, &st) == 0)
+        return ledger_fail(err, LEDGER_EINVAL, "%s is a data folder already", s->dir);
+    rc = files_path(path, s->dir, "data", err);
+    if (!rc)
+        rc = files_vacant(path, err);
+    if (!rc)
+        rc = store_lock(s->dir, STORE_WRITE, &s->lock_fd, err);
+    if (!rc)
+        rc = folder_make(path, err);
+    if (!rc)
+        rc = store_env_open(s, CREATE_MAP_BYTES, true, err);
+    if (!rc)
+        rc = files_sync_folder(path, err);
+    return rc ? rc : store_format_write(s->dir, err);
+}
+
+enum ledger_rc store_create(const char *dir, struct ledger_err *err)
+{
+    struct store *s = store_alloc(STORE_WRITE);
+    if (!s)
+        return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    umask(077);
+    enum ledger_rc rc = folder_make(dir, err);
+    if (!rc)
+        rc = resolve(s, dir, err);
+    if (!rc)
+        rc = create_in(s, err);
+    store_close(s);
+    return rc;
+}
+
+enum ledger_rc store_open_with(const char *dir, enum store_mode mode, const struct store_options *o, struct store **out,
+                               struct ledger_err *err)
+{
+    *out = NULL;
+    struct store *s = store_alloc(mode);
+    if (!s)
+        return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    umask(077);
+    s->reserve_bytes = o && o->reserve_bytes ? o->reserve_bytes : STORE_RESERVE_BYTES;
+    uint64_t map = o && o->map_bytes ? o->map_bytes : STORE_MAP_BYTES;
+    enum ledger_rc rc = resolve(s, dir, err);
+    if (!rc)
+        rc = store_format_check(s->dir, err);
+    if (!rc)
+        rc = store_lock(s->dir, mode, &s->lock_fd, err);
+    if (!rc)
+        rc = store_keys_read(s, err);
+    if (!rc)
+        rc = store_env_open(s, map, false, err);
+    if (rc) {
+        store_close(s);
+        return rc;
+    }
+    *out = s;
+    return LEDGER_OK;
+}
+
+enum ledger_rc store_open(const char *dir, enum store_mode mode, struct store **out, struct ledger_err *err)
+{
+    return store_open_with(dir, mode, NULL, out, err);
+}
+
+void store_close(struct store *s)
+{
+    if (!s)
+        return;
+    store_abort(s);
+    if (s->env)
+        mdb_env_close(s->env);
+    if (s->lock_fd >= 0)
+        close(s->lock_fd); /* the lock goes with it */
+    crypto_secret_wipe(&s->log_key);
+    OPENSSL_cleanse(&s->index_key, sizeof s->index_key);
+    free(s);
+}
+
+const char *store_dir(const struct store *s)
+{
+    return s->dir;
+}
+
+const struct hash *store_index_key(const struct store *s)
+{
+    return &s->index_key;
+}
+
+const struct secret_key *store_log_key(const struct store *s)
+{
+    return &s->log_key;
+}

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * store_lmdb: the tables in an LMDB environment, and its one write transaction. Of LMDB's flags only MDB_NOTLS is set (a
+ * snapshot may move between threads) and, when the data outgrow the memory, MDB_NORDAHEAD: nothing that weakens durability.
+ *
+ * Failure: a transaction that cannot grow (map full, transaction full, out of memory) is aborted and the store goes on.
+ * A disk that is running full is noticed before the commit, by its free space, so that the commit itself, whose failure
+ * leaves the outcome unknown, is not tried. LMDB has no page checksums: whoever reads proves what he read by hashes.
+ */
+#include <errno.h>
+#include <string.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "files.h"
+#include "store_impl.h"
+
+#define READER_CHECK_SECONDS 60
+#define PAGE_ESTIMATE 4096
+#define TXN_BYTES_MAX (UINT64_C(131072) * PAGE_ESTIMATE) /* LMDB's own limit on dirty pages */
+
+static const char *const table_names[KV_TABLES] = {
+    [KV_LOG] = "log",         [KV_META] = "meta",   [KV_CHAIN] = "chain", [KV_MEMBER] = "member",
+    [KV_KEYHOLDER] = "keyholder", [KV_REFERENCE] = "reference", [KV_EVENT] = "event", [KV_MAP] = "map",
+    [KV_TREE] = "tree",       [KV_CHECKPOINT] = "checkpoint",
+};
+
+bool store_is_log(enum kv_table t)
+{
+    return t == KV_LOG || t == KV_CHECKPOINT;
+}
+
+static enum ledger_rc rc_from_mdb(int code)
+{
+    switch (code) {
+    case MDB_SUCCESS:
+        return LEDGER_OK;
+    case MDB_NOTFOUND:
+        return LEDGER_ENOTFOUND;
+    case MDB_MAP_FULL:
+    case MDB_TXN_FULL:
+    case ENOSPC:
+        return LEDGER_EFULL;
+    case ENOMEM:
+        return LEDGER_ENOMEM;
+    case MDB_READERS_FULL:
+        return LEDGER_EBUSY;
+    case MDB_VERSION_MISMATCH:
+        return LEDGER_EVERSION;
+    case MDB_BAD_VALSIZE:
+        return LEDGER_EINVAL;
+    default:
+        return LEDGER_EIO;
+    }
+}
+
+enum ledger_rc store_fail_mdb(struct ledger_err *err, int code, const char *what)
+{
+    enum ledger_rc rc = rc_from_mdb(code);
+    if (code == MDB_MAP_FULL)
+        ledger_fail(err, rc, "%s: the data have reached the configured map size", what);
+    else if (code == MDB_TXN_FULL)
+        ledger_fail(err, rc, "%s: too much for one transaction", what);
+    else
+        ledger_fail(err, rc, "%s: %s", what, mdb_strerror(code));
+    if (err)
+        err->sys = code;
+    return rc;
+}
+
+/* ---- the environment ---- */
+
+static enum ledger_rc tables_open(struct store *s, bool create, struct ledger_err *err)
+{
+    MDB_txn *txn;
+    bool write = s->mode == STORE_WRITE;
+    int e = mdb_txn_begin(s->env, NULL, write ? 0 : MDB_RDONLY, &txn);
+    if (e)
+        return store_fail_mdb(err, e, "open the data");
+    for (int t = 0; t < KV_TABLES && !e; t++)
+        e = mdb_dbi_open(txn, table_names[t], create ? MDB_CREATE : 0, &s->dbi[t]);
+    if (e) {
+        mdb_txn_abort(txn);
+        if (e == MDB_NOTFOUND)
+            return ledger_fail(err, LEDGER_EIO, "open the data: a table is missing; this is no whole data folder");
+        return store_fail_mdb(err, e, "open a table");
+    }
+    e = mdb_txn_commit(txn); /* a read-only one too: an abort would close the handles again */
+    return e ? store_fail_mdb(err, e, "open the tables") : LEDGER_OK;
+}
+
+/* Reading ahead is of use only while the data fit into the memory. */
+static unsigned readahead_flag(const char *folder)
+{
+    char path[FILES_PATH_MAX];
+    struct stat st;
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    if (files_path(path, folder, "data.mdb", NULL) || stat(path, &st) != 0 || pages <= 0 || page <= 0)
+        return 0;
+    return (uint64_t)st.st_size > (uint64_t)pages * (uint64_t)page ? MDB_NORDAHEAD : 0;
+}
+
+enum ledger_rc store_env_open(struct store *s, uint64_t map_bytes, bool create, struct ledger_err *err)
+{
+    char folder[FILES_PATH_MAX];
+    int dead = 0;
+    enum ledger_rc rc = files_path(folder, s->dir, "data", err);
+    if (rc)
+        return rc;
+    int e = mdb_env_create(&s->env);
+    if (e) {
+        s->env = NULL;
+        return store_fail_mdb(err, e, "open the data");
+    }
+    e = mdb_env_set_mapsize(s->env, map_bytes);
+    if (!e)
+        e = mdb_env_set_maxdbs(s->env, KV_TABLES);
+    if (!e)
+        e = mdb_env_set_maxreaders(s->env, STORE_READERS_MAX);
+    unsigned flags = MDB_NOTLS | readahead_flag(folder) | (s->mode == STORE_READ ? MDB_RDONLY : 0u);
+    if (!e)
+        e = mdb_env_open(s->env, folder, flags, 0600);
+    if (e == ENOMEM)
+        return ledger_fail(err, LEDGER_ENOMEM, "no address space for a map of %llu bytes; configure a smaller one",
+                           (unsigned long long)map_bytes);
+    if (e)
+        return store_fail_mdb(err, e, folder);
+    e = mdb_reader_check(s->env, &dead);
+    return e ? store_fail_mdb(err, e, "check the readers") : tables_open(s, create, err);
+}
+
+/* ---- reading ---- */
+
+enum ledger_rc store_table_get(struct store *s, MDB_txn *txn, enum kv_table t, struct span key, struct span *value)
+{
+    if (key.n == 0 || key.n > KV_KEY_MAX)
+        return LEDGER_EINVAL;
+    uint8_t copy[KV_KEY_MAX]; /* MDB_val is not const */
+    memcpy(copy, key.p, key.n);
+    MDB_val k = {key.n, copy}, v;
+    int e = mdb_get(txn, s->dbi[t], &k, &v);
+    if (e)
+        return rc_from_mdb(e);
+    *value = span_of(v.mv_data, v.mv_size);
+    return LEDGER_OK;
+}
+
+static enum ledger_rc write_get(void *ctx, enum kv_table t, struct span key, struct span *value)
+{
+    struct store *s = ctx;
+    return store_table_get(s, s->txn, t, key, value);
+}
+
+/* ---- the write transaction ---- */
+
+static time_t monotonic_seconds(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return ts.tv_sec;
+}
+
+/* A reader that was killed keeps its slot, and its slot keeps pages from being used again: the file would grow. */
+static void clear_dead_readers(struct store *s)
+{
+    time_t now = monotonic_seconds();
+    int dead;
+    if (now - s->readers_checked < READER_CHECK_SECONDS)
+        return;
+    s->readers_checked = now;
+    mdb_reader_check(s->env, &dead);
+}
+
+/* The log is only ever appended to. LMDB says KEYEXIST for a key that is not the greatest; the same row again is no harm. */
+static int put_log(struct store *s, MDB_val *k, MDB_val *v)
+{
+    MDB_val there;
+    int e = mdb_put(s->txn, s->dbi[KV_LOG], k, v, MDB_APPEND);
+    if (e != MDB_KEYEXIST)
+        return e;
+    e = mdb_get(s->txn, s->dbi[KV_LOG], k, &there);
+    if (e)
+        return e == MDB_NOTFOUND ? MDB_KEYEXIST : e;
+    return there.mv_size == v->mv_size && memcmp(there.mv_data, v->mv_data, v->mv_size) == 0 ? 0 : MDB_KEYEXIST;
+}
+
+static enum ledger_rc put(struct store *s, enum kv_table t, struct span key, struct span value, bool replace)
+{
+    static const uint8_t nothing[1];
+    uint8_t copy[KV_KEY_MAX];
+    if (s->txn_rc)
+        return s->txn_rc;
+    if (key.n == 0 || key.n > KV_KEY_MAX)
+        return LEDGER_EINVAL;
+    memcpy(copy, key.p, key.n);
+    MDB_val k = {key.n, copy}, v = {value.n, (void *)(uintptr_t)(value.n ? value.p : nothing)};
+    int e = t == KV_LOG && !replace ? put_log(s, &k, &v) : mdb_put(s->txn, s->dbi[t], &k, &v, 0);
+    s->txn_bytes += PAGE_ESTIMATE + 2 * (uint64_t)value.n;
+    if (e == MDB_KEYEXIST)
+        return s->txn_rc = LEDGER_EINTERNAL;
+    return s->txn_rc = rc_from_mdb(e);
+}
+
+static enum ledger_rc write_put(void *ctx, enum kv_table t, struct span key, struct span value)
+{
+    return put(ctx, t, key, value, false);
+}
+
+enum ledger_rc store_begin(struct store *s, struct kv *out, struct ledger_err *err)
+{
+    LEDGER_REQUIRE(!s->txn);
+    if (s->mode != STORE_WRITE)
+        return ledger_fail(err, LEDGER_EINVAL, "the store is open for reading only");
+    clear_dead_readers(s);
+    int e = mdb_txn_begin(s->env, NULL, 0, &s->txn);
+    if (e) {
+        s->txn = NULL;
+        return store_fail_mdb(err, e, "begin");
+    }
+    s->txn_rc = LEDGER_OK;
+    s->txn_bytes = 0;
+    *out = (struct kv){s, write_get, write_put};
+    return LEDGER_OK;
+}
+
+void store_abort(struct store *s)
+{
+    if (s->txn)
+        mdb_txn_abort(s->txn);
+    s->txn = NULL;
+}
+
+static uint64_t free_disk_bytes(struct store *s)
+{
+    mdb_filehandle_t fd;
+    struct statvfs vfs;
+    if (mdb_env_get_fd(s->env, &fd) || fstatvfs(fd, &vfs) != 0)
+        return UINT64_MAX; /* unknown: the commit will tell */
+    return (uint64_t)vfs.f_bavail * vfs.f_frsize;
+}
+
+static enum ledger_rc commit(struct store *s, uint64_t reserve, struct ledger_err *err)
+{
+    LEDGER_REQUIRE(s->txn);
+    if (s->txn_rc) {
+        enum ledger_rc rc = s->txn_rc;
+        store_abort(s);
+        if (rc == LEDGER_EFULL || rc == LEDGER_ENOMEM)
+            return ledger_fail(err, LEDGER_EFULL, "commit: a write before it failed (%s); nothing was recorded",
+                               ledger_rc_text(rc));
+        return ledger_fail(err, rc, "commit: a write before it failed: %s", ledger_rc_text(rc));
+    }
+    uint64_t need = s->txn_bytes < TXN_BYTES_MAX ? s->txn_bytes : TXN_BYTES_MAX, left = free_disk_bytes(s);
+    if (left < need || left - need < reserve) {
+        store_abort(s);
+        return ledger_fail(err, LEDGER_EFULL, "the disk is full: %llu bytes are left, %llu are kept in reserve; nothing was recorded",
+                           (unsigned long long)left, (unsigned long long)reserve);
+    }
+    int e = mdb_txn_commit(s->txn);
+    s->txn = NULL; /* freed, whatever the outcome */
+    if (e == MDB_MAP_FULL || e == MDB_TXN_FULL || e == ENOMEM) {
+        store_fail_mdb(err, e, "commit");
+        return ledger_wrap(err, LEDGER_EFULL, "nothing was recorded");
+    }
+    if (e) {
+        store_fail_mdb(err, e, "commit: what reached the disk is unknown");
+        if (err)
+            err->rc = LEDGER_EIO; /* also for ENOSPC: it may have come from the meta page */
+        return LEDGER_EIO;
+    }
+    return LEDGER_OK;
+}
+
+enum ledger_rc store_commit(struct store *s, struct ledger_err *err)
+{
+    return commit(s, s->reserve_bytes, err);
+}
+
+enum ledger_rc store_commit_own(struct store *s, struct ledger_err *err)
+{
+    return commit(s, s->reserve_bytes / 4, err);
+}
+
+enum ledger_rc store_replace(struct store *s, enum kv_table t, struct span key, struct span value, struct ledger_err *err)
+{
+    LEDGER_REQUIRE(s->txn);
+    enum ledger_rc rc = put(s, t, key, value, true);
+    return rc ? ledger_fail(err, rc, "replace: %s", ledger_rc_text(rc)) : LEDGER_OK;
+}
+
+enum ledger_rc store_remove(struct store *s, enum kv_table t, struct span key, struct ledger_err *err)
+{
+    uint8_t copy[KV_KEY_MAX];
+    LEDGER_REQUIRE(s->txn);
+    if (store_is_log(t) || key.n == 0 || key.n > KV_KEY_MAX)
+        return ledger_fail(err, LEDGER_EINVAL, "rows of the log are never removed");
+    memcpy(copy, key.p, key.n);
+    MDB_val k = {key.n, copy};
+    int e = mdb_del(s->txn, s->dbi[t], &k, NULL);
+    if (e && e != MDB_NOTFOUND)
+        return s->txn_rc = store_fail_mdb(err, e, "remove");
+    return LEDGER_OK;
+}
+
+enum ledger_rc store_drop_view(struct store *s, struct ledger_err *err)
+{
+    LEDGER_REQUIRE(s->txn);
+    for (int t = 0; t < KV_TABLES; t++) {
+        if (store_is_log((enum kv_table)t))
+            continue;
+        int e = mdb_drop(s->txn, s->dbi[t], 0);
+        if (e)
+            return s->txn_rc = store_fail_mdb(err, e, "empty a table");
+    }
+    return LEDGER_OK;
+}
+
+void store_size(struct store *s, struct store_size *out)
+{
+    mdb_filehandle_t fd;
+    struct stat st;
+    MDB_txn *txn;
+    MDB_stat ms;
+    *out = (struct store_size){.free_disk_bytes = free_disk_bytes(s)};
+    if (mdb_env_get_fd(s->env, &fd) == 0 && fstat(fd, &st) == 0)
+        out->file_bytes = (uint64_t)st.st_size;
+    if (mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn) != 0)
+        return;
+    for (int t = 0; t < KV_TABLES; t++)
+        if (mdb_stat(txn, s->dbi[t], &ms) == 0)
+            out->used_bytes += (ms.ms_branch_pages + ms.ms_leaf_pages + ms.ms_overflow_pages) * (uint64_t)ms.ms_psize;
+    mdb_txn_abort(txn);
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * entry: the header of one entry — the ledger's own words about one accepted event, or about one of its own acts. The
+ * header's bytes are the Merkle leaf. Fixed big-endian layout with exactly one encoding:
+ *
+ *   u8 version (1) · u64 index · u64 epoch · i64 recorded time (µs since 1970 UTC) · u16 kind · then
+ *   kind SEAL:  u64 index and 32-byte leaf hash of the seal before (0 and zeros for the first) · u64 first index of the
+ *               batch · 32-byte chain map root · u64 number of chains
+ *   any other:  32-byte event id · 32-byte signature block hash · u16 number of links · links, ascending by chain key, one
+ *               for each chain: 32-byte chain key · u64 sequence number (from 0) · 32-byte leaf hash of the chain's entry
+ *               before (zeros at 0) · 32-byte state commitment
+ */
+#ifndef LEDGERD_PROTO_ENTRY_H
+#define LEDGERD_PROTO_ENTRY_H
+
+#include "crypto.h"
+
+#define ENTRY_VERSION 1
+#define LINKS_MAX 500
+#define HEADER_SIZE_MAX 65535
+
+/* Kinds 0–63 are the ledger's own; events begin at 64 (kinds.h). */
+enum own_kind {
+    OWN_GENESIS = 0, OWN_SEAL, OWN_EPOCH, OWN_CLOCK_STEP, OWN_PARAMETERS, OWN_LOG_KEY, OWN_TIME_STAMP, OWN_ERASURE,
+    OWN_SUCCESSOR,
+};
+const char *entry_kind_name(unsigned kind); /* also of events; "kind 37" is not made: NULL if unknown */
+
+struct link {
+    struct hash chain;
+    uint64_t seq;
+    struct hash prev;
+    struct hash state;
+};
+struct header {
+    uint64_t index, epoch;
+    int64_t recorded_us;
+    uint16_t kind;
+    /* SEAL */
+    uint64_t prev_seal, batch_first, chains;
+    struct hash prev_seal_leaf, map_root;
+    /* any other */
+    struct hash event_id, block_hash;
+    uint16_t n_links;
+    struct link *links; /* from the arena */
+};
+struct span header_encode(struct arena *a, const struct header *h); /* sorts nothing: links must be ascending */
+/* EINVAL: not the one encoding. EVERSION: a newer header version. */
+enum ledger_rc header_decode(struct arena *a, struct span bytes, struct header *out, struct ledger_err *err)
+    LEDGER_MUST_USE;
+/* The link of a chain, or NULL. */
+const struct link *header_link(const struct header *h, const struct hash *chain);
+
+/* An entry as the log keeps it: u32 length ‖ header ‖ u32 length ‖ event ‖ u32 length ‖ signature block. A seal has neither
+ * event nor block. */
+bool entry_record_split(struct span record, struct span *header, struct span *event, struct span *block) LEDGER_MUST_USE;
+struct span entry_record_join(struct arena *a, struct span header, struct span event, struct span block);
+
+/* ---- the ledger's own payloads: in the place of the event; big-endian; first byte version 1 ---- */
+
+/* u8 1 · nonce[32] · var origin · var log vkey · u16 format version · u16 rules version · i64 clock tolerance µs · u32 heartbeat s ·
+ * u32 event bytes at most · u32 events a batch at most · index key commitment[32] · var admin party · var admin org · u16 alg ·
+ * var admin key · var proof of possession */
+struct genesis {
+    struct hash nonce;
+    struct span origin, log_vkey;
+    uint16_t format_version, rules_version;
+    int64_t clock_tolerance_us;
+    uint32_t heartbeat_s, event_size_max, batch_events_max;
+    struct hash index_key_commit;
+    struct span admin, admin_org;
+    uint16_t admin_alg;
+    struct span admin_key, admin_proof;
+};
+/* u8 1 · nonce[16] · u64 epoch · var host · var program version · var reason */
+struct epoch { uint8_t nonce[16]; uint64_t epoch; struct span host, program, reason; };
+/* u8 1 · nonce[16] · i64 reading of the system clock µs · i64 reading that was expected µs */
+struct clock_step { uint8_t nonce[16]; int64_t clock_us, expected_us; };
+
+struct span genesis_encode(struct arena *a, const struct genesis *g);
+enum ledger_rc genesis_decode(struct span s, struct genesis *out, struct ledger_err *err) LEDGER_MUST_USE;
+struct span epoch_encode(struct arena *a, const struct epoch *e);
+enum ledger_rc epoch_decode(struct span s, struct epoch *out, struct ledger_err *err) LEDGER_MUST_USE;
+struct span clock_step_encode(struct arena *a, const struct clock_step *s);
+enum ledger_rc clock_step_decode(struct span s, struct clock_step *out, struct ledger_err *err) LEDGER_MUST_USE;
+/* Commitment to the index key in the genesis: labelled hash(LABEL_INDEX_KEY, key[32]). */
+void index_key_commit(struct crypto *c, const struct hash *index_key, struct hash *out);
+
+#endif

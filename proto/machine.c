@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * machine: appending events (machine.h).
+ *
+ * Happy path of an event: duplicate? → judge → for each touched chain: salt, commitment, link → header → record, tree, chain
+ * records, members, indexes. Nothing is written before the judge has accepted.
+ */
+#include "machine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "machine_internal.h"
+
+static bool tree_get(void *ctx, unsigned level, uint64_t index, struct hash *out)
+{
+    uint8_t key[KV_KEY_MAX];
+    struct span v;
+    if (kv_get(ctx, KV_TREE, kv_key_tree(key, level, index), &v) || v.n != HASH_LEN)
+        return false;
+    memcpy(out->b, v.p, HASH_LEN);
+    return true;
+}
+
+static bool tree_put(void *ctx, unsigned level, uint64_t index, const struct hash *h)
+{
+    uint8_t key[KV_KEY_MAX];
+    return kv_put(ctx, KV_TREE, kv_key_tree(key, level, index), span_of(h->b, HASH_LEN)) == LEDGER_OK;
+}
+
+struct merkle_store machine_tree(struct machine *m)
+{
+    return kv_tree(&m->kv);
+}
+
+struct merkle_store kv_tree(struct kv *kv)
+{
+    return (struct merkle_store){kv, tree_get, tree_put};
+}
+
+static enum ledger_rc put(struct machine *m, enum kv_table t, struct span key, struct span value, struct ledger_err *err)
+{
+    enum ledger_rc rc = value.p || value.n == 0 ? kv_put(&m->kv, t, key, value) : LEDGER_ENOMEM;
+    return rc ? ledger_fail(err, rc, "write of table %u: %s", (unsigned)t, ledger_rc_text(rc)) : LEDGER_OK;
+}
+
+/* ---- links ---- */
+
+static int link_order(const void *x, const void *y)
+{
+    const struct link *a = x, *b = y;
+    return memcmp(a->chain.b, b->chain.b, HASH_LEN);
+}
+
+static enum ledger_rc make_links(struct machine *m, struct header *h, struct span nonce, struct advance *adv, size_t n,
+                                 struct ledger_err *err)
+{
+    if (n == 0 || n > LINKS_MAX)
+        return ledger_fail(err, LEDGER_ELIMIT, "an entry advances 1 to %u chains, not %zu", LINKS_MAX, n);
+    h->links = arena_alloc(m->a, n * sizeof *h->links);
+    if (!h->links)
+        return ledger_fail(err, LEDGER_ENOMEM, "links: out of memory");
+    h->n_links = (uint16_t)n;
+    for (size_t i = 0; i < n; i++) {
+        const struct chain *ch = adv[i].chain;
+        struct link *l = &h->links[i];
+        state_salt(m->c, nonce, &ch->key, &adv[i].salt);
+        l->chain = ch->key;
+        l->seq = ch->count;
+        l->prev = ch->count ? ch->head : HASH_ZERO;
+        state_commit(m->c, m->a, ch, l->seq, &adv[i].salt, &l->state);
+    }
+    qsort(h->links, n, sizeof h->links[0], link_order);
+    return LEDGER_OK;
+}
+
+static enum ledger_rc save_chain(struct machine *m, struct advance *adv, const struct appended_entry *e,
+                                 struct ledger_err *err)
+{
+    struct chain *ch = adv->chain;
+    uint8_t key[KV_KEY_MAX];
+    for (const struct appended *x = adv->members; x; x = x->next) {
+        enum ledger_rc rc = put(m, KV_MEMBER, kv_key_member(key, &ch->key, x->log, x->number), x->bytes, err);
+        if (rc)
+            return rc;
+    }
+    ch->exists = true;
+    ch->count++;
+    ch->head_index = e->index;
+    ch->head = e->leaf;
+    ch->salt = adv->salt;
+    return put(m, KV_CHAIN, span_of(ch->key.b, HASH_LEN), chain_record_encode(m->c, m->a, ch), err);
+}
+
+enum ledger_rc machine_append(struct machine *m, struct header *h, struct span nonce, struct span event, struct span block,
+                              struct advance *adv, size_t n, struct appended_entry *out, struct ledger_err *err)
+{
+    h->index = m->size;
+    h->epoch = m->epoch;
+    h->recorded_us = m->recorded_us;
+    enum ledger_rc rc = h->kind == OWN_SEAL ? LEDGER_OK : make_links(m, h, nonce, adv, n, err);
+    if (rc)
+        return rc;
+    out->index = h->index;
+    out->header = header_encode(m->a, h);
+    struct span record = entry_record_join(m->a, out->header, event, block);
+    if (!out->header.p || !record.p)
+        return ledger_fail(err, LEDGER_ENOMEM, "entry: out of memory");
+    LEDGER_REQUIRE(out->header.n <= HEADER_SIZE_MAX);
+    merkle_leaf(m->c, out->header, &out->leaf);
+    uint8_t key[KV_KEY_MAX];
+    rc = put(m, KV_LOG, kv_key_u64(key, h->index), record, err);
+    struct merkle_store tree = machine_tree(m);
+    if (!rc && !merkle_append(m->c, &tree, m->size, &out->leaf))
+        rc = ledger_fail(err, LEDGER_EIO, "tree: a stored hash is missing or could not be written");
+    for (size_t i = 0; i < n && !rc; i++)
+        rc = save_chain(m, &adv[i], out, err);
+    if (!rc)
+        m->size++;
+    return rc;
+}
+
+/* ---- events ---- */
+
+enum ledger_rc machine_find_event(struct machine *m, const struct hash *event_id, struct span block, uint64_t *index,
+                                  bool *same_block, struct ledger_err *err)
+{
+    uint8_t key[KV_KEY_MAX];
+    struct span v, header, event, stored;
+    enum ledger_rc rc = kv_get(&m->kv, KV_EVENT, span_of(event_id->b, HASH_LEN), &v);
+    if (rc == LEDGER_ENOTFOUND)
+        return rc;
+    struct rbuf r;
+    rbuf_init(&r, v);
+    *index = rbuf_u64(&r);
+    if (!rc && !rbuf_done(&r))
+        rc = LEDGER_ETAMPER;
+    if (!rc)
+        rc = kv_get(&m->kv, KV_LOG, kv_key_u64(key, *index), &v);
+    if (!rc && !entry_record_split(v, &header, &event, &stored))
+        rc = LEDGER_ETAMPER;
+    if (rc)
+        return ledger_fail(err, rc, "look-up of a recorded event: %s", ledger_rc_text(rc));
+    *same_block = span_eq(stored, block);
+    return LEDGER_OK;
+}
+
+struct signature_check {
+    struct machine *m;
+    const struct submission *s;
+};
+
+static bool signature_ok(void *ctx, unsigned i, const struct party_state *p)
+{
+    const struct signature_check *sc = ctx;
+    struct machine *m = sc->m;
+    const struct sigblock *b = sc->s->b;
+    const struct signature *sig = &b->sigs[i];
+    uint8_t id[KEY_ID_LEN];
+    crypto_key_id(m->c, (enum sig_alg)p->alg, p->key, id);
+    if (sig->alg != p->alg || !span_eq(sig->key_id, span_of(id, sizeof id)))
+        return false;
+    if (sc->s->pre && sc->s->pre->ok[i])
+        return true;
+    struct hash root;
+    if (!sigblock_root(m->c, b, &sc->s->ev->id, &root))
+        return false;
+    struct span msg = signature_input(m->c, m->a, span_str(m->origin), sig, i + 1, b->events, &root,
+                                      i ? &b->sigs[i - 1] : NULL);
+    if (!msg.p)
+        return false;
+    struct hash seen;
+    const struct hfield f[] = {HVAR(msg), HVAR(sig->sig), HVAR(p->key)};
+    crypto_labelled(m->c, LABEL_SIGNATURE, f, 3, &seen);
+    if (hash_eq(&seen, &m->verified[i]))
+        return true;
+    if (!crypto_verify(m->c, (enum sig_alg)p->alg, p->key, msg, sig->sig))
+        return false;
+    m->verified[i] = seen;
+    return true;
+}
+
+static struct signer *signers_of(struct machine *m, const struct submission *s, unsigned *n)
+{
+    if (!s->b) {
+        *n = s->n_signers;
+        struct signer *given = arena_alloc(m->a, (s->n_signers + 1) * sizeof *given);
+        if (given && s->n_signers)
+            memcpy(given, s->signers, s->n_signers * sizeof *given);
+        return given;
+    }
+    *n = (unsigned)s->b->n;
+    struct signer *out = arena_alloc(m->a, (s->b->n + 1) * sizeof *out);
+    for (size_t i = 0; out && i < s->b->n; i++)
+        out[i] = (struct signer){s->b->sigs[i].party, s->b->sigs[i].meaning};
+    return out;
+}
+
+static struct span index_bytes(uint8_t out[8], uint64_t index)
+{
+    return kv_key_u64(out, index);
+}
+
+/* KV_EVENT, KV_REFERENCE, KV_KEYHOLDER. */
+static enum ledger_rc save_indexes(struct machine *m, struct judge *j, const struct submission *s,
+                                   const struct signer *signers, unsigned n, uint64_t index, struct ledger_err *err)
+{
+    uint8_t key[KV_KEY_MAX], value[8];
+    struct span v = index_bytes(value, index);
+    enum ledger_rc rc = put(m, KV_EVENT, span_of(s->ev->id.b, HASH_LEN), v, err);
+    if (!rc)
+        rc = put(m, KV_REFERENCE, judge_reference_key(j, n ? signers[0].party : SPAN_NONE, s->ev->reference, key), v, err);
+    for (const struct loaded *l = j->loaded; l && !rc; l = l->next) {
+        const struct party_state *p = &l->chain.party;
+        if (!m->wire || !l->touched || l->chain.type != CHAIN_PARTY || p->key_index != index)
+            continue;
+        crypto_key_id(m->c, (enum sig_alg)p->alg, p->key, key);
+        rc = put(m, KV_KEYHOLDER, span_of(key, KEY_ID_LEN), p->id, err);
+    }
+    return rc;
+}
+
+static enum ledger_rc append_judged(struct machine *m, struct judge *j, const struct submission *s,
+                                    struct appended_entry *out, struct ledger_err *err)
+{
+    size_t n = 0, i = 0;
+    for (struct loaded *l = j->loaded; l; l = l->next)
+        n += l->touched;
+    struct advance *adv = arena_alloc(m->a, (n + 1) * sizeof *adv);
+    if (!adv)
+        return ledger_fail(err, LEDGER_ENOMEM, "entry: out of memory");
+    for (struct loaded *l = j->loaded; l; l = l->next)
+        if (l->touched)
+            adv[i++] = (struct advance){.chain = &l->chain, .members = l->first};
+    struct header h = {.kind = (uint16_t)s->ev->kind->kind, .event_id = s->ev->id};
+    sigblock_hash(m->c, s->block, &h.block_hash);
+    return machine_append(m, &h, s->ev->nonce, s->ev->bytes, s->block, adv, n, out, err);
+}
+
+/* A refused duplicate names the entry that is recorded, whichever of the two ways it was found. */
+static void name_duplicate(struct machine *m, struct judge *j, const struct submission *s, const struct signer *signers,
+                           unsigned n, struct appended_entry *out)
+{
+    uint8_t key[KV_KEY_MAX];
+    struct span v;
+    struct rbuf r;
+    if (kv_get(&m->kv, KV_REFERENCE,
+               judge_reference_key(j, n ? signers[0].party : SPAN_NONE, s->ev->reference, key), &v))
+        return;
+    rbuf_init(&r, v);
+    out->index = rbuf_u64(&r);
+}
+
+enum ledger_rc machine_event(struct machine *m, const struct submission *s, int64_t recorded_us,
+                             struct appended_entry *out, struct refusal *why, struct ledger_err *err)
+{
+    memset(out, 0, sizeof *out);
+    bool same = false;
+    enum ledger_rc rc = machine_find_event(m, &s->ev->id, s->block, &out->index, &same, err);
+    if (rc == LEDGER_OK) {
+        refuse(why, E_DUP_EVENT, NULL, "reference",
+               "these very bytes are recorded as entry %llu%s", (unsigned long long)out->index,
+               same ? "" : " with other signatures");
+        return LEDGER_EREFUSED;
+    }
+    if (rc != LEDGER_ENOTFOUND)
+        return rc;
+    unsigned n;
+    struct signer *signers = signers_of(m, s, &n);
+    if (!signers)
+        return ledger_fail(err, LEDGER_ENOMEM, "signers: out of memory");
+    int64_t recorded = recorded_us > m->recorded_us ? recorded_us : m->recorded_us;
+    struct signature_check sc = {m, s};
+    struct judge j = {.c = m->c, .a = m->a, .kv = &m->kv, .index_key = &m->index_key, .wire = m->wire,
+                      .origin = span_str(m->origin), .recorded_us = recorded, .tolerance_us = m->tolerance_us,
+                      .index = m->size, .registry = m->registry,
+                      .signature_ok = m->wire ? signature_ok : NULL, .signature_ctx = &sc};
+    rc = judge_event(&j, s->ev, signers, n, why);
+    if (rc == LEDGER_EREFUSED && why && why->code == E_DUP_EVENT)
+        name_duplicate(m, &j, s, signers, n, out);
+    if (rc == LEDGER_EREFUSED)
+        return rc;
+    if (rc)
+        return ledger_fail(err, rc, "judge: %s", j.err.rc ? j.err.msg : ledger_rc_text(rc));
+    m->recorded_us = recorded;
+    rc = append_judged(m, &j, s, out, err);
+    if (!rc)
+        rc = save_indexes(m, &j, s, signers, n, out->index, err);
+    if (!rc)
+        m->registry = j.registry;
+    return rc;
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * machine: the ledger as a deterministic machine over a kv. Given the entries so far, an event with its signatures, a recorded
+ * time and an epoch, it either refuses or appends: judges, derives the new states, commits to them, links the chains, encodes
+ * the header, extends the tree. A seal ends each batch.
+ *
+ * The daemon's writer feeds it what clients sent; `ledgerd check`, `ledgerd rebuild`, auditors and witnesses feed it what the log says
+ * (machine_replay) and compare every byte of what it derives. There is one machine, so there is one meaning.
+ *
+ * Failure: EREFUSED changes nothing. Any other error leaves the kv in an unknown state: discard the batch (kv_mem) and
+ * machine_load again.
+ */
+#ifndef LEDGERD_PROTO_MACHINE_H
+#define LEDGERD_PROTO_MACHINE_H
+
+#include "chainmap.h"
+#include "entry.h"
+#include "judge.h"
+#include "note.h"
+#include "verdict.h"
+
+#define FORMAT_VERSION 1
+
+struct machine {
+    /* Set by the caller, borrowed. */
+    struct crypto *c;
+    struct arena *a;       /* scratch; the caller resets it between calls */
+    struct kv kv;
+    struct hash index_key;
+    bool wire;             /* false: a simulation without signatures */
+    /* Loaded from KV_META "machine" by machine_load, saved by machine_seal. */
+    uint64_t size;         /* entries so far = index of the next one */
+    uint64_t batch_first;  /* index at which the open batch began; == size right after a seal */
+    uint64_t epoch;
+    int64_t recorded_us;   /* of the latest entry; never runs backwards */
+    uint64_t seal;         /* index of the latest seal; 0 none */
+    struct hash seal_leaf, map_root;
+    uint64_t chains;
+    int64_t tolerance_us;
+    uint32_t heartbeat_s;
+    struct registry registry;
+    char origin[ORIGIN_MAX + 1];
+    char log_vkey[NOTE_NAME_MAX + 200];
+    /* What was verified last at each position: events of one batch share their signatures, which are then checked once. */
+    struct hash verified[SIGNATURES_READ_MAX];
+};
+
+/* ENOTFOUND: an empty kv, no genesis yet. The caller's fields must be set. */
+enum ledger_rc machine_load(struct machine *m, struct ledger_err *err) LEDGER_MUST_USE;
+
+struct appended_entry {
+    uint64_t index;
+    struct span header;    /* in the scratch arena */
+    struct hash leaf;
+};
+
+/* Entry 0. Also registers the first administrator. EINVAL if the machine is not empty or the payload is wrong. */
+enum ledger_rc machine_genesis(struct machine *m, struct span payload, int64_t recorded_us, struct appended_entry *out,
+                               struct ledger_err *err) LEDGER_MUST_USE;
+/* EPOCH, CLOCK_STEP. */
+enum ledger_rc machine_own(struct machine *m, enum own_kind kind, struct span payload, int64_t recorded_us,
+                           struct appended_entry *out, struct ledger_err *err) LEDGER_MUST_USE;
+
+/* What a verification worker found out beforehand about signature i: under which key id it verified. */
+struct preverified { bool ok[SIGNATURES_READ_MAX]; };
+
+/*
+ * Judges and appends. `ev` is decoded from its bytes and `block` is its signature block's bytes, decoded as `b`; pre may be NULL.
+ * A signature counts only if its key id is the party's present key and it verifies (again, unless pre says that it did under
+ * that very key id). recorded_us earlier than the latest entry's is raised to it.
+ * OK: *out. EREFUSED: *why; for the same event again: E_DUP_EVENT with *out->index naming the recorded entry.
+ * In a simulation b is NULL and signers are given instead.
+ */
+struct submission {
+    const struct event *ev;
+    struct span block;
+    const struct sigblock *b;
+    const struct preverified *pre;
+    const struct signer *signers; /* simulation only */
+    unsigned n_signers;
+};
+enum ledger_rc machine_event(struct machine *m, const struct submission *s, int64_t recorded_us,
+                             struct appended_entry *out, struct refusal *why, struct ledger_err *err) LEDGER_MUST_USE;
+
+/* Is this very event already recorded? OK: *index, and *same_block says whether with the same signature block. */
+enum ledger_rc machine_find_event(struct machine *m, const struct hash *event_id, struct span block, uint64_t *index,
+                                  bool *same_block, struct ledger_err *err) LEDGER_MUST_USE;
+
+/* Ends the batch: chain map, SEAL entry, KV_CHECKPOINT, KV_META. */
+enum ledger_rc machine_seal(struct machine *m, int64_t recorded_us, struct appended_entry *out, struct checkpoint *cp,
+                            struct ledger_err *err) LEDGER_MUST_USE;
+
+/* The tree of a kv, for proofs; borrows kv. */
+struct merkle_store kv_tree(struct kv *kv);
+struct merkle_store machine_tree(struct machine *m);
+
+/* Makes an empty machine a simulation: no genesis, no signatures, scenario files' name spaces (judge.h). */
+enum ledger_rc machine_simulate(struct machine *m, struct ledger_err *err) LEDGER_MUST_USE;
+
+/*
+ * Replays one recorded entry: derives it from (event, block) and the header's recorded time and epoch, and compares with the header
+ * byte by byte. `check_signatures` false skips only the signature verification ("hashes only").
+ * OK: the machine has appended it. ETAMPER: *v names entry and field that differ. EVERSION: needs a newer program.
+ */
+struct replay_options { bool skip_signatures; const struct preverified *pre; };
+enum ledger_rc machine_replay(struct machine *m, struct span header, struct span event, struct span block,
+                              const struct replay_options *o, struct verdict *v, struct ledger_err *err) LEDGER_MUST_USE;
+
+#endif

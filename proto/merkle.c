@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * merkle: the tree of RFC 6962 section 2.1, folded from stored perfect subtrees.
+ *
+ * Every hash that a root or a proof needs is the hash of a *run*: leaves [begin, begin + n) where begin
+ * is a multiple of the smallest power of two that is not below n. A run is the row of perfect subtrees
+ * that the binary digits of n name, largest first, and its hash is their fold from the right. A proof
+ * walks from the root towards the leaves with two variables, so there is no recursion; the walk
+ * meets the siblings top down and a proof lists them bottom up, so the path is turned round at the end.
+ *
+ * Failure modes: false when the store lacks a subtree (or fails), when arguments are out of range, or
+ * when a proof needs more than MERKLE_PATH_MAX hashes (consistency proofs in trees above 2^63 leaves).
+ */
+#include "merkle.h"
+
+#include <string.h>
+
+void merkle_leaf(struct crypto *c, struct span data, struct hash *out)
+{
+    static const uint8_t prefix[1] = {0x00};
+    const struct span parts[2] = {{prefix, 1}, data};
+    crypto_sha256(c, parts, 2, out);
+}
+
+void merkle_node(struct crypto *c, const struct hash *l, const struct hash *r, struct hash *out)
+{
+    uint8_t buf[1 + 2 * HASH_LEN];
+    buf[0] = 0x01;
+    memcpy(buf + 1, l->b, HASH_LEN);
+    memcpy(buf + 1 + HASH_LEN, r->b, HASH_LEN);
+    const struct span part = {buf, sizeof buf};
+    crypto_sha256(c, &part, 1, out);
+}
+
+void merkle_empty(struct crypto *c, struct hash *out)
+{
+    crypto_sha256(c, NULL, 0, out);
+}
+
+bool merkle_append(struct crypto *c, const struct merkle_store *s, uint64_t size,
+                   const struct hash *leaf)
+{
+    if (size == UINT64_MAX)
+        return false;
+    struct hash h = *leaf;
+    uint64_t index = size;
+    unsigned level = 0;
+    if (!s->put(s->ctx, level, index, &h))
+        return false;
+    while (index & 1) {
+        struct hash left;
+        if (!s->get(s->ctx, level, index - 1, &left))
+            return false;
+        merkle_node(c, &left, &h, &h);
+        level++;
+        index >>= 1;
+        if (!s->put(s->ctx, level, index, &h))
+            return false;
+    }
+    return true;
+}
+
+/* MTH of the run of n > 0 leaves that starts at `begin`. */
+static bool run_root(struct crypto *c, const struct merkle_store *s, uint64_t begin, uint64_t n,
+                     struct hash *out)
+{
+    bool first = true;
+    for (unsigned level = 0; level < 64 && n >> level; level++) {
+        if (!(n >> level & 1))
+            continue;
+        /* The digits above this one are the leaves before this subtree. */
+        uint64_t index = (begin >> level) + ((n >> level) - 1);
+        if (first) {
+            if (!s->get(s->ctx, level, index, out))
+                return false;
+            first = false;
+            continue;
+        }
+        struct hash left;
+        if (!s->get(s->ctx, level, index, &left))
+            return false;
+        merkle_node(c, &left, out, out);
+    }
+    return !first;
+}
+
+bool merkle_root(struct crypto *c, const struct merkle_store *s, uint64_t size, struct hash *out)
+{
+    if (size == 0) {
+        merkle_empty(c, out);
+        return true;
+    }
+    return run_root(c, s, 0, size, out);
+}
+
+/* The largest power of two below n, for n > 1. */
+static uint64_t split_point(uint64_t n)
+{
+    return UINT64_C(1) << (63 - __builtin_clzll(n - 1));
+}
+
+static bool path_push(struct crypto *c, const struct merkle_store *s, uint64_t begin, uint64_t n,
+                      struct merkle_path *path)
+{
+    if (path->n == MERKLE_PATH_MAX || !run_root(c, s, begin, n, &path->h[path->n]))
+        return false;
+    path->n++;
+    return true;
+}
+
+static void path_reverse(struct merkle_path *path)
+{
+    for (size_t i = 0, j = path->n; i + 1 < j; i++) {
+        j--;
+        struct hash h = path->h[i];
+        path->h[i] = path->h[j];
+        path->h[j] = h;
+    }
+}
+
+bool merkle_inclusion(struct crypto *c, const struct merkle_store *s, uint64_t index, uint64_t size,
+                      struct merkle_path *out)
+{
+    out->n = 0;
+    if (index >= size)
+        return false;
+    uint64_t begin = 0;
+    uint64_t n = size;
+    while (n > 1) {
+        uint64_t k = split_point(n);
+        bool left = index - begin < k;
+        if (!path_push(c, s, left ? begin + k : begin, left ? n - k : k, out))
+            return false;
+        begin = left ? begin : begin + k;
+        n = left ? k : n - k;
+    }
+    path_reverse(out);
+    return true;
+}
+
+bool merkle_consistency(struct crypto *c, const struct merkle_store *s, uint64_t size1,
+                        uint64_t size2, struct merkle_path *out)
+{
+    out->n = 0;
+    if (size1 == 0 || size1 > size2)
+        return false;
+    uint64_t begin = 0;
+    uint64_t m = size1;
+    uint64_t n = size2;
+    /* While the walk has only gone left, the verifier knows what it stands on: the old root. */
+    bool known = true;
+    while (m != n) {
+        uint64_t k = split_point(n);
+        bool left = m <= k;
+        if (!path_push(c, s, left ? begin + k : begin, left ? n - k : k, out))
+            return false;
+        if (left) {
+            n = k;
+        } else {
+            begin += k;
+            m -= k;
+            n -= k;
+            known = false;
+        }
+    }
+    if (!known && !path_push(c, s, begin, n, out))
+        return false;
+    path_reverse(out);
+    return true;
+}
+
+/* Where a verifier stands while it climbs: its node's index and the level's last index. */
+struct climb {
+    uint64_t fn;
+    uint64_t sn;
+};
+
+/* Is the next hash of the path the left sibling? Then levels without a sibling are skipped. */
+static bool climb_left(struct climb *at)
+{
+    if (!(at->fn & 1) && at->fn != at->sn)
+        return false;
+    while (at->fn != 0 && !(at->fn & 1)) {
+        at->fn >>= 1;
+        at->sn >>= 1;
+    }
+    return true;
+}
+
+static void climb_up(struct climb *at)
+{
+    at->fn >>= 1;
+    at->sn >>= 1;
+}
+
+bool merkle_root_from_path(struct crypto *c, uint64_t index, uint64_t size, const struct hash *leaf,
+                           const struct hash *path, size_t n, struct hash *root)
+{
+    if (index >= size)
+        return false;
+    struct climb at = {index, size - 1};
+    struct hash r = *leaf;
+    for (size_t i = 0; i < n; i++) {
+        if (at.sn == 0)
+            return false;
+        if (climb_left(&at))
+            merkle_node(c, &path[i], &r, &r);
+        else
+            merkle_node(c, &r, &path[i], &r);
+        climb_up(&at);
+    }
+    if (at.sn != 0)
+        return false;
+    *root = r;
+    return true;
+}
+
+bool merkle_verify_inclusion(struct crypto *c, uint64_t index, uint64_t size, const struct hash *leaf,
+                             const struct hash *path, size_t n, const struct hash *root)
+{
+    struct hash r;
+    return merkle_root_from_path(c, index, size, leaf, path, n, &r) && hash_eq(&r, root);
+}
+
+bool merkle_verify_consistency(struct crypto *c, uint64_t size1, uint64_t size2,
+                               const struct hash *root1, const struct hash *root2,
+                               const struct hash *path, size_t n)
+{
+    if (size1 == 0 || size1 > size2)
+        return false;
+    if (size1 == size2)
+        return n == 0 && hash_eq(root1, root2);
+    if (n == 0)
+        return false;
+    struct climb at = {size1 - 1, size2 - 1};
+    while (at.fn & 1)
+        climb_up(&at);
+    /* When size1 is a power of two, the old root stands for the path's first hash. */
+    size_t i = 0;
+    struct hash fr = (size1 & (size1 - 1)) == 0 ? *root1 : path[i++];
+    struct hash sr = fr;
+    for (; i < n; i++) {
+        if (at.sn == 0)
+            return false;
+        if (climb_left(&at)) {
+            merkle_node(c, &path[i], &fr, &fr);
+            merkle_node(c, &path[i], &sr, &sr);
+        } else {
+            merkle_node(c, &sr, &path[i], &sr);
+        }
+        climb_up(&at);
+    }
+    return at.sn == 0 && hash_eq(&fr, root1) && hash_eq(&sr, root2);
+}
+
+size_t frontier_peaks(const struct frontier *f)
+{
+    return (size_t)__builtin_popcountll(f->size);
+}
+
+void frontier_append(struct crypto *c, struct frontier *f, const struct hash *leaf)
+{
+    LEDGER_REQUIRE(f->size < UINT64_MAX);
+    size_t n = frontier_peaks(f);
+    struct hash h = *leaf;
+    for (uint64_t s = f->size; s & 1; s >>= 1)
+        merkle_node(c, &f->peaks[--n], &h, &h);
+    f->peaks[n] = h;
+    f->size++;
+}
+
+void frontier_root(struct crypto *c, const struct frontier *f, struct hash *out)
+{
+    size_t n = frontier_peaks(f);
+    if (n == 0) {
+        merkle_empty(c, out);
+        return;
+    }
+    struct hash r = f->peaks[--n];
+    while (n > 0)
+        merkle_node(c, &f->peaks[--n], &r, &r);
+    *out = r;
+}
+
+bool merkle_root_of(struct crypto *c, const struct hash *leaves, size_t n, struct hash *out)
+{
+    struct frontier f = {.size = 0};
+    for (size_t i = 0; i < n; i++)
+        frontier_append(c, &f, &leaves[i]);
+    frontier_root(c, &f, out);
+    return true;
+}
+
+bool merkle_path_of(struct crypto *c, struct arena *a, const struct hash *leaves, size_t n,
+                    size_t index, struct merkle_path *out)
+{
+    /* The siblings cover every other leaf exactly once, so folding each afresh is O(n) and needs no
+     * scratch memory. */
+    (void)a;
+    out->n = 0;
+    if (index >= n)
+        return false;
+    size_t begin = 0;
+    while (n > 1) {
+        size_t k = (size_t)split_point(n);
+        bool left = index - begin < k;
+        if (!merkle_root_of(c, leaves + (left ? begin + k : begin), left ? n - k : k,
+                            &out->h[out->n]))
+            return false;
+        out->n++;
+        begin = left ? begin : begin + k;
+        n = left ? k : n - k;
+    }
+    path_reverse(out);
+    return true;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * merkle: the RFC 6962 section 2.1 (= RFC 9162 section 2.1) tree over SHA-256.
+ *
+ * Only hashes of perfect subtrees are ever stored: (level, index) covers leaves
+ * [index·2^level, (index+1)·2^level) and never changes once all of them exist. Roots and proofs at any
+ * size, past or present, are folded from them. `size`, `index` and `level` are never mixed up: a size
+ * counts leaves, an index names one.
+ */
+#ifndef LEDGERD_PROTO_MERKLE_H
+#define LEDGERD_PROTO_MERKLE_H
+
+#include "crypto.h"
+
+#define MERKLE_PATH_MAX 64
+
+void merkle_leaf(struct crypto *c, struct span data, struct hash *out);  /* SHA-256(0x00 ‖ data) */
+void merkle_node(struct crypto *c, const struct hash *l, const struct hash *r, struct hash *out);
+void merkle_empty(struct crypto *c, struct hash *out);                   /* SHA-256("") */
+
+/* Where perfect-subtree hashes live. get returns false if it has none (an inner error, or not yet). */
+struct merkle_store {
+    void *ctx;
+    bool (*get)(void *ctx, unsigned level, uint64_t index, struct hash *out);
+    bool (*put)(void *ctx, unsigned level, uint64_t index, const struct hash *h);
+};
+
+/* Appends one leaf hash to a tree of `size` leaves, storing every perfect subtree it completes. */
+bool merkle_append(struct crypto *c, const struct merkle_store *s, uint64_t size,
+                   const struct hash *leaf) LEDGER_MUST_USE;
+/* Root of the first `size` leaves; works for every size not above the tree's. */
+bool merkle_root(struct crypto *c, const struct merkle_store *s, uint64_t size, struct hash *out)
+    LEDGER_MUST_USE;
+
+struct merkle_path {
+    size_t n;
+    struct hash h[MERKLE_PATH_MAX];
+};
+/* PATH(index, D[size]), index < size. */
+bool merkle_inclusion(struct crypto *c, const struct merkle_store *s, uint64_t index, uint64_t size,
+                      struct merkle_path *out) LEDGER_MUST_USE;
+/* PROOF(size1, D[size2]), 0 < size1 <= size2; equal sizes give an empty path. */
+bool merkle_consistency(struct crypto *c, const struct merkle_store *s, uint64_t size1,
+                        uint64_t size2, struct merkle_path *out) LEDGER_MUST_USE;
+
+/* RFC 9162 section 2.1.3.2. The path is n hashes of 32 bytes. */
+bool merkle_verify_inclusion(struct crypto *c, uint64_t index, uint64_t size, const struct hash *leaf,
+                             const struct hash *path, size_t n, const struct hash *root)
+    LEDGER_MUST_USE;
+/* Root that an inclusion path implies; false if the path cannot belong to (index, size). */
+bool merkle_root_from_path(struct crypto *c, uint64_t index, uint64_t size, const struct hash *leaf,
+                           const struct hash *path, size_t n, struct hash *root) LEDGER_MUST_USE;
+/* RFC 9162 section 2.1.4.2, with size1 == 0 always false (a caller's special case). */
+bool merkle_verify_consistency(struct crypto *c, uint64_t size1, uint64_t size2,
+                               const struct hash *root1, const struct hash *root2,
+                               const struct hash *path, size_t n) LEDGER_MUST_USE;
+
+/*
+ * A frontier (compact range) is a tree reduced to what appending needs: one hash for each set bit of
+ * size, the largest subtree first. Used where only count and root matter: member lists inside states
+ * (state.h), roots of batches of event ids, a streaming auditor's tree.
+ */
+struct frontier {
+    uint64_t size;
+    struct hash peaks[64]; /* the first popcount(size) are used */
+};
+void frontier_append(struct crypto *c, struct frontier *f, const struct hash *leaf);
+void frontier_root(struct crypto *c, const struct frontier *f, struct hash *out);
+size_t frontier_peaks(const struct frontier *f); /* how many of peaks[] are used */
+
+/* In-memory tree over n leaf hashes (batches): root, and the path of one leaf. Scratch from `a`. */
+bool merkle_root_of(struct crypto *c, const struct hash *leaves, size_t n, struct hash *out);
+bool merkle_path_of(struct crypto *c, struct arena *a, const struct hash *leaves, size_t n,
+                    size_t index, struct merkle_path *out) LEDGER_MUST_USE;
+
+#endif

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * value.c: decimals, the shapes of text, and equality of values as the rules define it.
+ *
+ * A decimal's text is reduced to its significant digits and a power of ten before anything is computed, so
+ * that no text, however long or large its exponent, can overflow. Nothing here allocates or fails otherwise.
+ * May include: value.h and the C library's memory functions.
+ */
+#include "value.h"
+
+#include <string.h>
+
+#define DECIMALS_MAX 9
+#define WHOLE_DIGITS_MAX 15
+/* Larger than any text is long, so that a saturated exponent cannot be cancelled by digits. */
+#define EXPONENT_SATURATED ((int64_t)1000000000000)
+
+/* The parts of a JSON number (RFC 8259 section 6). */
+struct number {
+    bool negative, plain;  /* plain: no fraction, no exponent */
+    struct span whole, fraction;
+    int64_t exponent;
+};
+
+static size_t count_digits(struct span s, size_t from)
+{
+    size_t n = from;
+    while (n < s.n && s.p[n] >= '0' && s.p[n] <= '9')
+        n++;
+    return n - from;
+}
+
+/* Reads e±digits at `at`; returns the place after it, 0 if there are no digits. */
+static size_t read_exponent(struct span s, size_t at, int64_t *exponent)
+{
+    bool negative = false;
+    at++;
+    if (at < s.n && (s.p[at] == '+' || s.p[at] == '-'))
+        negative = s.p[at++] == '-';
+    size_t n = count_digits(s, at);
+    if (n == 0)
+        return 0;
+    int64_t e = 0;
+    for (size_t i = at; i < at + n; i++) {
+        e = e * 10 + (s.p[i] - '0');
+        if (e > EXPONENT_SATURATED)
+            e = EXPONENT_SATURATED;
+    }
+    *exponent = negative ? -e : e;
+    return at + n;
+}
+
+static bool read_number(struct span s, struct number *out)
+{
+    size_t at = 0;
+    memset(out, 0, sizeof *out);
+    out->plain = true;
+    if (at < s.n && s.p[at] == '-') {
+        out->negative = true;
+        at++;
+    }
+    size_t n = count_digits(s, at);
+    if (n == 0 || (n > 1 && s.p[at] == '0'))
+        return false;
+    out->whole = span_of(s.p + at, n);
+    at += n;
+    if (at < s.n && s.p[at] == '.') {
+        n = count_digits(s, at + 1);
+        if (n == 0)
+            return false;
+        out->fraction = span_of(s.p + at + 1, n);
+        out->plain = false;
+        at += 1 + n;
+    }
+    if (at < s.n && (s.p[at] == 'e' || s.p[at] == 'E')) {
+        out->plain = false;
+        at = read_exponent(s, at, &out->exponent);
+        if (at == 0)
+            return false;
+    }
+    return at == s.n;
+}
+
+/* Digit number i of whole and fraction written one behind the other. */
+static unsigned digit_at(const struct number *x, size_t i)
+{
+    return i < x->whole.n ? x->whole.p[i] - '0' : x->fraction.p[i - x->whole.n] - '0';
+}
+
+const char *decimal_fault(struct span text, dec_t *out, bool *is_int)
+{
+    struct number x;
+    *out = 0;
+    if (!read_number(text, &x))
+        return "is not a number";
+    if (is_int)
+        *is_int = x.plain;
+    size_t first = 0, last = x.whole.n + x.fraction.n;
+    while (first < last && digit_at(&x, first) == 0)
+        first++;
+    while (last > first && digit_at(&x, last - 1) == 0)
+        last--;
+    if (first == last)
+        return NULL; /* zero, whatever its exponent */
+    /* The value is the digits first..last times ten to the power of `power`. */
+    int64_t digits = (int64_t)(last - first);
+    int64_t power = x.exponent + (int64_t)x.whole.n - (int64_t)last;
+    if (digits + power > WHOLE_DIGITS_MAX)
+        return "is 10^15 or larger in size";
+    if (power < -DECIMALS_MAX)
+        return "needs more than 9 decimals";
+    dec_t v = 0;
+    for (size_t i = first; i < last; i++)
+        v = v * 10 + (dec_t)digit_at(&x, i);
+    for (int64_t i = -DECIMALS_MAX; i < power; i++)
+        v *= 10;
+    *out = x.negative ? -v : v;
+    return NULL;
+}
+
+bool decimal_parse(struct span text, dec_t *out, bool *is_int)
+{
+    return decimal_fault(text, out, is_int) == NULL;
+}
+
+size_t decimal_format(dec_t v, char out[DEC_TEXT_MAX])
+{
+    __extension__ typedef unsigned __int128 udec_t;
+    udec_t u = v < 0 ? (udec_t)0 - (udec_t)v : (udec_t)v;
+    char reversed[DEC_TEXT_MAX];
+    size_t n = 0, at = 0;
+    unsigned decimals = DECIMALS_MAX;
+    for (; decimals > 0 && u % 10 == 0; decimals--)
+        u /= 10;
+    for (unsigned i = 0; i < decimals; i++, u /= 10)
+        reversed[n++] = (char)('0' + (int)(u % 10));
+    if (decimals)
+        reversed[n++] = '.';
+    do {
+        reversed[n++] = (char)('0' + (int)(u % 10));
+        u /= 10;
+    } while (u);
+    if (v < 0)
+        out[at++] = '-';
+    while (n > 0)
+        out[at++] = reversed[--n];
+    out[at] = '\0';
+    return at;
+}
+
+bool decimal_canonical(struct span text, dec_t *out)
+{
+    char canonical[DEC_TEXT_MAX];
+    if (!decimal_parse(text, out, NULL))
+        return false;
+    size_t n = decimal_format(*out, canonical);
+    return span_eq(text, span_of(canonical, n));
+}
+
+/* Length of the UTF-8 sequence at p (RFC 3629 section 4), 0 if there is none. */
+static size_t utf8_length(const uint8_t *p, size_t n)
+{
+    uint8_t lead = p[0], low = 0x80, high = 0xbf;
+    if (lead < 0x80)
+        return 1;
+    size_t length = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+    if (lead < 0xc2 || lead > 0xf4 || n < length)
+        return 0;
+    if (lead == 0xe0)
+        low = 0xa0; /* shorter forms of the same character */
+    else if (lead == 0xed)
+        high = 0x9f; /* surrogates */
+    else if (lead == 0xf0)
+        low = 0x90;
+    else if (lead == 0xf4)
+        high = 0x8f; /* beyond U+10FFFF */
+    if (p[1] < low || p[1] > high)
+        return 0;
+    for (size_t i = 2; i < length; i++) {
+        if (p[i] < 0x80 || p[i] > 0xbf)
+            return 0;
+    }
+    return length;
+}
+
+size_t utf8_valid_prefix(struct span s)
+{
+    size_t i = 0;
+    while (i < s.n) {
+        size_t length = utf8_length(s.p + i, s.n - i);
+        if (length == 0)
+            break;
+        i += length;
+    }
+    return i;
+}
+
+bool utf8_valid(struct span s)
+{
+    return utf8_valid_prefix(s) == s.n;
+}
+
+bool text_plain(struct span s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] < 0x20 || s.p[i] == 0x7f)
+            return false;
+    }
+    return utf8_valid(s);
+}
+
+bool text_valid(struct span s)
+{
+    return s.n >= 1 && s.n <= TEXT_MAX && text_plain(s);
+}
+
+bool id_valid(struct span s)
+{
+    if (s.n < 1 || s.n > ID_MAX)
+        return false;
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] < 0x21 || s.p[i] > 0x7e)
+            return false;
+    }
+    return true;
+}
+
+static bool is_nothing(const struct value *v)
+{
+    return v->type == VALUE_ABSENT || v->type == VALUE_EMPTY || v->type == VALUE_NULL;
+}
+
+static bool is_number(const struct value *v)
+{
+    return v->type == VALUE_DECIMAL || v->type == VALUE_INT;
+}
+
+/* Times count as the text they were given as. */
+static bool is_text(const struct value *v)
+{
+    return v->type == VALUE_TEXT || v->type == VALUE_TIME;
+}
+
+/* Equality of values that have no members. */
+static bool leaf_equal(const struct value *a, const struct value *b)
+{
+    if (is_nothing(a) || is_nothing(b))
+        return is_nothing(a) && is_nothing(b);
+    if (is_number(a) && is_number(b))
+        return a->num == b->num;
+    if (is_text(a) && is_text(b))
+        return span_eq(a->raw, b->raw);
+    if (a->type == VALUE_BOOL && b->type == VALUE_BOOL)
+        return a->b == b->b;
+    if (a->type == VALUE_ENUM && b->type == VALUE_ENUM)
+        return a->e == b->e;
+    return false;
+}
+
+static bool has_members(const struct value *v)
+{
+    return v->type == VALUE_LIST || v->type == VALUE_MAP || v->type == VALUE_RECORD;
+}
+
+static bool shape_equal(const struct value *a, const struct value *b)
+{
+    if (a->type != b->type || a->n != b->n)
+        return false;
+    for (size_t i = 0; a->type == VALUE_MAP && i < a->n; i++) {
+        if (!span_eq(a->names[i], b->names[i]))
+            return false;
+    }
+    return true;
+}
+
+/* Values nest at most list, record, map: a stack of fixed depth serves instead of recursion. */
+#define NESTING_MAX 8
+
+bool value_equal(const struct value *a, const struct value *b)
+{
+    struct {
+        const struct value *a, *b;
+        size_t next;
+    } stack[NESTING_MAX];
+    size_t depth = 0;
+    for (;;) {
+        if (!has_members(a) || !has_members(b)) {
+            if (!leaf_equal(a, b))
+                return false;
+        } else {
+            if (!shape_equal(a, b) || depth == NESTING_MAX)
+                return false;
+            stack[depth].a = a;
+            stack[depth].b = b;
+            stack[depth++].next = 0;
+        }
+        while (depth > 0 && stack[depth - 1].next == stack[depth - 1].a->n)
+            depth--;
+        if (depth == 0)
+            return true;
+        size_t i = stack[depth - 1].next++;
+        a = &stack[depth - 1].a->items[i];
+        b = &stack[depth - 1].b->items[i];
+    }
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* verify: checkpoints, snapshots, entries and their inclusion, signatures (verify.h). */
+#include "verify.h"
+
+#include <string.h>
+
+static enum verdict_kind kind_of(enum ledger_rc rc)
+{
+    if (rc == LEDGER_EVERSION)
+        return VERDICT_NEWER;
+    return rc == LEDGER_EINVAL ? VERDICT_DAMAGED : VERDICT_TAMPERED;
+}
+
+bool verify_checkpoint(const struct verifier *vf, struct span note, struct checkpoint *cp, struct policy_verdict *trust,
+                       struct verdict *v)
+{
+    struct ledger_err e = {0};
+    static const char what[] = "checkpoint";
+    if (note.n == 0)
+        return verdict_bad(v, VERDICT_DAMAGED, VERDICT_NO_INDEX, what, "there is none");
+    if (!policy_check(vf->c, vf->a, vf->policy, note, cp, trust, &e))
+        return verdict_bad(v, kind_of(e.rc), VERDICT_NO_INDEX, what, "%s", e.msg);
+    if (vf->origin && !span_eq(cp->origin, span_str(vf->origin)))
+        return verdict_bad(v, VERDICT_UNTRUSTED, VERDICT_NO_INDEX, what, "it is of %.*s, not of %s", SPAN_FMT(cp->origin),
+                           vf->origin);
+    if (!trust->log_signed)
+        return verdict_bad(v, VERDICT_UNTRUSTED, VERDICT_NO_INDEX, what,
+                           "no log key of the policy has signed it as %.*s", SPAN_FMT(cp->origin));
+    if (!trust->quorum_met)
+        return verdict_bad(v, VERDICT_UNTRUSTED, VERDICT_NO_INDEX, what, "the policy's quorum of witnesses has not cosigned");
+    return true;
+}
+
+/* A path as it travels: whole hashes, at most 64. */
+static bool read_path(struct span path, struct hash out[MERKLE_PATH_MAX], size_t *n)
+{
+    if (path.n % HASH_LEN || path.n / HASH_LEN > MERKLE_PATH_MAX)
+        return false;
+    *n = path.n / HASH_LEN;
+    if (path.n)
+        memcpy(out, path.p, path.n);
+    return true;
+}
+
+bool verify_snapshot(const struct verifier *vf, const struct snapshot_claim *claim, struct snapshot *out, struct verdict *v)
+{
+    struct ledger_err e = {0};
+    struct hash path[MERKLE_PATH_MAX];
+    size_t n;
+    memset(out, 0, sizeof *out);
+    out->note = claim->note;
+    if (!verify_checkpoint(vf, claim->note, &out->cp, &out->trust, v))
+        return false;
+    enum ledger_rc rc = header_decode(vf->a, claim->seal, &out->seal, &e);
+    if (rc)
+        return verdict_bad(v, kind_of(rc), VERDICT_NO_INDEX, "seal", "%s", e.msg);
+    if (out->seal.kind != OWN_SEAL || out->cp.size == 0 || out->seal.index != out->cp.size - 1)
+        return verdict_bad(v, VERDICT_TAMPERED, out->seal.index, "seal", "the last entry under a checkpoint must be a seal");
+    merkle_leaf(vf->c, claim->seal, &out->seal_leaf);
+    if (!read_path(claim->seal_path, path, &n) ||
+        !merkle_verify_inclusion(vf->c, out->seal.index, out->cp.size, &out->seal_leaf, path, n, &out->cp.root))
+        return verdict_bad(v, VERDICT_TAMPERED, out->seal.index, "seal", "its inclusion path does not lead to the checkpoint's root");
+    return true;
+}
+
+bool verify_consistency(const struct verifier *vf, uint64_t size1, const struct hash *root1, uint64_t size2,
+                        const struct hash *root2, struct span path, struct verdict *v)
+{
+    static const char what[] = "consistency";
+    struct hash h[MERKLE_PATH_MAX];
+    size_t n;
+    if (size1 > size2)
+        return verdict_bad(v, VERDICT_TAMPERED, VERDICT_NO_INDEX, what,
+                           "the ledger has shrunk from %llu to %llu entries: it was rolled back",
+                           (unsigned long long)size1, (unsigned long long)size2);
+    if (size1 == size2 && !hash_eq(root1, root2))
+        return verdict_bad(v, VERDICT_TAMPERED, VERDICT_NO_INDEX, what,
+                           "two different trees of %llu entries: the ledger was forked", (unsigned long long)size1);
+    if (size1 == 0)
+        return true;
+    if (!read_path(path, h, &n) || !merkle_verify_consistency(vf->c, size1, size2, root1, root2, h, n))
+        return verdict_bad(v, VERDICT_TAMPERED, VERDICT_NO_INDEX, what,
+                           "no proof that the tree of %llu entries begins with the %llu known ones",
+                           (unsigned long long)size2, (unsigned long long)size1);
+    return true;
+}
+
+/* ---- entries ---- */
+
+static bool decode_content(const struct verifier *vf, const struct entry_claim *claim, struct entry *out, struct verdict *v)
+{
+    struct ledger_err e = {0};
+    struct refusal why = {0};
+    uint64_t index = out->header.index;
+    enum ledger_rc rc = event_decode(vf->c, vf->a, claim->event, &out->event, &why, &e);
+    if (rc == LEDGER_EREFUSED)
+        return verdict_bad(v, VERDICT_TAMPERED, index, "event", "%s: %s", why.field, why.text);
+    if (rc)
+        return verdict_bad(v, kind_of(rc), index, "event", "%s", e.msg);
+    rc = sigblock_decode(claim->block, &out->block, &e);
+    if (rc)
+        return verdict_bad(v, kind_of(rc), index, "signature block", "%s", e.msg);
+    if (out->event.kind->kind != out->header.kind)
+        return verdict_bad(v, VERDICT_TAMPERED, index, "kind", "the header's kind is not the event's");
+    return true;
+}
+
+static bool check_content(const struct verifier *vf, const struct entry_claim *claim, struct entry *out, struct verdict *v)
+{
+    struct hash id, block;
+    uint64_t index = out->header.index;
+    event_id(vf->c, claim->event, &id);
+    sigblock_hash(vf->c, claim->block, &block);
+    if (!hash_eq(&id, &out->header.event_id))
+        return verdict_bad(v, VERDICT_TAMPERED, index, "event", "its bytes are not the ones that the header names");
+    if (!hash_eq(&block, &out->header.block_hash))
+        return verdict_bad(v, VERDICT_TAMPERED, index, "signature block", "its bytes are not the ones that the header names");
+    if (!out->own && !decode_content(vf, claim, out, v))
+        return false;
+    out->content = true;
+    return true;
+}
+
+bool verify_entry(const struct verifier *vf, const struct entry_claim *claim, struct entry *out, struct verdict *v)
+{
+    struct ledger_err e = {0};
+    memset(out, 0, sizeof *out);
+    enum ledger_rc rc = header_decode(vf->a, claim->header, &out->header, &e);
+    if (rc)
+        return verdict_bad(v, kind_of(rc), VERDICT_NO_INDEX, "header", "%s", e.msg);
+    merkle_leaf(vf->c, claim->header, &out->leaf);
+    out->own = out->header.kind < EVENT_KIND_FIRST;
+    if (out->header.kind == OWN_SEAL)
+        return claim->event.n == 0 && claim->block.n == 0
+                   ? true
+                   : verdict_bad(v, VERDICT_TAMPERED, out->header.index, "seal", "has content; a seal has none");
+    if (!entry_kind_name(out->header.kind))
+        return verdict_bad(v, VERDICT_NEWER, out->header.index, "kind", "kind %u needs a newer version", out->header.kind);
+    return claim->withheld || check_content(vf, claim, out, v);
+}
+
+bool verify_inclusion(const struct verifier *vf, const struct entry *e, const struct checkpoint *cp, struct span path,
+                      struct verdict *v)
+{
+    struct hash h[MERKLE_PATH_MAX];
+    size_t n;
+    if (!read_path(path, h, &n) ||
+        !merkle_verify_inclusion(vf->c, e->header.index, cp->size, &e->leaf, h, n, &cp->root))
+        return verdict_bad(v, VERDICT_TAMPERED, e->header.index, "inclusion path",
+                           "it does not lead from this header to the checkpoint's root");
+    return true;
+}
+
+bool verify_signature(const struct verifier *vf, struct span origin, const struct entry *e, unsigned i, unsigned alg,
+                      struct span key, struct verdict *v)
+{
+    char what[64] = "signature";
+    uint64_t index = e->header.index;
+    if (!e->content || e->own || i >= e->block.n)
+        return verdict_bad(v, VERDICT_DAMAGED, index, what, "there is no signature %u", i + 1);
+    const struct signature *s = &e->block.sigs[i];
+    struct hash root;
+    uint8_t id[KEY_ID_LEN];
+    crypto_key_id(vf->c, (enum sig_alg)alg, key, id);
+    if (s->alg != alg || !span_eq(s->key_id, span_of(id, sizeof id)))
+        return verdict_bad(v, VERDICT_TAMPERED, index, what, "signature %u of %.*s names another key", i + 1, SPAN_FMT(s->party));
+    if (!sigblock_root(vf->c, &e->block, &e->header.event_id, &root))
+        return verdict_bad(v, VERDICT_TAMPERED, index, "signature block", "the event is not among those that were signed together");
+    struct span msg = signature_input(vf->c, vf->a, origin, s, i + 1, e->block.events, &root, i ? s - 1 : NULL);
+    if (!msg.p || !crypto_verify(vf->c, (enum sig_alg)alg, key, msg, s->sig))
+        return verdict_bad(v, VERDICT_TAMPERED, index, what, "signature %u of %.*s does not verify", i + 1, SPAN_FMT(s->party));
+    return true;
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * verify: THE verifier. Client, auditor and daemon check what a ledger says about itself here and nowhere else. No function
+ * checks half a claim: what comes out is a verified object, and the only way to get one is to pass every check that it needs.
+ *
+ * A *verified snapshot* is a checkpoint that a policy vouches for and the seal that is its last leaf, hence a chain map root.
+ * Everything about chains is verified against one snapshot; everything about entries against its root.
+ *
+ * Functions return false with *v filled when something does not hold (verdict.h), true when all of it does. Results borrow from
+ * the inputs and from the arena.
+ */
+#ifndef LEDGERD_PROTO_VERIFY_H
+#define LEDGERD_PROTO_VERIFY_H
+
+#include "chainmap.h"
+#include "entry.h"
+#include "event.h"
+#include "note.h"
+#include "state.h"
+#include "verdict.h"
+
+struct verifier {
+    struct crypto *c;
+    struct arena *a;
+    const struct policy *policy;
+    struct hash index_key;      /* for chain keys; a receipt needs none */
+    const char *origin;         /* the ledger that is meant; NULL: any that the policy lists */
+};
+
+struct snapshot {
+    struct checkpoint cp;
+    struct policy_verdict trust;
+    struct span note;
+    struct header seal;
+    struct hash seal_leaf;
+};
+/* What travels: protobuf's Snapshot, taken apart. */
+struct snapshot_claim { struct span note, seal, seal_path; };
+bool verify_snapshot(const struct verifier *vf, const struct snapshot_claim *claim, struct snapshot *out,
+                     struct verdict *v) LEDGER_MUST_USE;
+/* A checkpoint alone (hello, submit): log signature and quorum. */
+bool verify_checkpoint(const struct verifier *vf, struct span note, struct checkpoint *cp, struct policy_verdict *trust,
+                       struct verdict *v) LEDGER_MUST_USE;
+/* The newer tree begins with the older one. size 0 is consistent with anything. */
+bool verify_consistency(const struct verifier *vf, uint64_t size1, const struct hash *root1, uint64_t size2,
+                        const struct hash *root2, struct span path, struct verdict *v) LEDGER_MUST_USE;
+
+/* ---- entries ---- */
+struct entry_claim { struct span header, event, block; bool withheld; };
+struct entry {
+    struct header header;
+    struct hash leaf;
+    bool own;                  /* kind < 64 */
+    bool content;              /* event and block are here and are the ones that the header names */
+    struct event event;        /* content, not own */
+    struct sigblock block;     /* content, not own */
+};
+/* Header, and (if not withheld) that event and block are those it names, strictly decoded. Says nothing about the log. */
+bool verify_entry(const struct verifier *vf, const struct entry_claim *claim, struct entry *out, struct verdict *v)
+    LEDGER_MUST_USE;
+/* … and that it is entry header.index of the tree of `cp`. */
+bool verify_inclusion(const struct verifier *vf, const struct entry *e, const struct checkpoint *cp, struct span path,
+                      struct verdict *v) LEDGER_MUST_USE;
+/* Signature i of the entry under a key. */
+bool verify_signature(const struct verifier *vf, struct span origin, const struct entry *e, unsigned i, unsigned alg,
+                      struct span key, struct verdict *v) LEDGER_MUST_USE;
+
+/* ---- chains ---- */
+#define CHAIN_LOGS_MAX 8
+struct member_claim { unsigned log; size_t n; const struct span *members; };
+struct chain_claim {
+    enum chain_type type;
+    struct span id;
+    struct span map_proof, head, salt, state;
+    const struct member_claim *logs;
+    size_t n_logs;
+    bool withheld;
+};
+struct proven_chain {
+    bool present;              /* false: absence is proven */
+    struct chain chain;        /* id, key, count, head; state unless withheld */
+    struct header head;
+    bool opened;               /* the state is here and is what the head commits to */
+    const struct member_claim *logs[CHAIN_LOGS_MAX]; /* by log number: all members, proven complete; NULL if not given */
+};
+/* Map proof under the snapshot's map root, head header, its link, the opening, and every member log that is given. */
+bool verify_chain(const struct verifier *vf, const struct snapshot *s, const struct chain_claim *claim,
+                  struct proven_chain *out, struct verdict *v) LEDGER_MUST_USE;
+/* Entry number `seq` of a chain, given the leaf hash that its successor (or the map) names; walks backwards or forwards:
+ * checks the entry's own bytes, its link for the chain and that leaf == *expected; then sets *expected to the link's prev. */
+bool verify_chain_entry(const struct verifier *vf, const struct proven_chain *pc, uint64_t seq, const struct entry *e,
+                        struct hash *expected, struct verdict *v) LEDGER_MUST_USE;
+
+/* A kv of proven chains: judge.h's questions (standing, lineage) can then be asked of a set of proven_chains exactly as the daemon
+ * asks its own store. `add` indexes chain record and members. Reading what was not proven is ENOTFOUND … and *missing is set, so
+ * that an answer computed from an incomplete set is never mistaken for one. */
+struct proven_set;
+struct proven_set *proven_set_new(struct crypto *c, size_t budget_bytes); /* returns owned */
+void proven_set_free(struct proven_set *s);
+enum ledger_rc proven_set_add(struct proven_set *s, const struct proven_chain *pc) LEDGER_MUST_USE;
+struct kv proven_set_kv(struct proven_set *s);
+bool proven_set_missing(const struct proven_set *s, struct hash *chain_key);
+
+/* ---- receipts ---- */
+struct signer_key_claim { struct span party; struct entry_claim registration; struct span path; };
+struct receipt_claim {
+    struct span origin;
+    struct entry_claim entry;
+    struct span path;
+    struct snapshot_claim snapshot;
+    const struct signer_key_claim *keys;
+    size_t n_keys;
+};
+struct receipt {
+    struct snapshot snapshot;
+    struct entry entry;
+    unsigned signatures_checked; /* under keys whose registration is in the same log */
+};
+bool verify_receipt(const struct verifier *vf, const struct receipt_claim *claim, struct receipt *out, struct verdict *v)
+    LEDGER_MUST_USE;
+
+#endif
