@@ -180,24 +180,23 @@ static enum ledger_rc signing_time(struct ledger_batch *b, const char *time, str
 static enum ledger_rc fill_signature(struct ledger_batch *b, struct ledger_key *key, const char *meaning, const char *time,
                                      struct signature *s, struct ledger_err *err)
 {
-    if (!text_valid(span_str(meaning)))
-        return ledger_fail(err, LEDGER_EINVAL, "a signature needs a meaning: authorship, verification, approval, release");
     s->party = arena_copy(b->a, span_str(key->party));
     s->key_id = arena_copy(b->a, span_of(key->id, KEY_ID_LEN));
     s->alg = key->secret.alg;
-    s->meaning = arena_copy(b->a, span_str(meaning));
-    if (!s->party.p || !s->key_id.p || !s->meaning.p)
+    if (meaning)
+        s->meaning = arena_copy(b->a, span_str(meaning));
+    if (!s->party.p || !s->key_id.p || (meaning && !s->meaning.p))
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     return signing_time(b, time, &s->time, err);
 }
 
-LEDGER_API enum ledger_rc ledger_batch_sign(struct ledger_batch *b, struct ledger_key *key, const char *meaning,
-                                            const char *time, struct ledger_err *err)
+enum ledger_rc batch_sign(struct ledger_batch *b, struct ledger_key *key, const char *meaning, const char *time,
+                          struct ledger_err *err)
 {
     size_t i = b->n_signatures;
     if (b->n == 0)
         return ledger_fail(err, LEDGER_EINVAL, "the batch holds no event to sign");
-    if (b->sealed || i == SIGNATURES_MAX)
+    if (b->sealed || i == SIGNATURES_READ_MAX)
         return ledger_fail(err, LEDGER_EINVAL, "the batch takes no further signature");
     struct signature s = {0};
     enum ledger_rc rc = fill_signature(b, key, meaning, time, &s, err);
@@ -222,6 +221,21 @@ LEDGER_API enum ledger_rc ledger_batch_sign(struct ledger_batch *b, struct ledge
     return LEDGER_OK;
 }
 
+LEDGER_API enum ledger_rc ledger_batch_sign(struct ledger_batch *b, struct ledger_key *key, const char *meaning,
+                                            const char *time, struct ledger_err *err)
+{
+    if (b->n_signatures >= SIGNATURES_MAX)
+        return ledger_fail(err, LEDGER_EINVAL, "the batch takes no further signature");
+    if (!text_valid(span_str(meaning)))
+        return ledger_fail(err, LEDGER_EINVAL, "a signature needs a meaning: authorship, verification, approval, release");
+    return batch_sign(b, key, meaning, time, err);
+}
+
+void batch_leave_unsigned(struct ledger_batch *b)
+{
+    b->unsigned_allowed = true;
+}
+
 static bool seal_event(struct ledger_batch *b, const struct merkle_store *s, struct sigblock *block, size_t i)
 {
     struct merkle_path path;
@@ -241,7 +255,7 @@ enum ledger_rc batch_seal(struct ledger_batch *b, struct ledger_err *err)
 {
     if (b->sealed)
         return LEDGER_OK;
-    if (b->n == 0 || b->n_signatures == 0)
+    if (b->n == 0 || (b->n_signatures == 0 && !b->unsigned_allowed))
         return ledger_fail(err, LEDGER_EINVAL, b->n ? "the batch is not signed" : "the batch holds no event");
     struct arena *scratch = arena_new(BATCH_ARENA_MAX);
     struct id_tree t;

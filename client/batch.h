@@ -33,10 +33,18 @@ struct ledger_batch {
     struct hash root;              /* of the ids; valid when n_signatures > 0 */
     struct signature sigs[SIGNATURES_READ_MAX];
     struct span signatures[SIGNATURES_READ_MAX]; /* their encodings */
+    bool unsigned_allowed;         /* batch_leave_unsigned */
     bool sealed;                   /* blocks are valid; nothing changes any more */
 };
 
-/* Computes the signature blocks, exactly as the ledger does. Idempotent. EINVAL: no event or no signature. */
+/* Signs like ledger_batch_sign, but up to SIGNATURES_READ_MAX times and also without a meaning (NULL): which signatures a kind
+ * takes is for the ledger to say. */
+enum ledger_rc batch_sign(struct ledger_batch *b, struct ledger_key *key, const char *meaning, const char *time,
+                          struct ledger_err *err) LEDGER_MUST_USE;
+/* Lets the batch be submitted without a signature. */
+void batch_leave_unsigned(struct ledger_batch *b);
+
+/* Computes the signature blocks, exactly as the ledger does. Idempotent. EINVAL: no event, or no signature. */
 enum ledger_rc batch_seal(struct ledger_batch *b, struct ledger_err *err) LEDGER_MUST_USE;
 struct ledger_batch *batch_keep(struct ledger_batch *b);
 

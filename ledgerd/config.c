@@ -40,6 +40,7 @@ static const struct key_def KEYS[] = {
     {"server", "drain_seconds", KEY_SECONDS, FIELD(drain_ms), 100, 3600000},
     {"store", "anchor", TEXT(anchor)},
     {"store", "map_size", KEY_BYTES, FIELD(map_bytes), 16u << 20, 1ull << 46},
+    {"store", "reserve", KEY_BYTES, FIELD(reserve_bytes), 1u << 20, 1ull << 46},
     {"write", "workers", KEY_U32, FIELD(workers), 0, 256},
     {"write", "queue", KEY_U32, FIELD(queue_jobs), 1, 1000000},
     {"write", "batch", KEY_U32, FIELD(batch_events), 1, 100000},

@@ -32,7 +32,7 @@ struct config {
     uint32_t drain_ms;                 /* at the end, for answers to be taken */
     /* [store] */
     char anchor[CONFIG_PATH_MAX];      /* "": DIR.anchor */
-    uint64_t map_bytes;                /* 0: the store's default */
+    uint64_t map_bytes, reserve_bytes; /* 0: the store's default */
     /* [write] */
     uint32_t workers;                  /* 0: one a core */
     uint32_t queue_jobs;

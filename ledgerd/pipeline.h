@@ -61,8 +61,22 @@ struct pipeline_options {
     /* The outcome of a commit is unknown, or an invariant broke: the process must end. Called once. */
     void (*fatal_cb)(void *ctx, const struct ledger_err *err);
     void *ctx;
+    const char *anchor_path;     /* NULL: DIR.anchor beside the data folder. Copied. */
+    const char *program;         /* name and version, for the epoch entry; NULL: "ledgerd". Copied. */
+    const struct pipeline_clock *clock; /* NULL: the system's. Borrowed as long as the pipeline lives. */
 };
-/* Starts the threads; the tail has been verified and the epoch entry written when this returns OK. Returns owned. */
+/* Where time comes from; a test brings its own. */
+struct pipeline_clock {
+    int64_t (*real_us)(void *ctx);      /* since 1970 UTC; may be set by anybody */
+    int64_t (*monotonic_us)(void *ctx); /* never set */
+    void *ctx;
+};
+/*
+ * Starts the threads; the tail has been verified against the last checkpoint and the anchor, and the epoch entry and the anchor
+ * have been written, when this returns OK. Returns owned.
+ * ENOTFOUND: no genesis yet. ETAMPER: the tail does not verify, or the store was rolled back; nothing was written. EFULL: no space for
+ * the epoch entry. EINVAL: a rebuild was interrupted, the anchor is missing, or the keys are not this ledger's.
+ */
 enum ledger_rc pipeline_start(const struct pipeline_options *o, struct pipeline **out, struct ledger_err *err)
     LEDGER_MUST_USE;
 /* EBUSY: the queues are full, nothing happened, the caller keeps the job. OK: done_cb will be called exactly once. Loop thread only. */
@@ -75,6 +89,8 @@ struct pipeline_stats {
     uint64_t events, refused, batches, seals, signatures, batch_events_last;
     uint64_t size;             /* latest committed */
     int64_t last_commit_us;    /* duration of the latest commit */
+    uint64_t anchor_size;      /* latest anchored; lags behind size by at most a second unless the anchor cannot be written */
+    uint64_t jobs;             /* taken and not answered yet */
     bool writable;             /* false: the disk is full or read only; why in text */
     char text[160];
 };

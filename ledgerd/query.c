@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * query: the life of a query (query.h): decoding the request under a budget, calling the family that
- * answers it, encoding what it built, and turning whatever goes wrong into an Error response.
+ * query: the life of a query (query.h): decoding the request under a budget, calling the family
+ * that answers it, encoding what it built, and turning whatever goes wrong into an Error response.
  *
- * The look at the store is opened by the family and closed here, after the response has been encoded, for
- * the response borrows from the store's pages until then.
+ * The look at the store is opened by the family and closed here, after the response has been
+ * encoded, for the response borrows from the store's pages until then.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +29,8 @@ static const struct family *find_family(Ledgerd__V1__Request__OpCase op)
     return NULL;
 }
 
-/* protobuf-c allocates through these. `exhausted` tells a budget that ran out from bytes that are no message. */
+/* protobuf-c allocates through these. `exhausted` tells a budget that ran out from bytes that are
+ * no message. */
 struct decode_memory {
     struct arena *a;
     bool exhausted;
@@ -49,7 +50,8 @@ static void decode_free(void *ctx, void *p)
     (void)p;
 }
 
-/* The id, if the request begins with it, so that even a request that cannot be decoded is answered by name. */
+/* The id, if the request begins with it, so that even a request that cannot be decoded is answered
+ * by name. */
 static uint64_t leading_id(struct span s)
 {
     uint64_t v = 0;
@@ -70,7 +72,8 @@ static void decode_request(struct query *q, struct span request)
     q->id = leading_id(request);
     q->request = ledgerd__v1__request__unpack(&allocator, request.n, request.p);
     if (!q->request && mem.exhausted) {
-        ledger_fail(&q->failed, LEDGER_ELIMIT, "the request needs more memory than a request may use");
+        ledger_fail(&q->failed, LEDGER_ELIMIT,
+                    "the request needs more memory than a request may use");
         return;
     }
     if (!q->request) {
@@ -135,39 +138,28 @@ bool query_expire(struct query *q)
     return true;
 }
 
-/* One mapper from our codes to the protocol's. */
-static Ledgerd__V1__ErrorCode error_code(const struct query *q, enum ledger_rc rc)
+/* One mapper from our codes to the protocol's. Whatever is not listed is no fault of the client's.
+ */
+static Ledgerd__V1__ErrorCode error_code(enum ledger_rc rc)
 {
-    switch (rc) {
-    case LEDGER_EINVAL:
-        return LEDGERD__V1__ERROR_CODE__ERROR_MALFORMED;
-    case LEDGER_EPROTO:
-        return q->family ? LEDGERD__V1__ERROR_CODE__ERROR_MALFORMED
-                         : LEDGERD__V1__ERROR_CODE__ERROR_UNKNOWN_REQUEST;
-    case LEDGER_EVERSION:
-        return LEDGERD__V1__ERROR_CODE__ERROR_VERSION;
-    case LEDGER_EBUSY:
-        return LEDGERD__V1__ERROR_CODE__ERROR_BUSY;
-    case LEDGER_EDENIED:
-        return LEDGERD__V1__ERROR_CODE__ERROR_DENIED;
-    case LEDGER_ENOTFOUND:
-        return LEDGERD__V1__ERROR_CODE__ERROR_NOT_FOUND;
-    case LEDGER_ENOMEM:
-    case LEDGER_ELIMIT:
-        return LEDGERD__V1__ERROR_CODE__ERROR_LIMIT;
-    case LEDGER_ECANCELED:
-        return LEDGERD__V1__ERROR_CODE__ERROR_TIMEOUT;
-    case LEDGER_OK:
-    case LEDGER_EIO:
-    case LEDGER_ETAMPER:
-    case LEDGER_ECONNECT:
-    case LEDGER_ESTALE:
-    case LEDGER_EFULL:
-    case LEDGER_EREFUSED:
-    case LEDGER_EINTERNAL:
-    default:
-        return LEDGERD__V1__ERROR_CODE__ERROR_INTERNAL;
-    }
+    static const struct {
+        enum ledger_rc rc;
+        Ledgerd__V1__ErrorCode code;
+    } map[] = {
+        {LEDGER_EINVAL, LEDGERD__V1__ERROR_CODE__ERROR_MALFORMED},
+        {LEDGER_EPROTO, LEDGERD__V1__ERROR_CODE__ERROR_UNKNOWN_REQUEST},
+        {LEDGER_EVERSION, LEDGERD__V1__ERROR_CODE__ERROR_VERSION},
+        {LEDGER_EBUSY, LEDGERD__V1__ERROR_CODE__ERROR_BUSY},
+        {LEDGER_EDENIED, LEDGERD__V1__ERROR_CODE__ERROR_DENIED},
+        {LEDGER_ENOTFOUND, LEDGERD__V1__ERROR_CODE__ERROR_NOT_FOUND},
+        {LEDGER_ENOMEM, LEDGERD__V1__ERROR_CODE__ERROR_LIMIT},
+        {LEDGER_ELIMIT, LEDGERD__V1__ERROR_CODE__ERROR_LIMIT},
+        {LEDGER_ECANCELED, LEDGERD__V1__ERROR_CODE__ERROR_TIMEOUT},
+    };
+    for (size_t i = 0; i < sizeof map / sizeof map[0]; i++)
+        if (map[i].rc == rc)
+            return map[i].code;
+    return LEDGERD__V1__ERROR_CODE__ERROR_INTERNAL;
 }
 
 static enum ledger_rc encode(struct reply *r, struct span *out, struct ledger_err *err)
@@ -184,14 +176,16 @@ static enum ledger_rc encode(struct reply *r, struct span *out, struct ledger_er
 static enum ledger_rc encode_error(struct query *q, struct arena *a, const struct ledger_err *why,
                                    struct span *out, struct ledger_err *err)
 {
-    Ledgerd__V1__Response msg = LEDGERD__V1__RESPONSE__INIT;
-    Ledgerd__V1__Error error = LEDGERD__V1__ERROR__INIT;
+    Ledgerd__V1__Response msg;
+    Ledgerd__V1__Error error;
+    ledgerd__v1__response__init(&msg);
+    ledgerd__v1__error__init(&error);
     char text[sizeof why->msg];
     /* A message that was cut may end in the middle of a character, which is no protobuf string. */
     size_t n = utf8_valid_prefix(span_str(why->msg));
     memcpy(text, why->msg, n);
     text[n] = '\0';
-    error.code = error_code(q, why->rc);
+    error.code = error_code(why->rc);
     error.text = text;
     msg.id = q->id;
     msg.answer_case = LEDGERD__V1__RESPONSE__ANSWER_ERROR;
@@ -200,24 +194,28 @@ static enum ledger_rc encode_error(struct query *q, struct arena *a, const struc
     return encode(&r, out, err);
 }
 
-/* Asks the family for one response and encodes it. */
+/* Asks the family for one response and encodes it. A failure that is the query's own, and no
+ * "nothing new", is also in q->failed. err is not NULL. */
 static enum ledger_rc answer(struct query *q, struct arena *a, struct span *out, bool *more,
                              struct ledger_err *err)
 {
     if (q->failed.rc != LEDGER_OK) {
-        if (err)
-            *err = q->failed;
+        *err = q->failed;
         return q->failed.rc;
     }
     if (q->expired)
         return ledger_fail(err, LEDGER_ECANCELED,
                            "the answers were not read within %d seconds; ask again",
                            QUERY_PIN_MS_MAX / 1000);
-    Ledgerd__V1__Response msg = LEDGERD__V1__RESPONSE__INIT;
+    Ledgerd__V1__Response msg;
+    ledgerd__v1__response__init(&msg);
     struct reply r = {.a = a, .msg = &msg};
-    enum ledger_rc rc = view_open(q, err);
-    if (rc == LEDGER_OK)
-        rc = view_check_time(q, err);
+    enum ledger_rc rc = view_open(q, &q->failed);
+    if (rc != LEDGER_OK) {
+        *err = q->failed;
+        return rc;
+    }
+    rc = view_check_time(q, err);
     if (rc == LEDGER_OK)
         rc = q->family->next(q, &r, err);
     if (rc != LEDGER_OK)

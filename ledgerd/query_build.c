@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * query_build: the parts that several answers are made of (query_internal.h): the signed note, the
- * snapshot, the record as a client may see it; and the two small queries that consist of nothing else.
+ * snapshot, the record as a client may see it; and the two small queries that consist of nothing
+ * else.
  *
- * A note is signed when it is asked for: Ed25519 is deterministic, so every signature over one checkpoint
- * is the same one, and only committed checkpoints can be read from a snapshot of the store.
+ * A note is signed when it is asked for: Ed25519 is deterministic, so every signature over one
+ * checkpoint is the same one, and only committed checkpoints can be read from a snapshot of the
+ * store.
  */
 #include <stdint.h>
 #include <string.h>
@@ -47,9 +49,9 @@ bool plist_push(struct plist *l, struct arena *a, void *item)
 static enum ledger_rc signing_key(struct query *q, struct note_key *key, struct ledger_err *err)
 {
     const struct secret_key *secret = store_log_key(q->env.store);
-    enum ledger_rc rc = note_key_parse(q->c, span_str(q->m.log_vkey), key, err);
-    if (rc != LEDGER_OK)
-        return ledger_wrap(err, LEDGER_ETAMPER, "stored data does not verify: log key");
+    if (note_key_parse(q->c, span_str(q->m.log_vkey), key, NULL) != LEDGER_OK ||
+        strcmp(key->name, q->m.origin) != 0)
+        return ledger_fail(err, LEDGER_ETAMPER, "stored data does not verify: log key");
     if (!span_eq(span_of(secret->pub, secret->pub_len), span_of(key->key, key->key_n)))
         return ledger_fail(err, LEDGER_EINTERNAL, "the log key in the folder is not the ledger's");
     return LEDGER_OK;
@@ -62,7 +64,8 @@ enum ledger_rc build_note(struct query *q, struct arena *a, uint64_t size, struc
     struct note_key key;
     struct wbuf w;
     enum ledger_rc rc = signing_key(q, &key, err);
-    /* Never a signature over anything but what was committed: another root at this size would be a fork. */
+    /* Never a signature over anything but what was committed: another root at this size would be a
+     * fork. */
     if (rc == LEDGER_OK)
         rc = read_checkpoint(q, size, &cp.root, err);
     if (rc != LEDGER_OK)
@@ -85,7 +88,8 @@ enum ledger_rc build_snapshot(struct query *q, struct reply *r, uint64_t size,
     enum ledger_rc rc = read_entry(q, size - 1, &seal, err);
     if (rc == LEDGER_OK && seal.h.kind != OWN_SEAL)
         rc = read_bad(err, size - 1, "a seal was to be here");
-    /* Proofs about chains are made from the view's map; they are worth something under the seal's root. */
+    /* Proofs about chains are made from the view's map; they are worth something under the seal's
+     * root. */
     if (rc == LEDGER_OK && size == q->m.size && !hash_eq(&seal.h.map_root, &q->m.map_root))
         rc = read_bad(err, size - 1, "the chain map's root is not the seal's");
     if (rc == LEDGER_OK)
@@ -127,7 +131,8 @@ enum ledger_rc next_checkpoint(struct query *q, struct reply *r, struct ledger_e
     return build_snapshot(q, r, q->m.size, &r->msg->checkpoint, err);
 }
 
-/* The path between the two sizes, in the reply's arena, checked against the roots that the tree gives. */
+/* The path between the two sizes, in the reply's arena, checked against the roots that the tree
+ * gives. */
 static enum ledger_rc consistency_path(struct query *q, struct reply *r, uint64_t size1,
                                        uint64_t size2, struct span *path, struct ledger_err *err)
 {
@@ -152,7 +157,8 @@ enum ledger_rc next_consistency(struct query *q, struct reply *r, struct ledger_
     const Ledgerd__V1__ConsistencyRequest *req = q->request->consistency;
     uint64_t size1 = req->size1, size2 = req->size2 ? req->size2 : q->m.size;
     struct span path, note = SPAN_NONE;
-    /* Asked before anything else: a client that knows a larger ledger than this one must hear that. */
+    /* Asked before anything else: a client that knows a larger ledger than this one must hear that.
+     */
     if (size1 > q->m.size || size2 > q->m.size)
         return ledger_fail(err, LEDGER_ENOTFOUND, "the ledger has %llu entries; %llu is beyond",
                            (unsigned long long)q->m.size,

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * query_entries: the log itself, as a stream. Entries never change, so each response reads a view of its
- * own and nothing is pinned between two of them, however slowly the client reads.
+ * query_entries: the log itself, as a stream. Entries never change, so each response reads a view
+ * of its own and nothing is pinned between two of them, however slowly the client reads.
  *
- * The stream has two parts. *Catching up* goes to the size that the first response's snapshot covers.
- * *Following*, if asked for, then goes batch by batch: a response holds records up to and including one
- * seal, and with it the snapshot of that size. A batch too large for one response comes in several, of which
- * the last has the snapshot. `end` may lie beyond the ledger: without follow the stream then ends at the
- * snapshot's size.
+ * The stream has two parts. *Catching up* goes to the size that the first response's snapshot
+ * covers. *Following*, if asked for, then goes batch by batch: a response holds records up to and
+ * including one seal, and with it the snapshot of that size. A batch too large for one response
+ * comes in several, of which the last has the snapshot. `end` may lie beyond the ledger: without
+ * follow the stream then ends at the snapshot's size.
  */
 #include "query_internal.h"
 
@@ -24,7 +24,8 @@ static enum ledger_rc start(struct query *q, struct reply *r, struct entries **o
     if (req->end != 0 && req->first > req->end)
         return ledger_fail(err, LEDGER_EINVAL, "first is not above end");
     if (req->first > q->m.size)
-        return ledger_fail(err, LEDGER_ENOTFOUND, "the ledger has %llu entries; entry %llu is beyond",
+        return ledger_fail(err, LEDGER_ENOTFOUND,
+                           "the ledger has %llu entries; entry %llu is beyond",
                            (unsigned long long)q->m.size, (unsigned long long)req->first);
     struct entries *st = arena_alloc(q->a, sizeof *st);
     if (!st)
@@ -36,8 +37,8 @@ static enum ledger_rc start(struct query *q, struct reply *r, struct entries **o
     return build_snapshot(q, r, q->m.size, &r->msg->entries->snapshot, err);
 }
 
-/* Adds records while there are some below `limit` and the response has room. With `batch` it stops after a
- * seal, and *sealed says so. */
+/* Adds records while there are some below `limit` and the response has room. With `batch` it stops
+ * after a seal, and *sealed says so. */
 static enum ledger_rc add_records(struct query *q, struct reply *r, struct entries *st,
                                   uint64_t limit, bool batch, bool *sealed, struct plist *list,
                                   struct ledger_err *err)

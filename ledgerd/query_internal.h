@@ -5,11 +5,12 @@
  *
  * A *view* is one snapshot transaction together with what the latest seal says. It lasts for one
  * query_next, unless the family pins it. Spans that come from a view are borrowed from the store's
- * pages: they go into a response without a copy, and the response is encoded before the view closes.
+ * pages: they go into a response without a copy, and the response is encoded before the view
+ * closes.
  *
- * Return codes of a family's `next`: OK; EBUSY (nothing new, following only); anything else becomes the
- * Error response that ends the query. ECANCELED stands for TIMEOUT here; ETAMPER and EINTERNAL for INTERNAL.
- * Private to ledgerd/query*.c.
+ * Return codes of a family's `next`: OK; EBUSY (nothing new, following only); anything else becomes
+ * the Error response that ends the query. ECANCELED stands for TIMEOUT here; ETAMPER and EINTERNAL
+ * for INTERNAL. Private to ledgerd/query*.c.
  */
 #ifndef LEDGERD_QUERY_INTERNAL_H
 #define LEDGERD_QUERY_INTERNAL_H
@@ -41,9 +42,9 @@ struct query {
     uint64_t id;
     Ledgerd__V1__Request *request;
     const struct family *family;
-    void *state;           /* the family's own, in `a`; NULL at the first call */
-    bool pinned;           /* the view outlives this query_next */
-    bool expired;          /* a pinned view was let go of because it had become too old */
+    void *state;  /* the family's own, in `a`; NULL at the first call */
+    bool pinned;  /* the view outlives this query_next */
+    bool expired; /* a pinned view was let go of because it had become too old */
     bool done;
     struct ledger_err failed; /* of query_begin; becomes the first response */
     /* The view; sn is NULL when there is none. */
@@ -56,7 +57,7 @@ struct query {
 struct reply {
     struct arena *a; /* the caller's: everything that the response is built of */
     Ledgerd__V1__Response *msg;
-    size_t bytes;    /* about as large as the encoding has become */
+    size_t bytes; /* about as large as the encoding has become */
 };
 
 /* ---- the view ---- */
@@ -69,13 +70,16 @@ enum ledger_rc view_check_time(const struct query *q, struct ledger_err *err) LE
 /* ---- checked reads; all need an open view ---- */
 struct stored {
     struct span header, event, block;
-    struct header h;     /* its links are in scratch */
+    struct header h; /* its links are in scratch */
     struct hash leaf;
 };
 /* "stored data does not verify: entry 17: …" */
 enum ledger_rc read_bad(struct ledger_err *err, uint64_t index, const char *what);
-/* Entry `index`, which the caller knows to be below the size. Its header is a leaf of the tree at that
- * place, its event and block are those that the header names. */
+/* A failure of the core on stored bytes, told in the same words; EINVAL is damage too, for nobody
+ * sent these bytes. */
+enum ledger_rc read_failed(struct ledger_err *err, const struct ledger_err *why);
+/* Entry `index`, which the caller knows to be below the size. Its header is a leaf of the tree at
+ * that place, its event and block are those that the header names. */
 enum ledger_rc read_entry(struct query *q, uint64_t index, struct stored *out,
                           struct ledger_err *err) LEDGER_MUST_USE;
 /* Inclusion path of a leaf at `size`, checked against that size's checkpoint. In a. */
@@ -92,8 +96,8 @@ enum ledger_rc read_chain(struct query *q, const struct hash *key, struct chain 
                           struct ledger_err *err) LEDGER_MUST_USE;
 enum ledger_rc read_member(struct query *q, const struct chain *ch, unsigned log, uint64_t number,
                            struct span *out, struct ledger_err *err) LEDGER_MUST_USE;
-/* The chain's latest entry below index `below`, found by going backwards through the headers. ENOTFOUND
- * if there is none. ECANCELED if that takes too long. */
+/* The chain's latest entry below index `below`, found by going backwards through the headers.
+ * ENOTFOUND if there is none. ECANCELED if that takes too long. */
 enum ledger_rc read_before(struct query *q, const struct hash *key, uint64_t below,
                            struct stored *out, struct ledger_err *err) LEDGER_MUST_USE;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * query_lineage: the set of chains of a ProveRequest and how it grows (query_lineage.h). Edges are read from the
- * member logs of the items; that these logs are complete is checked when their members are sent, against the
- * state that the head commits to.
+ * query_lineage: the set of chains of a ProveRequest and how it grows (query_lineage.h). Edges are
+ * read from the member logs of the items; that these logs are complete is checked when their
+ * members are sent, against the state that the head commits to.
  */
 #include <string.h>
 
@@ -88,7 +88,8 @@ struct wanted *lineage_take(struct lineage *l)
     return w;
 }
 
-/* What one member of a log names: an item by an edge, a case by its id, a case by an excursion fact. */
+/* What one member of a log names: an item by an edge, a case by its id, a case by an excursion
+ * fact. */
 static enum ledger_rc add_member(struct query *q, struct lineage *l, unsigned log,
                                  struct span member, struct ledger_err *err)
 {
@@ -126,15 +127,15 @@ static enum ledger_rc spread_log(struct query *q, struct lineage *l, const struc
     return LEDGER_OK;
 }
 
-static enum ledger_rc spread_related(struct query *q, struct lineage *l, const struct item_state *it,
-                                     struct ledger_err *err)
+static enum ledger_rc spread_related(struct query *q, struct lineage *l,
+                                     const struct item_state *it, struct ledger_err *err)
 {
     const struct {
         enum chain_type type;
         struct span id;
     } named[] = {
-        {CHAIN_SUBJECT, it->coi},       {CHAIN_SUBJECT, it->for_coi},
-        {CHAIN_SUBJECT, it->patient},   {CHAIN_SHIPMENT, it->shipment},
+        {CHAIN_SUBJECT, it->coi},          {CHAIN_SUBJECT, it->for_coi},
+        {CHAIN_SUBJECT, it->patient},      {CHAIN_SHIPMENT, it->shipment},
         {CHAIN_PRODUCT, it->product_code},
     };
     for (size_t i = 0; i < sizeof named / sizeof named[0]; i++) {

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * query_lineage: which chains a ProveRequest is about. A queue, first in first out, so that chains come breadth
- * first: those named, then what they lead to, each chain once however many ways lead to it.
+ * query_lineage: which chains a ProveRequest is about. A queue, first in first out, so that chains
+ * come breadth first: those named, then what they lead to, each chain once however many ways lead
+ * to it.
  *
- * Ids are borrowed from the request and from the store's pages; both last as long as the query's pinned view.
+ * Ids are borrowed from the request and from the store's pages; both last as long as the query's
+ * pinned view.
  */
 #ifndef LEDGERD_QUERY_LINEAGE_H
 #define LEDGERD_QUERY_LINEAGE_H
@@ -24,15 +26,17 @@ struct lineage {
     size_t n_seen, n_slots;      /* n_slots is 0 or a power of two */
 };
 
-/* Adds a chain unless it was added before. An empty id adds nothing. ELIMIT: more chains than a query may remember. */
+/* Adds a chain unless it was added before. An empty id adds nothing. ELIMIT: more chains than a
+ * query may remember. */
 enum ledger_rc lineage_add(struct query *q, struct lineage *l, enum chain_type type, struct span id,
                            bool named, struct ledger_err *err) LEDGER_MUST_USE;
 /* The next one, or NULL. */
 struct wanted *lineage_take(struct lineage *l);
 
 /*
- * Adds what an item leads to. BACK: inputs and the item it was split from; FORWARD: uses and units. Related: its subjects
- * (coi, for_coi, patient), the shipment that it is in, its product, and the cases that its logs name. Other chains lead nowhere.
+ * Adds what an item leads to. BACK: inputs and the item it was split from; FORWARD: uses and units.
+ * Related: its subjects (coi, for_coi, patient), the shipment that it is in, its product, and the
+ * cases that its logs name. Other chains lead nowhere.
  */
 enum ledger_rc lineage_spread(struct query *q, struct lineage *l, const struct chain *ch,
                               struct ledger_err *err) LEDGER_MUST_USE;

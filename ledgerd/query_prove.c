@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * query_prove: chains with map proof, head, opening of the state, members and history, all of one snapshot
- * transaction, in as many responses as it takes.
+ * query_prove: chains with map proof, head, opening of the state, members and history, all of one
+ * snapshot transaction, in as many responses as it takes.
  *
- * A chain is sent in three phases: the proof itself; then, if asked for, the members of each log; then, if asked
- * for and the request named the chain, its records. Where a response is full the chain goes on in the next one:
- * a ChainProof with the same name, without map proof, whose members and records follow on from those before.
+ * A chain is sent in three phases: the proof itself; then, if asked for, the members of each log;
+ * then, if asked for and the request named the chain, its records. Where a response is full the
+ * chain goes on in the next one: a ChainProof with the same name, without map proof, whose members
+ * and records follow on from those before.
  *
- * Checked before it is sent: the map proof under the seal's map root, the head under the tree, its link, the state
- * under the head's commitment, the members of each log under the state's root, and each record of a history under
- * the leaf hash that its successor names.
+ * Checked before it is sent: the map proof under the seal's map root, the head under the tree, its
+ * link, the state under the head's commitment, the members of each log under the state's root, and
+ * each record of a history under the leaf hash that its successor names.
  *
- * A client that may not read states gets neither openings nor members, and no closures: those name what states say.
+ * A client that may not read states gets neither openings nor members, and no closures: those name
+ * what states say.
  */
 #include <string.h>
 
@@ -26,12 +28,12 @@ struct prove {
     struct lineage lineage;
     /* The chain being sent; NULL between two. */
     struct wanted *current;
-    struct chain *chain;      /* its record; allocated once */
+    struct chain *chain; /* its record; allocated once */
     enum phase phase;
-    unsigned log;             /* PHASE_LOGS: the next member to send … */
+    unsigned log; /* PHASE_LOGS: the next member to send … */
     uint64_t number;
-    struct frontier members;  /* … and the log so far, to be compared with the state's */
-    uint64_t *indexes;        /* PHASE_HISTORY: entry of each sequence number */
+    struct frontier members; /* … and the log so far, to be compared with the state's */
+    uint64_t *indexes;       /* PHASE_HISTORY: entry of each sequence number */
     uint64_t seq;
     struct arena_mark before_history;
 };
@@ -57,7 +59,8 @@ static enum ledger_rc check_request(const struct query *q, struct ledger_err *er
     for (size_t i = 0; i < req->n_chains; i++) {
         const Ledgerd__V1__ChainName *n = req->chains[i];
         if (n->type < CHAIN_ITEM || n->type > CHAIN_LEDGER)
-            return ledger_fail(err, LEDGER_EINVAL, "chains[%zu]: there is no chain type %u", i, n->type);
+            return ledger_fail(err, LEDGER_EINVAL, "chains[%zu]: there is no chain type %u", i,
+                               n->type);
         if (n->id.len == 0 || n->id.len > CHAIN_ID_MAX)
             return ledger_fail(err, LEDGER_EINVAL, "chains[%zu]: an id has 1 to %d bytes", i,
                                CHAIN_ID_MAX);
@@ -111,9 +114,9 @@ static enum ledger_rc begin_part(struct query *q, struct reply *r, struct page *
 
 static enum ledger_rc chain_bad(const struct chain *ch, const char *what, struct ledger_err *err)
 {
-    return ledger_fail(err, LEDGER_ETAMPER, "stored data does not verify: entry %llu, head of %s %.*s: %s",
-                       (unsigned long long)ch->head_index, chain_type_name(ch->type), SPAN_FMT(ch->id),
-                       what);
+    return ledger_fail(
+        err, LEDGER_ETAMPER, "stored data does not verify: entry %llu, head of %s %.*s: %s",
+        (unsigned long long)ch->head_index, chain_type_name(ch->type), SPAN_FMT(ch->id), what);
 }
 
 /* The map proof, checked; it must say the same as the chain's record. */
@@ -121,12 +124,13 @@ static enum ledger_rc add_map_proof(struct query *q, struct reply *r, const stru
                                     Ledgerd__V1__ChainProof *out, struct ledger_err *err)
 {
     struct map_proof proof;
-    enum ledger_rc rc = chainmap_prove(q->c, q->scratch, &q->m.kv, &ch->key, &proof, err);
-    if (rc != LEDGER_OK)
-        return rc;
+    struct ledger_err why = {.rc = LEDGER_OK};
+    if (chainmap_prove(q->c, &q->m.kv, &ch->key, &proof, &why) != LEDGER_OK)
+        return read_failed(err, &why);
     bool present = proof.end == MAP_PRESENT;
-    bool same = present == ch->exists &&
-                (!present || (proof.leaf.count == ch->count && hash_eq(&proof.leaf.head, &ch->head)));
+    bool same =
+        present == ch->exists &&
+        (!present || (proof.leaf.count == ch->count && hash_eq(&proof.leaf.head, &ch->head)));
     if (!same || !map_proof_verify(q->c, &proof, &ch->key, &q->m.map_root))
         return ledger_fail(err, LEDGER_ETAMPER,
                            "stored data does not verify: entry %llu: the chain map does not agree",
@@ -174,6 +178,18 @@ static enum ledger_rc add_head(struct query *q, struct reply *r, const struct ch
     return LEDGER_OK;
 }
 
+/* Leaves out the phases that are not asked for, so that no response begins with a part that has
+ * nothing to add. */
+static void skip_phases(const struct query *q)
+{
+    struct prove *st = q->state;
+    const Ledgerd__V1__ProveRequest *req = q->request->prove;
+    if (st->phase == PHASE_LOGS && (!req->members || !q->env.access->may_read_states))
+        st->phase = PHASE_HISTORY;
+    if (st->phase == PHASE_HISTORY && (!req->history || !st->current->named))
+        st->phase = PHASE_DONE;
+}
+
 /* Takes the next chain and adds its proof; finds out which chains it leads to. */
 static enum ledger_rc begin_chain(struct query *q, struct reply *r, struct page *pg,
                                   struct ledger_err *err)
@@ -197,6 +213,7 @@ static enum ledger_rc begin_chain(struct query *q, struct reply *r, struct page 
         rc = lineage_spread(q, &st->lineage, st->chain, err);
     arena_release(q->scratch, mark);
     st->phase = st->chain->exists ? PHASE_LOGS : PHASE_DONE;
+    skip_phases(q);
     st->log = 0;
     st->number = 0;
     st->seq = 0;
@@ -254,8 +271,6 @@ static enum ledger_rc add_logs(struct query *q, struct reply *r, struct page *pg
     struct frontier *logs;
     struct plist list = {.n = 0};
     unsigned n = state_logs(st->chain, &logs);
-    if (!q->request->prove->members || !q->env.access->may_read_states)
-        st->log = n;
     while (st->log < n && r->bytes < QUERY_RESPONSE_BYTES) {
         Ledgerd__V1__MemberLog *m = arena_alloc(r->a, sizeof *m);
         if (!m || !plist_push(&list, r->a, m))
@@ -267,8 +282,10 @@ static enum ledger_rc add_logs(struct query *q, struct reply *r, struct page *pg
     }
     pg->part->n_logs = list.n;
     pg->part->logs = (Ledgerd__V1__MemberLog **)list.p;
-    if (st->log == n)
+    if (st->log == n) {
         st->phase = PHASE_HISTORY;
+        skip_phases(q);
+    }
     return LEDGER_OK;
 }
 
@@ -310,10 +327,6 @@ static enum ledger_rc add_history(struct query *q, struct reply *r, struct page 
     struct prove *st = q->state;
     struct plist list = {.n = 0};
     enum ledger_rc rc = LEDGER_OK;
-    if (!q->request->prove->history || !st->current->named) {
-        st->phase = PHASE_DONE;
-        return LEDGER_OK;
-    }
     if (!st->indexes)
         rc = collect_history(q, err);
     pg->part->history_first = st->seq;
@@ -341,7 +354,8 @@ static enum ledger_rc add_history(struct query *q, struct reply *r, struct page 
 }
 
 /* One step: a chain's beginning, or more of its logs or its history. */
-static enum ledger_rc step(struct query *q, struct reply *r, struct page *pg, struct ledger_err *err)
+static enum ledger_rc step(struct query *q, struct reply *r, struct page *pg,
+                           struct ledger_err *err)
 {
     struct prove *st = q->state;
     if (!st->current) {
@@ -367,7 +381,8 @@ enum ledger_rc next_prove(struct query *q, struct reply *r, struct ledger_err *e
     r->msg->prove = out;
     enum ledger_rc rc = q->state ? LEDGER_OK : start(q, r, err);
     struct prove *st = q->state;
-    while (rc == LEDGER_OK && r->bytes < QUERY_RESPONSE_BYTES && (st->current || st->lineage.first)) {
+    while (rc == LEDGER_OK && r->bytes < QUERY_RESPONSE_BYTES &&
+           (st->current || st->lineage.first)) {
         rc = step(q, r, &pg, err);
         if (rc == LEDGER_OK && st->phase == PHASE_DONE) {
             st->current = NULL;

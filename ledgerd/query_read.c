@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * query_read: the view of a query and its checked reads (query_internal.h). LMDB has no checksums of its
- * own, so what is read is compared with a hash that it must have before it becomes part of an answer: a
- * header with the tree's leaf, an event and a block with the header, a path with the checkpoint's root.
+ * query_read: the view of a query and its checked reads (query_internal.h). LMDB has no checksums
+ * of its own, so what is read is compared with a hash that it must have before it becomes part of
+ * an answer: a header with the tree's leaf, an event and a block with the header, a path with the
+ * checkpoint's root.
  *
- * Failure modes: ETAMPER "stored data does not verify: entry N: …" when a check fails; the store's own
- * errors otherwise.
+ * Failure modes: ETAMPER "stored data does not verify: entry N: …" when a check fails; the store's
+ * own errors otherwise.
  */
 #include <time.h>
 
 #include "query_internal.h"
 
-#define TIME_CHECK_EVERY 1024 /* headers read between two looks at the clock */
 
 static int64_t now_ms(void)
 {
@@ -37,10 +37,13 @@ enum ledger_rc view_open(struct query *q, struct ledger_err *err)
         .index_key = *store_index_key(q->env.store),
         .wire = true,
     };
-    rc = machine_load(&q->m, err);
+    struct ledger_err why = {.rc = LEDGER_OK};
+    rc = machine_load(&q->m, &why);
     if (rc == LEDGER_ENOTFOUND)
         rc = ledger_fail(err, rc, "the ledger has no genesis entry yet");
-    else if (rc == LEDGER_OK && (q->m.size == 0 || q->m.batch_first != q->m.size))
+    else if (rc != LEDGER_OK)
+        rc = read_failed(err, &why);
+    else if (q->m.size == 0 || q->m.batch_first != q->m.size)
         rc = ledger_fail(err, LEDGER_ETAMPER, "stored data does not verify: no seal at the end");
     if (rc != LEDGER_OK) {
         view_close(q);
@@ -62,7 +65,8 @@ enum ledger_rc view_check_time(const struct query *q, struct ledger_err *err)
 {
     if (now_ms() - q->opened_ms <= QUERY_PIN_MS_MAX)
         return LEDGER_OK;
-    return ledger_fail(err, LEDGER_ECANCELED, "the answer took longer than %d seconds; ask for less",
+    return ledger_fail(err, LEDGER_ECANCELED,
+                       "the answer took longer than %d seconds; ask for less",
                        QUERY_PIN_MS_MAX / 1000);
 }
 
@@ -70,6 +74,14 @@ enum ledger_rc read_bad(struct ledger_err *err, uint64_t index, const char *what
 {
     return ledger_fail(err, LEDGER_ETAMPER, "stored data does not verify: entry %llu: %s",
                        (unsigned long long)index, what);
+}
+
+enum ledger_rc read_failed(struct ledger_err *err, const struct ledger_err *why)
+{
+    enum ledger_rc rc = why->rc == LEDGER_EINVAL ? LEDGER_ETAMPER : why->rc;
+    if (rc != LEDGER_ETAMPER)
+        return ledger_fail(err, rc, "reading failed: %s", why->msg);
+    return ledger_fail(err, rc, "stored data does not verify: %s", why->msg);
 }
 
 /* The record's parts and the decoded header, still unchecked. */
@@ -176,46 +188,75 @@ enum ledger_rc read_chain(struct query *q, const struct hash *key, struct chain 
                           struct ledger_err *err)
 {
     struct span record;
+    struct ledger_err why = {.rc = LEDGER_OK};
     *out = (struct chain){.key = *key};
     enum ledger_rc rc = kv_get(&q->m.kv, KV_CHAIN, span_of(key->b, HASH_LEN), &record);
     if (rc == LEDGER_ENOTFOUND)
         return LEDGER_OK;
     if (rc != LEDGER_OK)
         return ledger_fail(err, rc, "reading a chain record failed");
-    rc = chain_record_decode(record, out, err);
-    if (rc == LEDGER_EINVAL)
-        return ledger_wrap(err, LEDGER_ETAMPER, "stored data does not verify");
-    return rc;
+    rc = chain_record_decode(record, out, &why);
+    return rc == LEDGER_OK ? rc : read_failed(err, &why);
 }
 
 enum ledger_rc read_member(struct query *q, const struct chain *ch, unsigned log, uint64_t number,
                            struct span *out, struct ledger_err *err)
 {
     uint8_t key[KV_KEY_MAX];
-    enum ledger_rc rc =
-        kv_get(&q->m.kv, KV_MEMBER, kv_key_member(key, &ch->key, log, number), out);
+    enum ledger_rc rc = kv_get(&q->m.kv, KV_MEMBER, kv_key_member(key, &ch->key, log, number), out);
     if (rc == LEDGER_ENOTFOUND)
-        return ledger_fail(err, LEDGER_ETAMPER,
-                           "stored data does not verify: %s %.*s: member %llu of its log \"%s\" is missing",
-                           chain_type_name(ch->type), SPAN_FMT(ch->id), (unsigned long long)number,
-                           state_log_name(ch->type, log));
+        return ledger_fail(
+            err, LEDGER_ETAMPER,
+            "stored data does not verify: %s %.*s: member %llu of its log \"%s\" is missing",
+            chain_type_name(ch->type), SPAN_FMT(ch->id), (unsigned long long)number,
+            state_log_name(ch->type, log));
     return rc == LEDGER_OK ? rc : ledger_fail(err, rc, "reading a member failed");
+}
+
+/* Index of entry number `seq` of a chain. */
+static enum ledger_rc read_history(struct query *q, const struct hash *key, uint64_t seq, uint64_t *index,
+                                   struct ledger_err *err)
+{
+    uint8_t k[KV_KEY_MAX];
+    struct span v;
+    struct rbuf r;
+    enum ledger_rc rc = kv_get(&q->m.kv, KV_MEMBER, kv_key_member(k, key, MEMBER_HISTORY, seq), &v);
+    if (rc != LEDGER_OK)
+        return ledger_fail(err, rc == LEDGER_ENOTFOUND ? LEDGER_ETAMPER : rc,
+                           "stored data does not verify: entry %llu of a chain is not indexed", (unsigned long long)seq);
+    rbuf_init(&r, v);
+    *index = rbuf_u64(&r);
+    return rbuf_done(&r) ? LEDGER_OK : ledger_fail(err, LEDGER_ETAMPER, "stored data does not verify: index of a chain");
 }
 
 enum ledger_rc read_before(struct query *q, const struct hash *key, uint64_t below,
                            struct stored *out, struct ledger_err *err)
 {
-    for (uint64_t i = below; i-- > 0;) {
-        struct arena_mark mark = arena_mark(q->scratch);
-        enum ledger_rc rc = read_raw(q, i, out, err);
-        if (rc == LEDGER_OK && i % TIME_CHECK_EVERY == 0)
-            rc = view_check_time(q, err);
-        if (rc != LEDGER_OK)
-            return rc;
-        if (header_link(&out->h, key))
-            return check_raw(q, i, out, err);
-        arena_release(q->scratch, mark);
+    struct span record;
+    struct chain ch;
+    uint64_t index = 0, found = 0;
+    enum ledger_rc rc = kv_get(&q->m.kv, KV_CHAIN, span_of(key->b, HASH_LEN), &record);
+    if (rc == LEDGER_OK)
+        rc = chain_record_decode(record, &ch, err);
+    uint64_t low = 0, high = rc == LEDGER_OK ? ch.count : 0; /* the wanted one is the last below: number low − 1 */
+    while (rc == LEDGER_OK && low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        rc = read_history(q, key, middle, &index, err);
+        if (index < below) {
+            found = index;
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
     }
-    return ledger_fail(err, LEDGER_ENOTFOUND, "the chain has no entry before entry %llu",
-                       (unsigned long long)below);
+    if (rc != LEDGER_OK)
+        return rc;
+    if (low == 0)
+        return ledger_fail(err, LEDGER_ENOTFOUND, "the chain has no entry before entry %llu",
+                           (unsigned long long)below);
+    rc = read_raw(q, found, out, err);
+    if (rc == LEDGER_OK && !header_link(&out->h, key))
+        return ledger_fail(err, LEDGER_ETAMPER, "stored data does not verify: entry %llu is not of the chain that names it",
+                           (unsigned long long)found);
+    return rc == LEDGER_OK ? check_raw(q, found, out, err) : rc;
 }

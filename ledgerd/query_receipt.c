@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * query_receipt: one entry with everything that is needed to check it offline: its record, its inclusion
- * path, a snapshot, and for each signer the entry that gave the key which was in force when this entry was
- * judged: the party's latest REGISTER or ROTATE_KEY before it, or the genesis for the first administrator.
+ * query_receipt: one entry with everything that is needed to check it offline: its record, its
+ * inclusion path, a snapshot, and for each signer the entry that gave the key which was in force
+ * when this entry was judged: the party's latest REGISTER or ROTATE_KEY before it, or the genesis
+ * for the first administrator.
  *
- * An entry whose content this client may not read has no list of signers: who signed is content. A registration
- * that the client may not read comes without its event.
+ * An entry whose content this client may not read has no list of signers: who signed is content. A
+ * registration that the client may not read comes without its event.
  */
 #include <string.h>
 
@@ -23,7 +24,8 @@ static enum ledger_rc find_entry(struct query *q, uint64_t *index, struct ledger
     if (id.n == 0) {
         if (*index < q->m.size)
             return LEDGER_OK;
-        return ledger_fail(err, LEDGER_ENOTFOUND, "the ledger has %llu entries; entry %llu is beyond",
+        return ledger_fail(err, LEDGER_ENOTFOUND,
+                           "the ledger has %llu entries; entry %llu is beyond",
                            (unsigned long long)q->m.size, (unsigned long long)*index);
     }
     enum ledger_rc rc = kv_get(&q->m.kv, KV_EVENT, id, &value);
@@ -38,7 +40,8 @@ static enum ledger_rc find_entry(struct query *q, uint64_t *index, struct ledger
     return LEDGER_OK;
 }
 
-/* The key that an entry of a party's chain gave to `party`; false if it gave none (AMEND, REVOKE). */
+/* The key that an entry of a party's chain gave to `party`; false if it gave none (AMEND, REVOKE).
+ */
 static bool key_given(struct query *q, const struct stored *e, struct span party, enum sig_alg *alg,
                       uint8_t key[KEY_LEN_MAX], size_t *key_n)
 {
@@ -121,8 +124,10 @@ static enum ledger_rc add_signer(struct query *q, struct reply *r, const struct 
     out->party = party;
     out->index = reg.h.index;
     out->header = bin(reg.header);
-    if (access_reads_kind(q->env.access, reg.h.kind))
+    if (access_reads_kind(q->env.access, reg.h.kind)) {
         out->event = bin(reg.event);
+        out->block = bin(reg.block);
+    }
     out->path = bin(path);
     return plist_push(list, r->a, out) ? LEDGER_OK : no_room(err);
 }

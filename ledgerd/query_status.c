@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * query_status: the figures that somebody who runs the ledger watches. The store's own come first, then those
- * that the server adds (connections, queues, certificates). Names are stable; units are in the name.
+ * query_status: the figures that somebody who runs the ledger watches. The store's own come first,
+ * then those that the server adds (connections, queues, certificates). Names are stable; units are
+ * in the name.
  */
 #include <time.h>
 
@@ -43,7 +44,8 @@ static void put_ledger(struct query *q, struct sink *s)
     put(s, "parties", (double)q->m.registry.parties, NULL);
     put(s, "administrators", (double)q->m.registry.admins, NULL);
     put(s, "seal_time_seconds", sealed_s, NULL);
-    put(s, "checkpoint_age_seconds", (double)now.tv_sec + (double)now.tv_nsec / 1e9 - sealed_s, NULL);
+    put(s, "checkpoint_age_seconds", (double)now.tv_sec + (double)now.tv_nsec / 1e9 - sealed_s,
+        NULL);
     put(s, "heartbeat_seconds", (double)q->m.heartbeat_s, NULL);
 }
 

@@ -2,8 +2,8 @@
 /*
  * base: error texts, spans, and the big-endian writer and reader that all fixed layouts go through.
  *
- * Failure modes: a message that is too long is cut; a writer that runs over its arena's budget and a
- * reader that runs past its input set a sticky flag that their user checks once, at the end.
+ * Failure modes: a message that is too long is cut; a writer that runs over its arena's budget and
+ * a reader that runs past its input set a sticky flag that their user checks once, at the end.
  */
 #include "base.h"
 
@@ -17,8 +17,8 @@ const struct hash HASH_ZERO = {{0}};
 const char *ledger_rc_text(enum ledger_rc rc)
 {
     switch (rc) {
-#define X(name, number, text)                                                                     \
-    case LEDGER_##name:                                                                           \
+#define X(name, number, text)                                                                      \
+    case LEDGER_##name:                                                                            \
         return text;
         LEDGER_RC_LIST(X)
 #undef X

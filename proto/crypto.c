@@ -3,14 +3,15 @@
  * crypto: the libraries behind hashing and signatures, set up once for each thread.
  *
  * SHA-256 and HMAC: the algorithms are fetched in crypto_new and their contexts reused, because a
- * fetch costs more than hashing a Merkle node. Ed25519: libsodium, whose verdicts are ours (it refuses
- * points of small order and S that is not reduced). ECDSA P-256: OpenSSL, verifying a digest we made.
- * Parsing a P-256 point costs about as much as verifying with it, so the last few keys are kept parsed.
+ * fetch costs more than hashing a Merkle node. Ed25519: libsodium, whose verdicts are ours (it
+ * refuses points of small order and S that is not reduced). ECDSA P-256: OpenSSL, verifying a
+ * digest we made. Parsing a P-256 point costs about as much as verifying with it, so the last few
+ * keys are kept parsed.
  *
  * Failure modes: crypto_new returns NULL when a library lacks an algorithm. Afterwards hashing can
- * fail only for want of memory inside OpenSSL, which is treated as a broken invariant. A refused key or
- * signature is `false`, and nothing of it stays in the thread's OpenSSL error queue, where TLS would
- * mistake it for its own.
+ * fail only for want of memory inside OpenSSL, which is treated as a broken invariant. A refused
+ * key or signature is `false`, and nothing of it stays in the thread's OpenSSL error queue, where
+ * TLS would mistake it for its own.
  */
 #include "crypto.h"
 
@@ -26,10 +27,10 @@
 #include <string.h>
 
 enum {
-    P256_LEN = 32,                   /* a scalar or a coordinate */
-    P256_COMPRESSED = 1 + P256_LEN,  /* SEC1: 02 or 03, x */
-    P256_POINT = 1 + 2 * P256_LEN,   /* SEC1: 04, x, y */
-    P256_DER_SIG_MAX = 72,           /* SEQUENCE of two INTEGERs of at most 33 bytes */
+    P256_LEN = 32,                  /* a scalar or a coordinate */
+    P256_COMPRESSED = 1 + P256_LEN, /* SEC1: 02 or 03, x */
+    P256_POINT = 1 + 2 * P256_LEN,  /* SEC1: 04, x, y */
+    P256_DER_SIG_MAX = 72,          /* SEQUENCE of two INTEGERs of at most 33 bytes */
     P256_CACHE = 8,
 };
 
@@ -105,7 +106,7 @@ struct sink {
 
 static void sink_begin(const struct sink *s, struct span key)
 {
-    /* A NULL key would mean "the key of last time" to OpenSSL, also when it is meant to be empty. */
+    /* A NULL key would mean "the key of last time" to OpenSSL, even where an empty one is meant. */
     static const uint8_t no_key[1];
     int ok = s->keyed ? EVP_MAC_init(s->c->mac, key.n ? key.p : no_key, key.n, NULL)
                       : EVP_DigestInit_ex2(s->c->md, s->c->sha256, NULL);
@@ -184,7 +185,7 @@ void crypto_labelled_hmac(struct crypto *c, struct span key, const char *label,
     sink_end(&s, out);
 }
 
-/* An EVP_PKEY from a SEC1 point and, if not NULL, a private scalar. NULL if they are no such key. */
+/* An EVP_PKEY from a SEC1 point and, if not NULL, a private scalar. NULL if they are no key. */
 static EVP_PKEY *p256_key(struct crypto *c, struct span point, const uint8_t scalar[P256_LEN])
 {
     char group[] = SN_X9_62_prime256v1;
@@ -214,7 +215,7 @@ static EVP_PKEY *p256_key(struct crypto *c, struct span point, const uint8_t sca
     return key;
 }
 
-/* Has the point one of SEC1's two finite forms? Whether it lies on the curve is the library's word. */
+/* Has the point one of SEC1's two finite forms? Whether it lies on the curve, the library says. */
 static bool p256_point_form(struct span point)
 {
     if (point.n == P256_COMPRESSED)
@@ -234,7 +235,7 @@ static EVP_PKEY_CTX *p256_verifier_new(struct crypto *c, struct span point)
     return ctx;
 }
 
-/* The verifying context of a point, from the cache or into it; owned by the cache. NULL if invalid. */
+/* The verifying context of a point; owned by the cache. NULL if the point is invalid. */
 static EVP_PKEY_CTX *p256_verifier(struct crypto *c, struct span point)
 {
     if (!p256_point_form(point))
@@ -327,16 +328,17 @@ bool crypto_verify(struct crypto *c, enum sig_alg alg, struct span key, struct s
 }
 
 /*
- * libsodium's own test leaves one gap in 1.0.18: it asks only whether L·A has x = 0, which also holds
- * for (0, −1), so that points of order 2L pass (CVE-2025-69277). (L − 1)·A is −A exactly when L·A is
- * the neutral element, and −A is A with the sign bit of x turned.
+ * libsodium's own test had a gap until CVE-2025-69277 was fixed (Debian 12: 1.0.18-1+deb12u1): it
+ * asked only whether L·A has x = 0, which also holds for (0, −1), so that points of order 2L
+ * passed. Since the installed library may be older: (L − 1)·A is −A exactly when L·A is the neutral
+ * element, and −A is A with the sign bit of x turned.
  */
 static bool ed25519_key_valid(const uint8_t key[32])
 {
-    static const uint8_t order_minus_1[32] = {
-        0xec, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9,
-        0xde, 0x14, 0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,
-        0,    0,    0,    0x10};
+    static const uint8_t order_minus_1[32] = {0xec, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58,
+                                              0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14,
+                                              0,    0,    0,    0,    0,    0,    0,    0,
+                                              0,    0,    0,    0,    0,    0,    0,    0x10};
     uint8_t negative[32];
     if (crypto_core_ed25519_is_valid_point(key) != 1 ||
         crypto_scalarmult_ed25519_noclamp(negative, order_minus_1, key) != 0)
@@ -364,8 +366,8 @@ bool crypto_key_valid(struct crypto *c, enum sig_alg alg, struct span key)
     return false;
 }
 
-/* The point of a SubjectPublicKeyInfo of id-ecPublicKey, prime256v1, uncompressed (RFC 5480): there is
- * one DER encoding of it, and its head is fixed. SPAN_NONE if it is anything else. */
+/* The point of a SubjectPublicKeyInfo of id-ecPublicKey, prime256v1, uncompressed (RFC 5480): there
+ * is one DER encoding of it, and its head is fixed. SPAN_NONE if it is anything else. */
 static struct span spki_point(struct span spki)
 {
     static const uint8_t head[26] = {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48,

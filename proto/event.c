@@ -49,8 +49,7 @@ const struct value *record_get(const struct field_def *def, const struct value *
         return NULL;
     for (unsigned i = 0; i < def->n_members && i < record->n; i++) {
         if (span_eq(span_str(def->members[i].text), span_str(member)))
-            return counts_as_absent(&def->members[i], &record->items[i]) ? NULL
-                                                                         : &record->items[i];
+            return counts_as_absent(&def->members[i], &record->items[i]) ? NULL : &record->items[i];
     }
     return NULL;
 }

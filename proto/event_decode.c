@@ -2,10 +2,11 @@
 /*
  * event_decode.c: the strict decoder of events, driven by the table of kinds.
  *
- * Two sorts of wrong bytes: an encoding that is not the canonical one (unknown, repeated, out of order, an
- * explicit default, a wrong wire type) is refused at once with E_BAD_VALUE; a value that is not of its type becomes
- * VALUE_BAD and is refused by the form check, in the order of the rules. At the end the event is encoded again and
- * compared: whatever the decoder might let through, one event has one encoding.
+ * Two sorts of wrong bytes: an encoding that is not the canonical one (unknown, repeated, out of
+ * order, an explicit default, a wrong wire type) is refused at once with E_BAD_VALUE; a value that
+ * is not of its type becomes VALUE_BAD and is refused by the form check, in the order of the rules.
+ * At the end the event is encoded again and compared: whatever the decoder might let through, one
+ * event has one encoding.
  *
  * Nesting is fixed (event, kind, record, any, map, entry, scalar), so nothing here recurses.
  * May include: event.h, event_value.h, wire.h, the C library's formatting.
@@ -21,9 +22,9 @@ struct decoder {
     struct arena *a;
     struct refusal *why;
     enum ledger_rc rc;
-    const char *field;    /* of the kind, or of the envelope */
-    const char *member;   /* of a record, "" for the record as a whole, or NULL */
-    size_t at;            /* which record */
+    const char *field;  /* of the kind, or of the envelope */
+    const char *member; /* of a record, "" for the record as a whole, or NULL */
+    size_t at;          /* which record */
 };
 
 /* Refuses the encoding; the field is where the decoder stands. */
@@ -270,8 +271,8 @@ static bool decode_single(struct decoder *d, const struct field_def *def,
     return true;
 }
 
-static bool decode_enums(struct decoder *d, const struct field_def *def,
-                         const struct wire_field *f, struct value *v)
+static bool decode_enums(struct decoder *d, const struct field_def *def, const struct wire_field *f,
+                         struct value *v)
 {
     struct wire_reader r;
     uint64_t u = 0;
@@ -439,7 +440,7 @@ static bool decode_kind(struct decoder *d, const struct wire_field *f, struct ev
 
 static const char *envelope_name(unsigned number)
 {
-    static const char *const names[] = {"event", "version", "nonce", "reference",
+    static const char *const names[] = {"event",    "version", "nonce",    "reference",
                                         "occurred", "foreign", "key_proof"};
     return names[number < sizeof names / sizeof names[0] ? number : 0];
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * event_encode.c: an event that passes the form check to its one encoding. Fields are written in the order of
- * the kind's table, which is the order of their numbers. The only failure is an arena over its budget, which the
- * buffer remembers. May include: event.h, event_value.h, wire.h.
+ * event_encode.c: an event that passes the form check to its one encoding. Fields are written in
+ * the order of the kind's table, which is the order of their numbers. The only failure is an arena
+ * over its budget, which the buffer remembers. May include: event.h, event_value.h, wire.h.
  */
 #include "event.h"
 #include "event_value.h"

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * event_form.c: the checks of an event by itself, in the order of the rules ("Every event" 1 to 3): kind,
- * mandatory fields, unlisted fields, occurred, the type of each field, and the few values that belong there.
+ * event_form.c: the checks of an event by itself, in the order of the rules ("Every event" 1 to 3):
+ * kind, mandatory fields, unlisted fields, occurred, the type of each field, and the few values
+ * that belong there.
  *
- * Works on decoded events and on events built from JSON, so nothing is assumed about values but what value.h
- * says. The first check that fails fills the refusal. May include: event.h, event_value.h.
+ * Works on decoded events and on events built from JSON, so nothing is assumed about values but
+ * what value.h says. The first check that fails fills the refusal. May include: event.h,
+ * event_value.h.
  */
 #include "event.h"
 #include "event_value.h"
@@ -96,8 +98,8 @@ static bool check_map(const char *path, const struct value *v, struct refusal *w
     for (size_t i = 0; i < v->n; i++) {
         snprintf(at, sizeof at, "%s.%.*s", path, SPAN_CLIP(v->names[i]));
         if (!text_valid(v->names[i]))
-            return refuse(why, E_BAD_VALUE, NULL, path,
-                          "a name in %s must be %s", path, field_type_text(TYPE_TEXT));
+            return refuse(why, E_BAD_VALUE, NULL, path, "a name in %s must be %s", path,
+                          field_type_text(TYPE_TEXT));
         if (i > 0 && span_cmp(v->names[i - 1], v->names[i]) >= 0)
             return refuse(why, E_BAD_VALUE, NULL, at, "the names of a map must ascend");
         if (!is_scalar(&v->items[i]))
@@ -241,8 +243,7 @@ bool event_check_form(const struct event *ev, struct refusal *why)
     if (ev->unlisted.p) {
         char name[PATH_ITEM];
         snprintf(name, sizeof name, "%.*s", SPAN_CLIP(ev->unlisted));
-        return refuse(why, E_BAD_VALUE, NULL, name, "%s has no field \"%s\"", ev->kind->name,
-                      name);
+        return refuse(why, E_BAD_VALUE, NULL, name, "%s has no field \"%s\"", ev->kind->name, name);
     }
     if (ev->occurred.type != VALUE_TIME)
         return refuse_type(why, "occurred", TYPE_TIME, &ev->occurred);

@@ -92,8 +92,8 @@ static void value_from_name(struct arena *a, const struct enum_type *names, stru
             return;
         }
         if (n < sizeof list)
-            n += (size_t)snprintf(list + n, sizeof list - n, "%s%s", i ? ", " : "",
-                                  names->names[i]);
+            n +=
+                (size_t)snprintf(list + n, sizeof list - n, "%s%s", i ? ", " : "", names->names[i]);
     }
     value_bad(a, v, "%.*s is not one of %s", SPAN_CLIP(text), list);
 }

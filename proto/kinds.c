@@ -2,10 +2,10 @@
 /*
  * kinds.c: the table of the 25 event kinds (rules version 1).
  *
- * A row reads: protobuf field number, name, type, MUST or MAY, and FIX if EVENT_CORRECTED may change it.
- * Mandatory fields come first, in the order in which the rules check them; numbers, names and the order of
- * enum values are part of the format and never change. A look-up that finds nothing returns NULL or 0.
- * May include: kinds.h only.
+ * A row reads: protobuf field number, name, type, MUST or MAY, and FIX if EVENT_CORRECTED may
+ * change it. Mandatory fields come first, in the order in which the rules check them; numbers,
+ * names and the order of enum values are part of the format and never change. A look-up that finds
+ * nothing returns NULL or 0. May include: kinds.h only.
  */
 #include "kinds.h"
 
@@ -415,7 +415,8 @@ static const struct kind_def kind_table[] = {
     KIND(ADVERSE_EVENT_REPORTED, 1, R(HOSPITAL) | R(REGULATORY), 0, adverse_event_reported_fields),
     KIND(RECALL_CHANGED, 2, R(QA) | R(REGULATORY), R(QA) | R(REGULATORY) | R(QP),
          recall_changed_fields),
-    KIND(EVENT_CORRECTED, 2, R(OPERATOR) | R(QA) | R(QC) | R(HOSPITAL) | R(COLLECTION) | R(WAREHOUSE),
+    KIND(EVENT_CORRECTED, 2,
+         R(OPERATOR) | R(QA) | R(QC) | R(HOSPITAL) | R(COLLECTION) | R(WAREHOUSE),
          R(QA), event_corrected_fields),
     KIND(LOT_DISPOSED, 1, R(OPERATOR) | R(WAREHOUSE) | R(HOSPITAL), 0, lot_disposed_fields),
 };

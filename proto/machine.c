@@ -79,11 +79,16 @@ static enum ledger_rc save_chain(struct machine *m, struct advance *adv, const s
 {
     struct chain *ch = adv->chain;
     uint8_t key[KV_KEY_MAX];
+    enum ledger_rc rc;
     for (const struct appended *x = adv->members; x; x = x->next) {
-        enum ledger_rc rc = put(m, KV_MEMBER, kv_key_member(key, &ch->key, x->log, x->number), x->bytes, err);
+        rc = put(m, KV_MEMBER, kv_key_member(key, &ch->key, x->log, x->number), x->bytes, err);
         if (rc)
             return rc;
     }
+    uint8_t index[8];
+    rc = put(m, KV_MEMBER, kv_key_member(key, &ch->key, MEMBER_HISTORY, ch->count), kv_key_u64(index, e->index), err);
+    if (rc)
+        return rc;
     ch->exists = true;
     ch->count++;
     ch->head_index = e->index;
@@ -196,17 +201,12 @@ static struct signer *signers_of(struct machine *m, const struct submission *s, 
     return out;
 }
 
-static struct span index_bytes(uint8_t out[8], uint64_t index)
-{
-    return kv_key_u64(out, index);
-}
-
 /* KV_EVENT, KV_REFERENCE, KV_KEYHOLDER. */
 static enum ledger_rc save_indexes(struct machine *m, struct judge *j, const struct submission *s,
                                    const struct signer *signers, unsigned n, uint64_t index, struct ledger_err *err)
 {
     uint8_t key[KV_KEY_MAX], value[8];
-    struct span v = index_bytes(value, index);
+    struct span v = kv_key_u64(value, index);
     enum ledger_rc rc = put(m, KV_EVENT, span_of(s->ev->id.b, HASH_LEN), v, err);
     if (!rc)
         rc = put(m, KV_REFERENCE, judge_reference_key(j, n ? signers[0].party : SPAN_NONE, s->ev->reference, key), v, err);

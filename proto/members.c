@@ -116,7 +116,8 @@ bool spec_version_decode(struct arena *a, struct span s, struct spec_version *ou
     out->version = rbuf_str(&r);
     out->index = rbuf_u64(&r);
     out->n = rbuf_u32(&r);
-    /* Each test takes at least its two lengths and three flags: a false count cannot ask for much. */
+    /* Each test takes at least its two lengths and three flags: a false count cannot ask for much.
+     */
     if (r.failed || out->n > r.n / 11)
         return false;
     out->tests = arena_alloc(a, (size_t)out->n * sizeof *out->tests + 1);

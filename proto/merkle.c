@@ -2,14 +2,16 @@
 /*
  * merkle: the tree of RFC 6962 section 2.1, folded from stored perfect subtrees.
  *
- * Every hash that a root or a proof needs is the hash of a *run*: leaves [begin, begin + n) where begin
- * is a multiple of the smallest power of two that is not below n. A run is the row of perfect subtrees
- * that the binary digits of n name, largest first, and its hash is their fold from the right. A proof
- * walks from the root towards the leaves with two variables, so there is no recursion; the walk
- * meets the siblings top down and a proof lists them bottom up, so the path is turned round at the end.
+ * Every hash that a root or a proof needs is the hash of a *run*: leaves [begin, begin + n) where
+ * begin is a multiple of the smallest power of two that is not below n. A run is the row of perfect
+ * subtrees that the binary digits of n name, largest first, and its hash is their fold from the
+ * right. A proof walks from the root towards the leaves with two variables, so there is no
+ * recursion; the walk meets the siblings top down and a proof lists them bottom up, so the path is
+ * turned round at the end.
  *
- * Failure modes: false when the store lacks a subtree (or fails), when arguments are out of range, or
- * when a proof needs more than MERKLE_PATH_MAX hashes (consistency proofs in trees above 2^63 leaves).
+ * Failure modes: false when the store lacks a subtree (or fails), when arguments are out of range,
+ * or when a proof needs more than MERKLE_PATH_MAX hashes (consistency proofs in trees above 2^63
+ * leaves).
  */
 #include "merkle.h"
 
@@ -215,8 +217,9 @@ bool merkle_root_from_path(struct crypto *c, uint64_t index, uint64_t size, cons
     return true;
 }
 
-bool merkle_verify_inclusion(struct crypto *c, uint64_t index, uint64_t size, const struct hash *leaf,
-                             const struct hash *path, size_t n, const struct hash *root)
+bool merkle_verify_inclusion(struct crypto *c, uint64_t index, uint64_t size,
+                             const struct hash *leaf, const struct hash *path, size_t n,
+                             const struct hash *root)
 {
     struct hash r;
     return merkle_root_from_path(c, index, size, leaf, path, n, &r) && hash_eq(&r, root);

@@ -2,12 +2,12 @@
 /*
  * note: signed notes, checkpoints and cosignatures, read strictly and written byte-exact.
  *
- * A note is a text, an empty line and signature lines "— <name> <base64>\n". What is signed is the text
- * with its final newline. A key is known by (name, id): its signature must verify, everybody else's is
- * ignored, whatever algorithm it may be of.
+ * A note is a text, an empty line and signature lines "— <name> <base64>\n". What is signed is the
+ * text with its final newline. A key is known by (name, id): its signature must verify, everybody
+ * else's is ignored, whatever algorithm it may be of.
  *
- * Failure modes: LEDGER_EINVAL for malformed input, LEDGER_ELIMIT over NOTE_SIZE_MAX or NOTE_SIGS_MAX,
- * LEDGER_ENOMEM over the arena's budget (about 4.2 KB a signature line).
+ * Failure modes: LEDGER_EINVAL for malformed input, LEDGER_ELIMIT over NOTE_SIZE_MAX or
+ * NOTE_SIGS_MAX, LEDGER_ENOMEM over the arena's budget (about 4.2 KB a signature line).
  */
 #include "note.h"
 
@@ -24,8 +24,8 @@ enum {
 static const char DASH[] = "\xe2\x80\x94 ";
 static const size_t DASH_LEN = sizeof DASH - 1;
 
-/* Decodes one UTF-8 sequence (RFC 3629: shortest form, no surrogates, at most U+10FFFF). Returns its
- * length, 0 if there is none. */
+/* Decodes one UTF-8 sequence (RFC 3629: shortest form, no surrogates, at most U+10FFFF). Returns
+ * its length, 0 if there is none. */
 static size_t utf8_next(struct span s, uint32_t *code)
 {
     static const struct {
@@ -200,8 +200,9 @@ static bool note_split(struct span bytes, struct note *out)
 }
 
 /*
- * Reads the base64 of one line. A signature too long for any algorithm that we verify keeps its name and
- * id with sig_n = 0, which no key verifies: a stranger's is then ignored, and a known key's still fails.
+ * Reads the base64 of one line. A signature too long for any algorithm that we verify keeps its
+ * name and id with sig_n = 0, which no key verifies: a stranger's is then ignored, and a known
+ * key's still fails.
  */
 static bool sig_bytes(struct arena *a, struct span text, struct note_sig *out)
 {
@@ -229,7 +230,8 @@ static bool sig_line(struct arena *a, struct span line, struct note_sig *out)
            name_form(out->name) && sig_bytes(a, rest, out);
 }
 
-enum ledger_rc note_parse(struct arena *a, struct span bytes, struct note *out, struct ledger_err *err)
+enum ledger_rc note_parse(struct arena *a, struct span bytes, struct note *out,
+                          struct ledger_err *err)
 {
     *out = (struct note){.n = 0};
     if (bytes.n > NOTE_SIZE_MAX)
@@ -237,7 +239,8 @@ enum ledger_rc note_parse(struct arena *a, struct span bytes, struct note *out, 
     if (!note_octets_valid(bytes))
         return ledger_fail(err, LEDGER_EINVAL, "the note is not UTF-8 or has control characters");
     if (!note_split(bytes, out) || out->sigs_text.n == 0)
-        return ledger_fail(err, LEDGER_EINVAL, "the note has no signature lines behind an empty line");
+        return ledger_fail(err, LEDGER_EINVAL,
+                           "the note has no signature lines behind an empty line");
     if (bytes.p[bytes.n - 1] != '\n')
         return ledger_fail(err, LEDGER_EINVAL, "the note's last line has no newline");
     size_t lines = 0;
@@ -246,8 +249,8 @@ enum ledger_rc note_parse(struct arena *a, struct span bytes, struct note *out, 
     if (lines > NOTE_SIGS_MAX)
         return ledger_fail(err, LEDGER_ELIMIT, "a note has at most %d signatures", NOTE_SIGS_MAX);
     out->sigs = arena_alloc(a, lines * sizeof *out->sigs);
-    /* Scratch for what follows is asked for now, for the decoding of lines as well as for verifying a
-     * cosignature: later, want of memory could not be told from a bad signature. */
+    /* Scratch for what follows is asked for now, for the decoding of lines as well as for verifying
+     * a cosignature: later, want of memory could not be told from a bad signature. */
     struct arena_mark mark = arena_mark(a);
     bool room = out->sigs && arena_alloc(a, bytes.n + COSIGNED_HEAD_MAX);
     if (!room)
@@ -324,8 +327,8 @@ static bool verify_one(struct crypto *c, struct arena *a, const struct note_key 
     }
 }
 
-bool note_verify(struct crypto *c, struct arena *a, const struct note *n, const struct note_key *keys,
-                 size_t n_keys, uint64_t *matched, uint64_t *times)
+bool note_verify(struct crypto *c, struct arena *a, const struct note *n,
+                 const struct note_key *keys, size_t n_keys, uint64_t *matched, uint64_t *times)
 {
     LEDGER_REQUIRE(n_keys <= 64);
     uint64_t bits = 0;

@@ -42,7 +42,7 @@ struct note_sig {
     struct span name;
     uint8_t id[4];
     uint8_t sig[4096];
-    size_t sig_n;
+    size_t sig_n; /* 0 if longer than sig[]: verifies under no key */
 };
 /* A parsed note borrows from the input. text ends with its newline. */
 struct note {

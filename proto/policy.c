@@ -3,14 +3,15 @@
  * policy: C2SP tlog-policy files, and what a checkpoint is worth under one.
  *
  * Lines: "log <vkey> [url]", "witness <name> <vkey> [url]", "group <name> all|any|<k> <member>…",
- * "quorum <name>|none". Items are separated by spaces and tabs, '#' heads a comment line. Witnesses and
- * groups share one set of names, compared as octets. A name is used only below its definition and in one
- * group at most, so groups form a forest in file order and one pass over them decides all.
+ * "quorum <name>|none". Items are separated by spaces and tabs, '#' heads a comment line. Witnesses
+ * and groups share one set of names, compared as octets. A name is used only below its definition
+ * and in one group at most, so groups form a forest in file order and one pass over them decides
+ * all.
  *
- * Failure modes: LEDGER_EINVAL with the line's number for every breach of the format, LEDGER_ELIMIT for
- * more than POLICY_MAX of anything and for names and URLs that are too long. Checking a note fails as
- * note_parse and checkpoint_parse do, and with LEDGER_ETAMPER if it is well formed but a signature in the
- * name of a key of the policy does not verify.
+ * Failure modes: LEDGER_EINVAL with the line's number for every breach of the format, LEDGER_ELIMIT
+ * for more than POLICY_MAX of anything and for names and URLs that are too long. Checking a note
+ * fails as note_parse and checkpoint_parse do, and with LEDGER_ETAMPER if it is well formed but a
+ * signature in the name of a key of the policy does not verify.
  */
 #include "note.h"
 
@@ -186,7 +187,7 @@ static enum ledger_rc add_member(struct parser *ps, struct policy_group *g, stru
     return LEDGER_OK;
 }
 
-/* "all", "any" or a decimal number without leading zeros; 0 if it is none of them or out of range. */
+/* "all", "any" or a decimal number without leading zeros; 0 for anything else or out of range. */
 static unsigned threshold(struct span s, unsigned n)
 {
     if (is_word(s, "all"))
@@ -290,8 +291,8 @@ enum ledger_rc policy_parse(struct crypto *c, struct span text, struct policy *o
     return LEDGER_OK;
 }
 
-/* Has a witness or group signed, and what is the newest time at which it, or so many of its members as
- * it needs, had done so? */
+/* Has a witness or group signed, and what is the newest time at which it, or so many of its members
+ * as it needs, had done so? */
 struct signing {
     bool done;
     uint64_t time_s;
@@ -326,7 +327,8 @@ static struct signing group_signing(const struct tally *t, const struct policy_g
     return (struct signing){true, times[g->k - 1]};
 }
 
-static void tally_up(const struct policy *p, uint64_t matched, const uint64_t *times, struct tally *t)
+static void tally_up(const struct policy *p, uint64_t matched, const uint64_t *times,
+                     struct tally *t)
 {
     for (unsigned i = 0; i < p->n_witnesses; i++)
         t->witnesses[i] = (struct signing){matched >> i & 1, times[i]};

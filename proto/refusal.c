@@ -2,9 +2,9 @@
 /*
  * refusal.c: names and meanings of the refusal codes, and the one function that fills a refusal.
  *
- * Texts are cut to their buffers and every byte that is not printable ASCII becomes '?': a refusal is
- * shown on terminals and in logs, and parts of it were chosen by whoever sent the event.
- * May include: refusal.h and the C library's formatting.
+ * Texts are cut to their buffers and every byte that is not printable ASCII becomes '?': a refusal
+ * is shown on terminals and in logs, and parts of it were chosen by whoever sent the event. May
+ * include: refusal.h and the C library's formatting.
  */
 #include "refusal.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sigblock.c: signatures and signature blocks to and from their one encoding, and the exact bytes that are
- * signed. Whether a signature verifies, and how many there must be, is decided elsewhere.
+ * sigblock.c: signatures and signature blocks to and from their one encoding, and the exact bytes
+ * that are signed. Whether a signature verifies, and how many there must be, is decided elsewhere.
  *
  * Failure modes: EINVAL with a sentence, EVERSION, SPAN_NONE when the arena is over its budget.
  * May include: event.h, merkle.h, wire.h and the C library's memory functions.
@@ -21,8 +21,8 @@ static const char *read_signature(struct span bytes, struct signature *out)
     struct wire_reader r;
     struct wire_field f;
     memset(out, 0, sizeof *out);
-    struct span *texts[] = {NULL, &out->party, &out->key_id, NULL,
-                            &out->meaning, &out->time, &out->sig};
+    struct span *texts[] = {NULL,          &out->party, &out->key_id, NULL,
+                            &out->meaning, &out->time,  &out->sig};
     wire_open(&r, bytes);
     while (wire_next(&r, &f)) {
         if (f.number > 6 || f.repeated)

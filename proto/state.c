@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * state: the tables of the state encodings, commitments, and chain records. The order of each table is
- * the order of the struct in state.h and of the tables in docs/format.md; the codec behind it is
+ * state: the tables of the state encodings, commitments, and chain records. The order of each table
+ * is the order of the struct in state.h and of the tables in docs/format.md; the codec behind it is
  * state_codec.h.
  */
 #include "state_codec.h"
@@ -52,13 +52,13 @@ static const struct codec_field item_fields[] = {
 
 #define PARTY(kind, f) CODEC_PLAIN(kind, struct chain, party.f)
 static const struct codec_field party_fields[] = {
-    PARTY(TEXT, id), PARTY(TEXT, org),      PARTY(U32, roles),      PARTY(U16, alg),
+    PARTY(TEXT, id),  PARTY(TEXT, org),      PARTY(U32, roles),      PARTY(U16, alg),
     PARTY(TEXT, key), PARTY(U64, key_index), PARTY(U64, registered), PARTY(U64, revoked),
 };
 
 #define SUBJECT(kind, f) CODEC_PLAIN(kind, struct chain, subject.f)
-#define SCOPE(i)                                                                                  \
-    CODEC_RANGE(struct chain, subject.scopes[i].given, 0, CONSENT_WITHDRAWN),                     \
+#define SCOPE(i)                                                                                   \
+    CODEC_RANGE(struct chain, subject.scopes[i].given, 0, CONSENT_WITHDRAWN),                      \
         SUBJECT(I64, scopes[i].given_us), SUBJECT(U64, scopes[i].index)
 static const struct codec_field subject_fields[] = {
     SUBJECT(TEXT, id),
@@ -106,15 +106,9 @@ static const struct codec_field product_fields[] = {
 
 #define LEDGER(kind, f) CODEC_PLAIN(kind, struct chain, ledger.f)
 static const struct codec_field ledger_fields[] = {
-    LEDGER(TEXT, origin),
-    LEDGER(U64, epoch),
-    LEDGER(U16, format_version),
-    LEDGER(U16, rules_version),
-    LEDGER(TEXT, log_key),
-    LEDGER(I64, clock_tolerance_us),
-    LEDGER(U32, heartbeat_s),
-    LEDGER(U32, event_size_max),
-    LEDGER(U32, batch_events_max),
+    LEDGER(TEXT, origin),       LEDGER(U64, epoch),          LEDGER(U16, format_version),
+    LEDGER(U16, rules_version), LEDGER(TEXT, log_key),       LEDGER(I64, clock_tolerance_us),
+    LEDGER(U32, heartbeat_s),   LEDGER(U32, event_size_max), LEDGER(U32, batch_events_max),
     LEDGER(I64, clock_us),
 };
 
@@ -128,23 +122,41 @@ struct type_def {
     const char *log_names[ITEM_LOGS];
 };
 static const struct type_def type_defs[] = {
-    [CHAIN_ITEM] = {"item", CODEC_TABLE(item_fields), offsetof(struct chain, item.id),
-                    offsetof(struct chain, item.logs), ITEM_LOGS,
+    [CHAIN_ITEM] = {"item",
+                    CODEC_TABLE(item_fields),
+                    offsetof(struct chain, item.id),
+                    offsetof(struct chain, item.logs),
+                    ITEM_LOGS,
                     {"required", "inputs", "uses", "units", "outcomes", "excursions", "cases",
                      "corrections"}},
-    [CHAIN_PARTY] = {"party", CODEC_TABLE(party_fields), offsetof(struct chain, party.id), 0, 0,
-                     {NULL}},
-    [CHAIN_SUBJECT] = {"subject", CODEC_TABLE(subject_fields), offsetof(struct chain, subject.id),
-                       offsetof(struct chain, subject.logs), SUBJECT_LOGS, {"items", "corrections"}},
-    [CHAIN_SHIPMENT] = {"shipment", CODEC_TABLE(shipment_fields),
-                        offsetof(struct chain, shipment.id), offsetof(struct chain, shipment.logs),
-                        SHIPMENT_LOGS, {"items"}},
-    [CHAIN_CASE] = {"case", CODEC_TABLE(case_fields), offsetof(struct chain, kase.id),
-                    offsetof(struct chain, kase.logs), CASE_LOGS, {"items", "corrections"}},
-    [CHAIN_PRODUCT] = {"product", CODEC_TABLE(product_fields), offsetof(struct chain, product.id),
-                       offsetof(struct chain, product.logs), PRODUCT_LOGS, {"versions"}},
-    [CHAIN_LEDGER] = {"ledger", CODEC_TABLE(ledger_fields), offsetof(struct chain, ledger.origin), 0,
-                      0, {NULL}},
+    [CHAIN_PARTY] =
+        {"party", CODEC_TABLE(party_fields), offsetof(struct chain, party.id), 0, 0, {NULL}},
+    [CHAIN_SUBJECT] = {"subject",
+                       CODEC_TABLE(subject_fields),
+                       offsetof(struct chain, subject.id),
+                       offsetof(struct chain, subject.logs),
+                       SUBJECT_LOGS,
+                       {"items", "corrections"}},
+    [CHAIN_SHIPMENT] = {"shipment",
+                        CODEC_TABLE(shipment_fields),
+                        offsetof(struct chain, shipment.id),
+                        offsetof(struct chain, shipment.logs),
+                        SHIPMENT_LOGS,
+                        {"items"}},
+    [CHAIN_CASE] = {"case",
+                    CODEC_TABLE(case_fields),
+                    offsetof(struct chain, kase.id),
+                    offsetof(struct chain, kase.logs),
+                    CASE_LOGS,
+                    {"items", "corrections"}},
+    [CHAIN_PRODUCT] = {"product",
+                       CODEC_TABLE(product_fields),
+                       offsetof(struct chain, product.id),
+                       offsetof(struct chain, product.logs),
+                       PRODUCT_LOGS,
+                       {"versions"}},
+    [CHAIN_LEDGER] =
+        {"ledger", CODEC_TABLE(ledger_fields), offsetof(struct chain, ledger.origin), 0, 0, {NULL}},
 };
 
 static const struct type_def *type_def(enum chain_type t)

@@ -148,6 +148,10 @@ struct ledger_state {
     int64_t clock_us;            /* latest recorded clock step's time; 0 none */
 };
 
+/* Beside the members, under this log number: which entry is number `seq` of the chain (key: chain key, 255, seq; value: u64
+ * index), so that histories are read without searching the log. Derived; in no state and no commitment. */
+#define MEMBER_HISTORY 255u
+
 /* A chain's latest entry and its state. */
 struct chain {
     enum chain_type type;
@@ -174,7 +178,7 @@ void state_encode(struct crypto *c, const struct chain *ch, bool stored, struct 
 /* Decodes a *stored* state; spans borrow from bytes. EINVAL if it is not exactly one encoding. */
 enum ledger_rc state_decode(enum chain_type t, struct span stored, struct chain *out, struct ledger_err *err)
     LEDGER_MUST_USE;
-/* Member logs of a chain's state: count, and pointer to the frontier of each. */
+/* Member logs of a chain's state: how many, and *logs the first of that many frontiers (NULL if there are none). */
 unsigned state_logs(struct chain *ch, struct frontier **logs);
 const char *state_log_name(enum chain_type t, unsigned log); /* "inputs"; NULL if there is none */
 

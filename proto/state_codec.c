@@ -21,7 +21,8 @@ static bool guarded_off(const struct codec_field *f, const uint8_t *base)
 
 static void write_dec(struct wbuf *w, dec_t v)
 {
-    /* The two halves of the two's complement; the shift is of an unsigned value, so it is defined. */
+    /* The two halves of the two's complement; the shift is of an unsigned value, so it is defined.
+     */
     wide_t u = (wide_t)v;
     wbuf_u64(w, (uint64_t)(u >> 64));
     wbuf_u64(w, (uint64_t)u);

@@ -2,9 +2,9 @@
 /*
  * textcode: hexadecimal, base64 (RFC 4648 section 4) and the text form of public keys.
  *
- * One value has one text here. Whatever decodes also in another spelling (upper-case hex, missing or
- * surplus padding, set bits behind the last byte, white space) is refused, so that nothing that is
- * compared or hashed as text can have twins.
+ * One value has one text here. Whatever decodes also in another spelling (upper-case hex, missing
+ * or surplus padding, set bits behind the last byte, white space) is refused, so that nothing that
+ * is compared or hashed as text can have twins.
  */
 #include "crypto.h"
 

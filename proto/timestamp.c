@@ -2,10 +2,10 @@
 /*
  * timestamp.c: texts of instants to microseconds since 1970-01-01T00:00:00Z and back.
  *
- * The calendar is the proleptic Gregorian one without leap seconds, computed with whole numbers: the C
- * library's time functions depend on locale, zone and platform and are not used. Years are counted from
- * March, so that a leap day is the last day of its year.
- * May include: value.h and the C library's formatting.
+ * The calendar is the proleptic Gregorian one without leap seconds, computed with whole numbers:
+ * the C library's time functions depend on locale, zone and platform and are not used. Years are
+ * counted from March, so that a leap day is the last day of its year. May include: value.h and the
+ * C library's formatting.
  */
 #include "value.h"
 
@@ -45,12 +45,14 @@ static int64_t days_from_date(int year, int month, int day)
 {
     int64_t y = month > 2 ? year : year - 1;
     int64_t m = month > 2 ? month - 3 : month + 9; /* March is 0 */
-    /* The months from March on have 31, 30, 31, 30, 31 days, twice, and then 31: 153 days in five. */
+    /* The months from March on have 31, 30, 31, 30, 31 days, twice, and then 31: 153 days in five.
+     */
     int64_t before_month = (153 * m + 2) / 5;
     return y * 365 + y / 4 - y / 100 + y / 400 + before_month + day - 1 - EPOCH_FROM_MARCH_0;
 }
 
-/* The length of the time's text without its zone, 0 if its form is wrong; *fraction in microseconds. */
+/* The length of the time's text without its zone, 0 if its form is wrong; *fraction in
+ * microseconds. */
 static size_t read_fraction(struct span t, int64_t *fraction)
 {
     size_t n = 19;
@@ -134,8 +136,8 @@ static struct date date_from_days(int64_t days)
 {
     int64_t rest = 0;
     int64_t cycles = floor_div(days + EPOCH_FROM_MARCH_0, DAYS_PER_400Y, &rest);
-    /* A century has 36524 days and a group of four years 1461; the last day of 400 years is a leap day
-     * that belongs to the century before it, and likewise for four years. */
+    /* A century has 36524 days and a group of four years 1461; the last day of 400 years is a leap
+     * day that belongs to the century before it, and likewise for four years. */
     int64_t century = rest / 36524 > 3 ? 3 : rest / 36524;
     rest -= century * 36524;
     int64_t four = rest / 1461;
@@ -155,9 +157,9 @@ size_t time_format(int64_t us, char out[TIME_TEXT_MAX])
     int64_t seconds = floor_div(us, US_PER_S, &fraction);
     int64_t days = floor_div(seconds, S_PER_DAY, &of_day);
     struct date d = date_from_days(days);
-    int n = snprintf(out, TIME_TEXT_MAX, "%04lld-%02d-%02dT%02d:%02d:%02d", (long long)d.year,
-                     d.month, d.day, (int)(of_day / 3600), (int)(of_day / 60 % 60),
-                     (int)(of_day % 60));
+    int n =
+        snprintf(out, TIME_TEXT_MAX, "%04lld-%02d-%02dT%02d:%02d:%02d", (long long)d.year, d.month,
+                 d.day, (int)(of_day / 3600), (int)(of_day / 60 % 60), (int)(of_day % 60));
     if (fraction) {
         n += snprintf(out + n, TIME_TEXT_MAX - (size_t)n, ".%06d", (int)fraction);
         while (out[n - 1] == '0')

@@ -2,9 +2,9 @@
 /*
  * value.c: decimals, the shapes of text, and equality of values as the rules define it.
  *
- * A decimal's text is reduced to its significant digits and a power of ten before anything is computed, so
- * that no text, however long or large its exponent, can overflow. Nothing here allocates or fails otherwise.
- * May include: value.h and the C library's memory functions.
+ * A decimal's text is reduced to its significant digits and a power of ten before anything is
+ * computed, so that no text, however long or large its exponent, can overflow. Nothing here
+ * allocates or fails otherwise. May include: value.h and the C library's memory functions.
  */
 #include "value.h"
 
@@ -17,7 +17,7 @@
 
 /* The parts of a JSON number (RFC 8259 section 6). */
 struct number {
-    bool negative, plain;  /* plain: no fraction, no exponent */
+    bool negative, plain; /* plain: no fraction, no exponent */
     struct span whole, fraction;
     int64_t exponent;
 };

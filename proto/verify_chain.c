@@ -66,16 +66,16 @@ static bool check_opening(const struct verifier *vf, const struct chain_claim *c
 static bool check_log(const struct verifier *vf, const struct chain_claim *claim, const struct member_claim *log,
                       struct proven_chain *out, struct verdict *v)
 {
-    struct frontier *logs[CHAIN_LOGS_MAX], f = {0};
+    struct frontier *logs, f = {0};
     struct hash want, got, leaf;
-    unsigned n = state_logs(&out->chain, logs);
-    if (log->log >= n || log->n != logs[log->log]->size)
+    unsigned n = state_logs(&out->chain, &logs);
+    if (log->log >= n || log->n != logs[log->log].size)
         return bad(v, claim, out->head.index, "a list of its members is not as long as its state says");
     for (size_t i = 0; i < log->n; i++) {
         merkle_leaf(vf->c, log->members[i], &leaf);
         frontier_append(vf->c, &f, &leaf);
     }
-    frontier_root(vf->c, logs[log->log], &want);
+    frontier_root(vf->c, &logs[log->log], &want);
     frontier_root(vf->c, &f, &got);
     if (!hash_eq(&want, &got))
         return bad(v, claim, out->head.index, "a list of its members is not the one that its state commits to");

@@ -2,8 +2,8 @@
 /*
  * wire.c: strict reader and minimal writer of protobuf's wire format (protobuf.dev, "Encoding").
  *
- * Every length is compared with what is left before it is used. A fault is sticky: a reader that failed
- * yields nothing more. May include: wire.h and the C library's memory functions.
+ * Every length is compared with what is left before it is used. A fault is sticky: a reader that
+ * failed yields nothing more. May include: wire.h and the C library's memory functions.
  */
 #include "wire.h"
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * wire: protobuf's wire format as events and signature blocks use it, strictly: fields in ascending order,
- * varints and tags in as few bytes as possible, only varint (0) and length-delimited (2) fields. A general
- * protobuf library accepts more than one encoding of the same message and is not used for anything that is
- * hashed or signed.
+ * wire: protobuf's wire format as events and signature blocks use it, strictly: fields in ascending
+ * order, varints and tags in as few bytes as possible, only varint (0) and length-delimited (2)
+ * fields. A general protobuf library accepts more than one encoding of the same message and is not
+ * used for anything that is hashed or signed.
  *
- * Terms: *tag* (field number and wire type), *fault* (what is wrong with the bytes, as the rest of a sentence).
- * The reader borrows; nothing allocates but the writer, through its wbuf. May include: base.h.
+ * Terms: *tag* (field number and wire type), *fault* (what is wrong with the bytes, as the rest of
+ * a sentence). The reader borrows; nothing allocates but the writer, through its wbuf. May include:
+ * base.h.
  */
 #ifndef LEDGERD_PROTO_WIRE_H
 #define LEDGERD_PROTO_WIRE_H
@@ -17,8 +18,8 @@
 
 struct wire_field {
     unsigned number;
-    bool repeated;      /* the field before it had the same number */
-    bool is_bytes;      /* length-delimited: s; else a varint: u */
+    bool repeated; /* the field before it had the same number */
+    bool is_bytes; /* length-delimited: s; else a varint: u */
     uint64_t u;
     struct span s;
 };
@@ -26,8 +27,8 @@ struct wire_field {
 struct wire_reader {
     const uint8_t *p;
     size_t n;
-    unsigned last;      /* number of the field before; 0 at the beginning */
-    const char *fault;  /* NULL, or static text; sticky */
+    unsigned last;     /* number of the field before; 0 at the beginning */
+    const char *fault; /* NULL, or static text; sticky */
 };
 void wire_open(struct wire_reader *r, struct span s);
 /* The next field. False at the end of the message and at a fault. */

@@ -17,6 +17,7 @@
 #include <openssl/crypto.h>
 
 #include "files.h"
+#include "keyfile.h"
 #include "store_impl.h"
 
 #define FORMAT_PREFIX "ledgerd data "
@@ -96,88 +97,24 @@ enum ledger_rc store_lock(const char *dir, enum store_mode mode, int *fd, struct
 
 /* ---- keys ---- */
 
-/* The value of the line "name: value" of a key file, which must hold it exactly once. */
-static bool key_file_value(struct span text, const char *name, struct span *out)
-{
-    size_t name_n = strlen(name);
-    unsigned found = 0;
-    while (text.n) {
-        const uint8_t *end = memchr(text.p, '\n', text.n);
-        size_t n = end ? (size_t)(end - text.p) : text.n;
-        if (n >= name_n + 2 && memcmp(text.p, name, name_n) == 0 && memcmp(text.p + name_n, ": ", 2) == 0) {
-            *out = span_of(text.p + name_n + 2, n - name_n - 2);
-            found++;
-        }
-        size_t step = end ? n + 1 : n;
-        text = span_of(text.p + step, text.n - step);
-    }
-    return found == 1;
-}
-
-static bool log_key_parse(struct crypto *c, struct span text, struct secret_key *out)
-{
-    static const char head[] = "ledgerd key v1\n";
-    struct span alg, pub, secret;
-    uint8_t seed[32];
-    char pub_text[KEY_TEXT_MAX];
-    size_t n = 0;
-    if (text.n < sizeof head || memcmp(text.p, head, sizeof head - 1) != 0)
-        return false;
-    if (!key_file_value(text, "algorithm", &alg) || !key_file_value(text, "public", &pub) ||
-        !key_file_value(text, "secret", &secret))
-        return false;
-    /* Checkpoints are signed with Ed25519 alone: it is deterministic, so signing again after a crash gives the same note. */
-    if (!span_eq(alg, SPAN_LIT("ed25519")) || !b64_decode(secret, seed, sizeof seed, &n) || n != sizeof seed)
-        return false;
-    bool ok = crypto_secret_from_seed(c, SIG_ED25519, seed, out);
-    OPENSSL_cleanse(seed, sizeof seed);
-    if (!ok)
-        return false;
-    key_text_format(out->alg, span_of(out->pub, out->pub_len), pub_text);
-    return span_eq(pub, span_str(pub_text));
-}
-
-static enum ledger_rc index_key_read(struct store *s, struct arena *a, struct ledger_err *err)
+enum ledger_rc store_keys_read(struct store *s, struct ledger_err *err)
 {
     char path[FILES_PATH_MAX];
-    struct span text;
     enum ledger_rc rc = files_path(path, s->dir, "keys/index.key", err);
     if (!rc)
-        rc = files_read(a, path, SMALL_FILE_MAX, &text, err);
-    if (rc)
-        return rc;
-    if (text.n != 65 || text.p[64] != '\n' || !hex_decode(span_of(text.p, 64), s->index_key.b))
-        return ledger_fail(err, LEDGER_EINVAL, "%s is not 64 hexadecimal digits and a newline", path);
-    return LEDGER_OK;
-}
-
-static enum ledger_rc log_key_read(struct store *s, struct arena *a, struct ledger_err *err)
-{
-    char path[FILES_PATH_MAX];
-    struct span text;
-    enum ledger_rc rc = files_path(path, s->dir, "keys/log.key", err);
+        rc = keyfile_read_index(path, &s->index_key, err);
     if (!rc)
-        rc = files_read(a, path, SMALL_FILE_MAX, &text, err);
+        rc = files_path(path, s->dir, "keys/log.key", err);
     if (rc)
         return rc;
     struct crypto *c = crypto_new();
     if (!c)
-        rc = ledger_fail(err, LEDGER_EINTERNAL, "the cryptographic libraries lack an algorithm");
-    else if (!log_key_parse(c, text, &s->log_key))
-        rc = ledger_fail(err, LEDGER_EINVAL, "%s is not an Ed25519 key file", path);
+        return ledger_fail(err, LEDGER_EINTERNAL, "the cryptographic libraries lack an algorithm");
+    rc = keyfile_read(c, path, NULL, &s->log_key, err);
+    /* Checkpoints are signed with Ed25519 alone: it is deterministic, so signing again after a crash gives the same note. */
+    if (!rc && s->log_key.alg != SIG_ED25519)
+        rc = ledger_fail(err, LEDGER_EINVAL, "%s is no Ed25519 key", path);
     crypto_free(c);
-    return rc;
-}
-
-enum ledger_rc store_keys_read(struct store *s, struct ledger_err *err)
-{
-    struct arena *a = arena_new(8 * SMALL_FILE_MAX);
-    if (!a)
-        return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
-    enum ledger_rc rc = index_key_read(s, a, err);
-    if (!rc)
-        rc = log_key_read(s, a, err);
-    arena_free(a);
     return rc;
 }
 
@@ -192,7 +129,7 @@ static enum ledger_rc folder_make(const char *path, struct ledger_err *err)
 enum ledger_rc store_keys_write(const char *dir, const char *origin, const struct secret_key *log_key,
                                 const struct hash *index_key, struct ledger_err *err)
 {
-    char path[FILES_PATH_MAX], text[1024], pub[KEY_TEXT_MAX], secret[64], hex[66];
+    char path[FILES_PATH_MAX];
     LEDGER_REQUIRE(log_key->alg == SIG_ED25519);
     enum ledger_rc rc = folder_make(dir, err);
     if (!rc)
@@ -201,25 +138,11 @@ enum ledger_rc store_keys_write(const char *dir, const char *origin, const struc
         rc = folder_make(path, err);
     if (!rc)
         rc = files_path(path, dir, "keys/log.key", err);
-    if (rc)
-        return rc;
-    key_text_format(log_key->alg, span_of(log_key->pub, log_key->pub_len), pub);
-    b64_encode(span_of(log_key->seed, sizeof log_key->seed), secret);
-    int n = snprintf(text, sizeof text, "ledgerd key v1\nparty: %s\nalgorithm: ed25519\npublic: %s\nsecret: %s\n", origin, pub,
-                     secret);
-    rc = n > 0 && (size_t)n < sizeof text ? files_create(path, span_of(text, (size_t)n), err)
-                                          : ledger_fail(err, LEDGER_EINVAL, "the origin is too long");
-    OPENSSL_cleanse(text, sizeof text);
-    OPENSSL_cleanse(secret, sizeof secret);
+    if (!rc)
+        rc = keyfile_write(path, origin, log_key, err);
     if (!rc)
         rc = files_path(path, dir, "keys/index.key", err);
-    if (rc)
-        return rc;
-    hex_encode(span_of(index_key->b, HASH_LEN), hex);
-    hex[64] = '\n';
-    rc = files_create(path, span_of(hex, 65), err);
-    OPENSSL_cleanse(hex, sizeof hex);
-    return rc;
+    return rc ? rc : keyfile_write_index(path, index_key, err);
 }
 
 /* ---- making and opening ---- */

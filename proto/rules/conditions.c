@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * conditions: temperature logs and what they show: CONDITION_LOGGED, EXCURSION_ASSESSED. An excursion
- * writes a fact into the chain of each item that it names, when it opens and when it ends; descendants
- * find it there.
+ * conditions: temperature logs and what they show: CONDITION_LOGGED, EXCURSION_ASSESSED. An
+ * excursion writes a fact into the chain of each item that it names, when it opens and when it
+ * ends; descendants find it there.
  */
 #include <string.h>
 
@@ -11,12 +11,15 @@
 /* ---- opening and closing ---- */
 
 /* Opens an excursion, or opens it again, or, if it is open, lets it name more items. */
-void open_excursion(struct ruling *r, struct loaded *ld, struct span id, const struct case_state *as,
-                    const struct asked *items, size_t n)
+void open_excursion(struct ruling *r, struct loaded *ld, struct span id,
+                    const struct case_state *as, const struct asked *items, size_t n)
 {
     struct case_state *s = &ld->chain.kase;
-    struct excursion_fact fact = {.fact = EXCURSION_OPENED, .id = id, .index = r->j->index,
-                                  .has_start = as->has_start, .start_us = as->start_us};
+    struct excursion_fact fact = {.fact = EXCURSION_OPENED,
+                                  .id = id,
+                                  .index = r->j->index,
+                                  .has_start = as->has_start,
+                                  .start_us = as->start_us};
     bool was_open = ld->chain.exists && s->open;
     begin_chain(r, ld);
     if (!was_open) {
@@ -39,9 +42,10 @@ void open_excursion(struct ruling *r, struct loaded *ld, struct span id, const s
     }
 }
 
-/* Loads the items that the present opening names, and touches them. The case is touched before or after
- * by the caller, as the table of chains has it. */
-static bool episode_items(struct ruling *r, const struct loaded *ld, struct loaded ***out, size_t *n)
+/* Loads the items that the present opening names, and touches them. The case is touched before or
+ * after by the caller, as the table of chains has it. */
+static bool episode_items(struct ruling *r, const struct loaded *ld, struct loaded ***out,
+                          size_t *n)
 {
     const struct case_state *s = &ld->chain.kase;
     uint64_t first = s->episode_first;
@@ -119,7 +123,8 @@ static bool load_dispatched(struct ruling *r)
     }
     for (size_t i = 0; i < r->n_items; i++) {
         struct span id;
-        if (!judge_member(r->j, ch, SHIPMENT_LOG_ITEMS, i, &id) || !ask_exists(&r->f, id, "shipment", &r->items[i]))
+        if (!judge_member(r->j, ch, SHIPMENT_LOG_ITEMS, i, &id) ||
+            !ask_exists(&r->f, id, "shipment", &r->items[i]))
             return false;
     }
     return true;
@@ -137,14 +142,18 @@ static bool find_logged(struct ruling *r, struct limits *limits)
         if (!r->chain)
             return false;
         if (!r->chain->chain.exists)
-            return deny(r, E_NOT_IN_SHIPMENT, facts_text(&r->f, "shipment %.*s", SPAN_FMT(shipment)), "shipment",
+            return deny(r, E_NOT_IN_SHIPMENT,
+                        facts_text(&r->f, "shipment %.*s", SPAN_FMT(shipment)), "shipment",
                         "shipment %.*s was never dispatched", SPAN_FMT(shipment));
         limits->low = r->chain->chain.shipment.min_c;
         limits->high = r->chain->chain.shipment.max_c;
         return load_dispatched(r);
     }
     if (!items || !low || !high)
-        return missing(r, !items ? "items" : !low ? "limit_min_c" : "limit_max_c",
+        return missing(r,
+                       !items ? "items"
+                       : !low ? "limit_min_c"
+                              : "limit_max_c",
                        "a log of no shipment says which items it is about and both of its limits");
     limits->low = low->num;
     limits->high = high->num;
@@ -157,13 +166,15 @@ static bool find_logged(struct ruling *r, struct limits *limits)
 static bool check_statistics(struct ruling *r)
 {
     const struct event *ev = r->ev;
-    dec_t min = field_number(ev, FIELD_MIN_C), mean = field_number(ev, FIELD_MEAN_C), max = field_number(ev, FIELD_MAX_C);
+    dec_t min = field_number(ev, FIELD_MIN_C), mean = field_number(ev, FIELD_MEAN_C),
+          max = field_number(ev, FIELD_MAX_C);
     if (field_time(ev, FIELD_START) > field_time(ev, FIELD_END))
         return deny(r, E_TIME_ORDER, NULL, "end", "the log ends before it starts");
     if (field_number(ev, FIELD_READINGS) < DEC_ONE)
         return deny(r, E_LOG_STATS, NULL, "readings", "a log has at least one reading");
     if (min > mean || mean > max)
-        return deny(r, E_LOG_STATS, NULL, "mean_c", "the mean must lie between the lowest and the highest reading");
+        return deny(r, E_LOG_STATS, NULL, "mean_c",
+                    "the mean must lie between the lowest and the highest reading");
     return true;
 }
 
@@ -183,10 +194,11 @@ static bool check_new_excursion(struct ruling *r)
     if (!r->second)
         return false;
     if (r->second->chain.exists)
-        return deny(r, E_DUP_ITEM, subject, "excursion_id", "%.*s is already an excursion; an id is never used twice",
-                    SPAN_FMT(id));
+        return deny(r, E_DUP_ITEM, subject, "excursion_id",
+                    "%.*s is already an excursion; an id is never used twice", SPAN_FMT(id));
     if (begins_with(id, "NOLOG:") || begins_with(id, "SEAL:"))
-        return deny(r, E_DUP_ITEM, subject, "excursion_id", "ids that begin with NOLOG: or SEAL: are the ledger's own");
+        return deny(r, E_DUP_ITEM, subject, "excursion_id",
+                    "ids that begin with NOLOG: or SEAL: are the ledger's own");
     return true;
 }
 
@@ -196,10 +208,12 @@ bool check_logged(struct ruling *r)
     struct limits limits;
     if (!find_logged(r, &limits) || !check_statistics(r))
         return false;
-    bool outside = field_number(ev, FIELD_MIN_C) < limits.low || field_number(ev, FIELD_MAX_C) > limits.high;
+    bool outside =
+        field_number(ev, FIELD_MIN_C) < limits.low || field_number(ev, FIELD_MAX_C) > limits.high;
     const struct value *flag = event_get(ev, FIELD_EXCURSION);
     if (flag->b != outside)
-        return deny(r, E_EXCURSION_FLAG, NULL, "excursion", "the readings are %s the limits, so excursion must be %s",
+        return deny(r, E_EXCURSION_FLAG, NULL, "excursion",
+                    "the readings are %s the limits, so excursion must be %s",
                     outside ? "outside" : "within", outside ? "true" : "false");
     return !outside || check_new_excursion(r);
 }
@@ -208,7 +222,8 @@ bool check_logged(struct ruling *r)
 static bool is_own_log(const struct ruling *r)
 {
     const struct shipment_state *s = &r->chain->chain.shipment;
-    return span_eq(event_text(r->ev, FIELD_LOGGER), s->logger) && field_time(r->ev, FIELD_END) >= s->dispatched_us;
+    return span_eq(event_text(r->ev, FIELD_LOGGER), s->logger) &&
+           field_time(r->ev, FIELD_END) >= s->dispatched_us;
 }
 
 static void close_without_log(struct ruling *r)
@@ -221,7 +236,8 @@ static void close_without_log(struct ruling *r)
     struct loaded *ld = load_case(r->j, CASE_EXCURSION, wbuf_span(&w));
     if (!ld || !ld->chain.exists || !ld->chain.kase.open)
         return;
-    struct excursion_fact fact = {.fact = EXCURSION_LOGGED, .id = ld->chain.kase.id, .index = r->j->index};
+    struct excursion_fact fact = {
+        .fact = EXCURSION_LOGGED, .id = ld->chain.kase.id, .index = r->j->index};
     end_excursion(r, ld, &fact);
 }
 
@@ -233,7 +249,8 @@ void effect_logged(struct ruling *r)
     for (size_t i = 0; i < r->n_items; i++)
         touch(r, r->items[i].ld);
     if (r->second) {
-        struct case_state as = {.has_start = true, .start_us = field_time(ev, FIELD_START),
+        struct case_state as = {.has_start = true,
+                                .start_us = field_time(ev, FIELD_START),
                                 .shipment = event_text(ev, FIELD_SHIPMENT)};
         open_excursion(r, r->second, event_text(ev, FIELD_EXCURSION_ID), &as, r->items, r->n_items);
     }
@@ -253,8 +270,8 @@ bool check_assessed(struct ruling *r)
     if (!r->chain)
         return false;
     if (!r->chain->chain.exists || !r->chain->chain.kase.open)
-        return deny(r, E_UNKNOWN_ITEM, facts_text(&r->f, "excursion %.*s", SPAN_FMT(id)), "excursion_id",
-                    "there is no open excursion %.*s", SPAN_FMT(id));
+        return deny(r, E_UNKNOWN_ITEM, facts_text(&r->f, "excursion %.*s", SPAN_FMT(id)),
+                    "excursion_id", "there is no open excursion %.*s", SPAN_FMT(id));
     if (event_enum(ev, FIELD_OUTCOME) == OUTCOME_REDUCE_EXPIRY && !event_get(ev, FIELD_NEW_EXPIRY))
         return missing(r, "new_expiry", "REDUCE_EXPIRY needs the new expiry");
     return true;
@@ -263,8 +280,11 @@ bool check_assessed(struct ruling *r)
 void effect_assessed(struct ruling *r)
 {
     unsigned outcome = event_enum(r->ev, FIELD_OUTCOME);
-    struct excursion_fact fact = {.fact = EXCURSION_ASSESSED_AS, .id = r->chain->chain.kase.id, .index = r->j->index,
-                                  .outcome = (uint8_t)outcome, .has_new_expiry = outcome == OUTCOME_REDUCE_EXPIRY};
+    struct excursion_fact fact = {.fact = EXCURSION_ASSESSED_AS,
+                                  .id = r->chain->chain.kase.id,
+                                  .index = r->j->index,
+                                  .outcome = (uint8_t)outcome,
+                                  .has_new_expiry = outcome == OUTCOME_REDUCE_EXPIRY};
     if (fact.has_new_expiry)
         fact.new_expiry_us = field_time(r->ev, FIELD_NEW_EXPIRY);
     touch(r, r->chain);

@@ -16,7 +16,8 @@ bool facts_init(struct facts *f, struct judge *j)
     return family_init(&f->family, j);
 }
 
-bool facts_object(struct facts *f, enum refusal_code code, const char *subject, const char *field, const char *fmt, ...)
+bool facts_object(struct facts *f, enum refusal_code code, const char *subject, const char *field,
+                  const char *fmt, ...)
 {
     struct refusal r;
     char text[sizeof r.text];
@@ -32,7 +33,7 @@ bool facts_object(struct facts *f, enum refusal_code code, const char *subject, 
 
 const char *facts_text(struct facts *f, const char *fmt, ...)
 {
-    char buf[160];
+    char buf[256];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(buf, sizeof buf, fmt, ap);
@@ -68,9 +69,10 @@ bool ask_exists(struct facts *f, struct span id, const char *field, struct asked
     if (!load_asked(f, id, field, out))
         return false;
     if (!out->ld->chain.exists) {
-        (void)facts_object(f, E_UNKNOWN_ITEM, out->subject, field,
-                     "%.*s was never recorded here; check the identifier, or record how it came in first",
-                     SPAN_FMT(id));
+        (void)facts_object(
+            f, E_UNKNOWN_ITEM, out->subject, field,
+            "%.*s was never recorded here; check the identifier, or record how it came in first",
+            SPAN_FMT(id));
         return false;
     }
     out->node = family_node_of(&f->family, &out->ld->chain);
@@ -82,8 +84,10 @@ bool ask_new(struct facts *f, struct span id, const char *field, struct asked *o
     if (!load_asked(f, id, field, out))
         return false;
     if (out->ld->chain.exists)
-        return facts_object(f, E_DUP_ITEM, out->subject, field,
-                      "%.*s is already an item of this ledger; an identifier is never used twice", SPAN_FMT(id));
+        return facts_object(
+            f, E_DUP_ITEM, out->subject, field,
+            "%.*s is already an item of this ledger; an identifier is never used twice",
+            SPAN_FMT(id));
     return true;
 }
 
@@ -91,30 +95,34 @@ bool ask_born(struct facts *f, const struct asked *x)
 {
     if (f->at_us >= x->s->born_us)
         return true;
-    return facts_object(f, E_TIME_ORDER, x->subject, "occurred", "the event is dated %s, but %.*s was made at %s only",
-                  facts_time(f, f->at_us), SPAN_FMT(x->s->id), facts_time(f, x->s->born_us));
+    return facts_object(f, E_TIME_ORDER, x->subject, "occurred",
+                        "the event is dated %s, but %.*s was made at %s only",
+                        facts_time(f, f->at_us), SPAN_FMT(x->s->id), facts_time(f, x->s->born_us));
 }
 
 bool ask_live(struct facts *f, const struct asked *x)
 {
     if (x->s->terminal == TERMINAL_NONE)
         return true;
-    return facts_object(f, E_TERMINAL, x->subject, x->field, "%.*s was %s (entry %llu); nothing more can be done with it",
-                  SPAN_FMT(x->s->id), x->s->terminal == TERMINAL_ADMINISTERED ? "administered" : "disposed of",
-                  (unsigned long long)x->s->terminal_index);
+    return facts_object(f, E_TERMINAL, x->subject, x->field,
+                        "%.*s was %s (entry %llu); nothing more can be done with it",
+                        SPAN_FMT(x->s->id),
+                        x->s->terminal == TERMINAL_ADMINISTERED ? "administered" : "disposed of",
+                        (unsigned long long)x->s->terminal_index);
 }
 
 bool ask_here(struct facts *f, const struct asked *x)
 {
     const struct item_state *s = x->s;
-    if (s->shipment.n > 0 &&
-        !facts_object(f, E_IN_TRANSIT, x->subject, x->field, "%.*s is in shipment %.*s; receive it first", SPAN_FMT(s->id),
-                SPAN_FMT(s->shipment)))
+    if (s->shipment.n > 0 && !facts_object(f, E_IN_TRANSIT, x->subject, x->field,
+                                           "%.*s is in shipment %.*s; receive it first",
+                                           SPAN_FMT(s->id), SPAN_FMT(s->shipment)))
         return false;
     if (!f->org.p || span_eq(s->holder, f->org))
         return true;
-    return facts_object(f, E_CUSTODY, x->subject, x->field, "%.*s is held by %.*s, not by %.*s for whom this was signed",
-                  SPAN_FMT(s->id), SPAN_FMT(s->holder), SPAN_FMT(f->org));
+    return facts_object(f, E_CUSTODY, x->subject, x->field,
+                        "%.*s is held by %.*s, not by %.*s for whom this was signed",
+                        SPAN_FMT(s->id), SPAN_FMT(s->holder), SPAN_FMT(f->org));
 }
 
 bool ask_take(struct facts *f, const struct asked *x, dec_t q, struct span uom, const char *field)
@@ -122,39 +130,45 @@ bool ask_take(struct facts *f, const struct asked *x, dec_t q, struct span uom, 
     const struct item_state *s = x->s;
     char asked_text[DEC_TEXT_MAX], available[DEC_TEXT_MAX];
     if (s->uom.n > 0 && !span_eq(s->uom, uom) &&
-        !facts_object(f, E_UOM, x->subject, "uom", "%.*s is measured in \"%.*s\", not in \"%.*s\"", SPAN_FMT(s->id),
-                SPAN_FMT(s->uom), SPAN_FMT(uom)))
+        !facts_object(f, E_UOM, x->subject, "uom", "%.*s is measured in \"%.*s\", not in \"%.*s\"",
+                      SPAN_FMT(s->id), SPAN_FMT(s->uom), SPAN_FMT(uom)))
         return false;
     if (q > 0 && q <= s->available)
         return true;
     decimal_format(q, asked_text);
     decimal_format(s->available, available);
     if (q <= 0)
-        return facts_object(f, E_QTY_EXCEEDED, x->subject, field, "%s cannot be taken: a quantity is above 0", asked_text);
-    return facts_object(f, E_QTY_EXCEEDED, x->subject, field, "%s %.*s cannot be taken: %s is available of %.*s", asked_text,
-                  SPAN_FMT(uom), available, SPAN_FMT(s->id));
+        return facts_object(f, E_QTY_EXCEEDED, x->subject, field,
+                            "%s cannot be taken: a quantity is above 0", asked_text);
+    return facts_object(f, E_QTY_EXCEEDED, x->subject, field,
+                        "%s %.*s cannot be taken: %s is available of %.*s", asked_text,
+                        SPAN_FMT(uom), available, SPAN_FMT(s->id));
 }
 
 static const char *scope_name(enum consent_scope scope)
 {
-    static const char *const names[] = {"COLLECTION", "MANUFACTURE", "TREATMENT", "RESEARCH",
-                                        "INTERNATIONAL_TRANSFER", "BIOBANK"};
+    static const char *const names[] = {
+        "COLLECTION", "MANUFACTURE", "TREATMENT", "RESEARCH", "INTERNATIONAL_TRANSFER", "BIOBANK"};
     return names[scope - 1];
 }
 
-bool ask_consent(struct facts *f, const struct subject_state *s, enum consent_scope scope, const char *field)
+bool ask_consent(struct facts *f, const struct subject_state *s, enum consent_scope scope,
+                 const char *field)
 {
     const struct consent_state *c = &s->scopes[scope - 1];
     const char *subject = facts_text(f, "subject %.*s", SPAN_FMT(s->id));
     if (c->given == 0)
-        return facts_object(f, E_CONSENT_ABSENT, subject, field, "no consent of %.*s to %s is recorded", SPAN_FMT(s->id),
-                      scope_name(scope));
+        return facts_object(f, E_CONSENT_ABSENT, subject, field,
+                            "no consent of %.*s to %s is recorded", SPAN_FMT(s->id),
+                            scope_name(scope));
     if (c->given == CONSENT_WITHDRAWN)
-        return facts_object(f, E_CONSENT_WITHDRAWN, subject, field, "%.*s has withdrawn the consent to %s (entry %llu)",
-                      SPAN_FMT(s->id), scope_name(scope), (unsigned long long)c->index);
+        return facts_object(f, E_CONSENT_WITHDRAWN, subject, field,
+                            "%.*s has withdrawn the consent to %s (entry %llu)", SPAN_FMT(s->id),
+                            scope_name(scope), (unsigned long long)c->index);
     if (c->given_us > f->at_us)
-        return facts_object(f, E_CONSENT_ABSENT, subject, "occurred", "the consent of %.*s to %s was given at %s, after this",
-                      SPAN_FMT(s->id), scope_name(scope), facts_time(f, c->given_us));
+        return facts_object(f, E_CONSENT_ABSENT, subject, "occurred",
+                            "the consent of %.*s to %s was given at %s, after this",
+                            SPAN_FMT(s->id), scope_name(scope), facts_time(f, c->given_us));
     return true;
 }
 

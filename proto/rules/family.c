@@ -3,8 +3,8 @@
  * family: reads item states into nodes, joins them to lines and lineages, and unpacks the logs that
  * questions need. Each node is read at most once in a judgement.
  *
- * Failure modes: a record that is missing although another one names it, or that does not decode, is a
- * broken store (EINTERNAL or the decoder's code in j->rc); lack of memory is ENOMEM there.
+ * Failure modes: a record that is missing although another one names it, or that does not decode,
+ * is a broken store (EINTERNAL or the decoder's code in j->rc); lack of memory is ENOMEM there.
  */
 #include "rules/family.h"
 
@@ -33,7 +33,8 @@ bool family_init(struct family *fam, struct judge *j)
     return fam->buckets != NULL;
 }
 
-bool member_get(struct judge *j, const struct hash *key, unsigned log, uint64_t number, struct span *out)
+bool member_get(struct judge *j, const struct hash *key, unsigned log, uint64_t number,
+                struct span *out)
 {
     uint8_t k[KV_KEY_MAX];
     enum ledger_rc rc = kv_get(j->kv, KV_MEMBER, kv_key_member(k, key, log, number), out);
@@ -243,8 +244,11 @@ static bool apply_fact(struct node *x, const struct excursion_fact *f)
     struct excursion_view *v;
     if (f->fact == EXCURSION_OPENED) {
         v = &x->excursions[x->excursions_n++];
-        *v = (struct excursion_view){.id = f->id, .opened = f->index, .has_start = f->has_start,
-                                     .start_us = f->start_us, .open = true};
+        *v = (struct excursion_view){.id = f->id,
+                                     .opened = f->index,
+                                     .has_start = f->has_start,
+                                     .start_us = f->start_us,
+                                     .open = true};
         return true;
     }
     v = latest_view(x, f->id);

@@ -13,10 +13,12 @@ static const char *item_name(struct facts *f, const struct node *x)
     return facts_text(f, "item %.*s", SPAN_FMT(x->id));
 }
 
-/* " of X" when the fact is another member's. */
+/* " of X, which Y came from," when the fact is another member's. */
 static const char *of_member(struct facts *f, const struct asked *x, const struct node *m)
 {
-    return m == x->node ? "" : facts_text(f, " of %.*s, which %.*s came from", SPAN_FMT(m->id), SPAN_FMT(x->node->id));
+    return m == x->node ? ""
+                        : facts_text(f, " of %.*s, which %.*s came from,", SPAN_FMT(m->id),
+                                     SPAN_FMT(x->node->id));
 }
 
 /* ---- cases: recalls and deviations ---- */
@@ -24,7 +26,8 @@ static const char *of_member(struct facts *f, const struct asked *x, const struc
 /* Objects to each open case of one type that named m. The cases log holds "recall/R-7". */
 static bool open_cases(struct facts *f, const struct asked *x, struct node *m, enum case_type type)
 {
-    static const enum refusal_code codes[] = {[CASE_DEVIATION] = E_HOLD_DEVIATION, [CASE_RECALL] = E_HOLD_RECALL};
+    static const enum refusal_code codes[] = {
+        [CASE_DEVIATION] = E_HOLD_DEVIATION, [CASE_RECALL] = E_HOLD_RECALL};
     const char *word = type == CASE_RECALL ? "recall" : "deviation";
     size_t prefix = type == CASE_RECALL ? sizeof "recall/" - 1 : sizeof "deviation/" - 1;
     for (uint64_t i = 0; i < m->counts[ITEM_LOG_CASES]; i++) {
@@ -38,9 +41,11 @@ static bool open_cases(struct facts *f, const struct asked *x, struct node *m, e
             return false;
         if (!ld->chain.exists || !ld->chain.kase.open)
             continue;
-        if (!facts_object(f, codes[type], facts_text(f, "%s %.*s", word, SPAN_FMT(ld->chain.kase.id)), x->field,
-                    "%s %.*s%s is open; it must be closed first", word, SPAN_FMT(ld->chain.kase.id),
-                    of_member(f, x, m)))
+        if (!facts_object(f, codes[type],
+                          facts_text(f, "%s %.*s", word, SPAN_FMT(ld->chain.kase.id)), x->field,
+                          "%s %.*s%s is open; %s", word, SPAN_FMT(ld->chain.kase.id),
+                          of_member(f, x, m),
+                          type == CASE_RECALL ? "do not use it" : "QA must close it first"))
             return false;
     }
     return true;
@@ -83,20 +88,23 @@ static bool object_to_excursion(struct facts *f, const struct asked *x, const st
     const char *subject = facts_text(f, "excursion %.*s", SPAN_FMT(v->id));
     const char *whose = of_member(f, x, m);
     if (ask == ASK_REJECTING)
-        return facts_object(f, E_REJECTED, subject, x->field, "excursion %.*s%s was assessed REJECT", SPAN_FMT(v->id), whose);
+        return facts_object(f, E_REJECTED, subject, x->field,
+                            "excursion %.*s%s was assessed REJECT", SPAN_FMT(v->id), whose);
     if (ask == ASK_OPEN)
         return facts_object(f, E_HOLD_EXCURSION, subject, x->field,
-                      "excursion %.*s%s is not assessed, or the log is missing; assess it or record the log first",
-                      SPAN_FMT(v->id), whose);
+                            "excursion %.*s%s is not assessed, or the log is missing; assess it or "
+                            "record the log first",
+                            SPAN_FMT(v->id), whose);
     if (f->at_us <= v->new_expiry_us)
         return true;
-    return facts_object(f, E_EXPIRED, subject, x->field, "excursion %.*s%s reduced the expiry to %s", SPAN_FMT(v->id), whose,
-                  facts_time(f, v->new_expiry_us));
+    return facts_object(f, E_EXPIRED, subject, x->field,
+                        "excursion %.*s%s reduced the expiry to %s", SPAN_FMT(v->id), whose,
+                        facts_time(f, v->new_expiry_us));
 }
 
 static uint32_t count_of(const struct node *m, enum excursion_ask ask)
 {
-    return ask == ASK_OPEN ? m->open_excursions
+    return ask == ASK_OPEN        ? m->open_excursions
            : ask == ASK_REJECTING ? m->rejecting_excursions
                                   : m->reducing_excursions;
 }
@@ -124,8 +132,9 @@ static bool ask_excursions(struct facts *f, const struct asked *x, enum excursio
 
 static bool object_to_decision(struct facts *f, const struct asked *x, const struct node *m)
 {
-    return facts_object(f, E_REJECTED, item_name(f, m), x->field, "%.*s was rejected by quality (entry %llu), for good",
-                  SPAN_FMT(m->id), (unsigned long long)m->rejected);
+    return facts_object(f, E_REJECTED, item_name(f, m), x->field,
+                        "%.*s was rejected by quality (entry %llu), for good", SPAN_FMT(m->id),
+                        (unsigned long long)m->rejected);
 }
 
 static bool ask_rejected(struct facts *f, const struct asked *x)
@@ -142,9 +151,11 @@ static bool ask_quarantine(struct facts *f, const struct asked *x)
 {
     for (size_t i = 0; i < x->node->line_n; i++) {
         const struct node *m = x->node->line[i];
-        if (m->quarantined && !facts_object(f, E_HOLD_QUARANTINE, item_name(f, m), x->field,
-                                      "%.*s is in quarantine; it must be released or the quarantine lifted first",
-                                      SPAN_FMT(m->id)))
+        if (m->quarantined &&
+            !facts_object(
+                f, E_HOLD_QUARANTINE, item_name(f, m), x->field,
+                "%.*s is in quarantine; it must be released or the quarantine lifted first",
+                SPAN_FMT(m->id)))
             return false;
     }
     return true;
@@ -162,7 +173,8 @@ static bool ask_deviations(struct facts *f, const struct asked *x)
 
 bool ask_clear(struct facts *f, const struct asked *x, unsigned except)
 {
-    return ask_recalls(f, x) && ask_rejected(f, x) && ((except & EXCEPT_QUARANTINE) || ask_quarantine(f, x)) &&
+    return ask_recalls(f, x) && ask_rejected(f, x) &&
+           ((except & EXCEPT_QUARANTINE) || ask_quarantine(f, x)) &&
            ((except & EXCEPT_DEVIATION) || ask_deviations(f, x)) &&
            ((except & EXCEPT_EXCURSION) || ask_excursions(f, x, ASK_OPEN));
 }
@@ -176,8 +188,9 @@ bool ask_lineage_conforms(struct facts *f, const struct asked *x)
         if (m->rejected == 0 && m->rejecting_excursions == 0)
             continue;
         if (!facts_object(f, E_REJECTED, item_name(f, m), x->field,
-                    "%.*s, in the lineage of %.*s, is rejected; what came from it cannot get a regular release",
-                    SPAN_FMT(m->id), SPAN_FMT(x->node->id)))
+                          "%.*s, in the lineage of %.*s, is rejected; what came from it cannot get "
+                          "a regular release",
+                          SPAN_FMT(m->id), SPAN_FMT(x->node->id)))
             return false;
     }
     return f->j->rc == LEDGER_OK;
@@ -197,8 +210,9 @@ static bool fails_since(struct facts *f, const struct asked *x, struct node *m, 
             return true;
         if (o.verdict == QC_FAIL &&
             !facts_object(f, E_QC_FAILED, item_name(f, m), x->field,
-                    "test \"%.*s\" of %.*s failed (entry %llu) after the release; it must be released anew",
-                    SPAN_FMT(o.test), SPAN_FMT(m->id), (unsigned long long)o.index))
+                          "test \"%.*s\" of %.*s failed (entry %llu) after the release; it must be "
+                          "released anew",
+                          SPAN_FMT(o.test), SPAN_FMT(m->id), (unsigned long long)o.index))
             return false;
     }
     return true;
@@ -213,15 +227,19 @@ bool ask_released(struct facts *f, const struct asked *x)
         if (x->node->line[i]->last_release > release)
             release = x->node->line[i]->last_release;
     if (release == 0)
-        return facts_object(f, E_NOT_RELEASED, x->subject, x->field, "%.*s has no release by quality", SPAN_FMT(x->node->id));
+        return facts_object(f, E_NOT_RELEASED, x->subject, x->field,
+                            "%.*s has no release by quality; QA must release it first",
+                            SPAN_FMT(x->node->id));
     for (size_t i = 0; i < x->node->line_n; i++) {
         const struct node *m = x->node->line[i];
         if ((m->last_input > release || m->last_derived > release) &&
             !facts_object(f, E_NOT_RELEASED, item_name(f, m), x->field,
-                    "%.*s was changed (entry %llu) after its release (entry %llu); it must be released anew",
-                    SPAN_FMT(m->id),
-                    (unsigned long long)(m->last_input > m->last_derived ? m->last_input : m->last_derived),
-                    (unsigned long long)release))
+                          "%.*s was changed (entry %llu) after its release (entry %llu); it must "
+                          "be released anew",
+                          SPAN_FMT(m->id),
+                          (unsigned long long)(m->last_input > m->last_derived ? m->last_input
+                                                                               : m->last_derived),
+                          (unsigned long long)release))
             return false;
     }
     for (size_t i = 0; i < x->node->line_n; i++) {
@@ -236,27 +254,31 @@ bool ask_unexpired(struct facts *f, const struct asked *x)
 {
     const struct node *n = x->node;
     if (n->has_expiry && f->at_us > n->expiry_us &&
-        !facts_object(f, E_EXPIRED, x->subject, x->field, "%.*s expired at %s", SPAN_FMT(n->id), facts_time(f, n->expiry_us)))
+        !facts_object(f, E_EXPIRED, x->subject, x->field, "%.*s expired at %s", SPAN_FMT(n->id),
+                      facts_time(f, n->expiry_us)))
         return false;
     return ask_excursions(f, x, ASK_REDUCING);
 }
 
 /* ---- tests ---- */
 
-static bool ask_one_required(struct facts *f, const struct asked *x, const struct node *m, struct span test)
+static bool ask_one_required(struct facts *f, const struct asked *x, const struct node *m,
+                             struct span test)
 {
     const struct outcome *o;
     if (!facts_in_force(f, x->node, test, &o))
         return false;
     return o || facts_object(f, E_QC_INCOMPLETE, item_name(f, m), x->field,
-                       "test \"%.*s\", which %.*s requires, has no result yet", SPAN_FMT(test), SPAN_FMT(m->id));
+                             "test \"%.*s\", which %.*s requires, has no result yet",
+                             SPAN_FMT(test), SPAN_FMT(m->id));
 }
 
 static bool ask_required(struct facts *f, const struct asked *x, struct node *m)
 {
     for (uint64_t i = 0; i < m->counts[ITEM_LOG_REQUIRED]; i++) {
         struct span test;
-        if (!member_get(f->j, &m->key, ITEM_LOG_REQUIRED, i, &test) || !ask_one_required(f, x, m, test))
+        if (!member_get(f->j, &m->key, ITEM_LOG_REQUIRED, i, &test) ||
+            !ask_one_required(f, x, m, test))
             return false;
     }
     if (!family_spec(&f->family, m))
@@ -278,9 +300,11 @@ static bool ask_no_fail(struct facts *f, const struct asked *x, struct node *m)
             continue;
         if (!facts_in_force(f, x->node, o->test, &in_force))
             return false;
-        if (in_force == o && !facts_object(f, E_QC_FAILED, item_name(f, m), x->field,
-                                     "test \"%.*s\" of %.*s failed (entry %llu); only an exceptional release is possible",
-                                     SPAN_FMT(o->test), SPAN_FMT(m->id), (unsigned long long)o->index))
+        if (in_force == o &&
+            !facts_object(f, E_QC_FAILED, item_name(f, m), x->field,
+                          "test \"%.*s\" of %.*s failed (entry %llu); only an exceptional release "
+                          "is possible",
+                          SPAN_FMT(o->test), SPAN_FMT(m->id), (unsigned long long)o->index))
             return false;
     }
     return true;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * judge: "Every event" of the rules, in its order, then the kind's own checks from the table, then its
- * effects. Nothing is changed before the last check has passed.
+ * judge: "Every event" of the rules, in its order, then the kind's own checks from the table, then
+ * its effects. Nothing is changed before the last check has passed.
  *
- * Happy path: form (1–3), reference (4), signatures (5–9), time (10), the kind's check (11), its effect;
- * the touched chains are then put in the order of the rules' table at the head of j->loaded.
- * Failure modes: a refusal is told in *why and is EREFUSED; an error of the store or of memory is j->rc.
+ * Happy path: form (1–3), reference (4), signatures (5–9), time (10), the kind's check (11), its
+ * effect; the touched chains are then put in the order of the rules' table at the head of
+ * j->loaded. Failure modes: a refusal is told in *why and is EREFUSED; an error of the store or of
+ * memory is j->rc.
  */
 #include "judge.h"
 
@@ -68,7 +69,8 @@ static bool read_chain(struct judge *j, struct chain *ch)
     if (rc == LEDGER_ENOTFOUND)
         return true;
     if (rc == LEDGER_OK) {
-        /* Copied: the caller writes to the kv while it still reads the states that come out of here. */
+        /* Copied: the caller writes to the kv while it still reads the states that come out of
+         * here. */
         struct span copy = arena_copy(j->a, record);
         if (!copy.p)
             return out_of_memory(j) != NULL;
@@ -76,7 +78,8 @@ static bool read_chain(struct judge *j, struct chain *ch)
     }
     if (rc == LEDGER_OK)
         return true;
-    j->rc = ledger_wrap(&j->err, rc, "judging: %s %.*s", chain_type_name(ch->type), SPAN_FMT(ch->id));
+    j->rc =
+        ledger_wrap(&j->err, rc, "judging: %s %.*s", chain_type_name(ch->type), SPAN_FMT(ch->id));
     return false;
 }
 
@@ -104,12 +107,14 @@ struct loaded *judge_load(struct judge *j, enum chain_type t, struct span id)
     return ld;
 }
 
-bool judge_member(struct judge *j, const struct chain *ch, unsigned log, uint64_t number, struct span *out)
+bool judge_member(struct judge *j, const struct chain *ch, unsigned log, uint64_t number,
+                  struct span *out)
 {
     return j->rc == LEDGER_OK && member_get(j, &ch->key, log, number, out);
 }
 
-struct span judge_reference_key(struct judge *j, struct span first_signer, struct span reference, uint8_t *out)
+struct span judge_reference_key(struct judge *j, struct span first_signer, struct span reference,
+                                uint8_t *out)
 {
     struct hash h;
     struct hfield f[] = {HVAR(j->wire ? first_signer : SPAN_NONE), HVAR(reference)};
@@ -170,7 +175,8 @@ void append_bytes(struct ruling *r, struct loaded *ld, unsigned log, struct span
     frontier_append(j->c, &logs[log], &leaf);
 }
 
-void append_edge(struct ruling *r, struct loaded *ld, unsigned log, struct span item, dec_t quantity, struct span uom)
+void append_edge(struct ruling *r, struct loaded *ld, unsigned log, struct span item,
+                 dec_t quantity, struct span uom)
 {
     struct edge e = {.item = item, .quantity = quantity, .uom = uom, .index = r->j->index};
     struct wbuf w;
@@ -210,7 +216,8 @@ void append_correction(struct ruling *r, struct loaded *ld, const struct correct
 
 /* ---- what checks share ---- */
 
-bool deny(struct ruling *r, enum refusal_code code, const char *subject, const char *field, const char *fmt, ...)
+bool deny(struct ruling *r, enum refusal_code code, const char *subject, const char *field,
+          const char *fmt, ...)
 {
     char text[sizeof r->why->text];
     va_list ap;
@@ -231,13 +238,15 @@ const char *nth(struct ruling *r, const char *list, size_t i, const char *member
     return facts_text(&r->f, member ? "%s[%zu].%s" : "%s[%zu]", list, i, member);
 }
 
-bool items_distinct(struct ruling *r, const struct value *list, const char *field, enum refusal_code code)
+bool items_distinct(struct ruling *r, const struct value *list, const char *field,
+                    enum refusal_code code)
 {
     for (size_t i = 1; i < list->n; i++)
         for (size_t k = 0; k < i; k++)
             if (span_eq(list->items[i].raw, list->items[k].raw))
-                return deny(r, code, facts_text(&r->f, "item %.*s", SPAN_FMT(list->items[i].raw)), nth(r, field, i, NULL),
-                            "%.*s is listed twice", SPAN_FMT(list->items[i].raw));
+                return deny(r, code, facts_text(&r->f, "item %.*s", SPAN_FMT(list->items[i].raw)),
+                            nth(r, field, i, NULL), "%.*s is listed twice",
+                            SPAN_FMT(list->items[i].raw));
     return true;
 }
 
@@ -281,7 +290,8 @@ static bool check_reference(struct ruling *r)
         j->rc = ledger_fail(&j->err, rc, "judging: looking up a reference failed");
         return false;
     }
-    return deny(r, E_DUP_EVENT, NULL, "reference", "an event with the reference \"%.*s\" is already recorded",
+    return deny(r, E_DUP_EVENT, NULL, "reference",
+                "an event with the reference \"%.*s\" is already recorded",
                 SPAN_FMT(r->ev->reference));
 }
 
@@ -297,8 +307,8 @@ static bool check_signer(struct ruling *r, unsigned i)
     r->party[i] = &ld->chain.party;
     if (r->party[i]->revoked > 0)
         return deny(r, E_UNKNOWN_PARTY, party_name(r, i), nth(r, "signatures", i, NULL),
-                    "%.*s was revoked (entry %llu); signatures no longer count", SPAN_FMT(r->signers[i].party),
-                    (unsigned long long)r->party[i]->revoked);
+                    "%.*s was revoked (entry %llu); signatures no longer count",
+                    SPAN_FMT(r->signers[i].party), (unsigned long long)r->party[i]->revoked);
     return true;
 }
 
@@ -309,8 +319,8 @@ static bool check_signers(struct ruling *r)
     if (r->n_signers == 0)
         return deny(r, E_SIG_MISSING, NULL, "signatures", "%s must be signed", r->ev->kind->name);
     if (r->n_signers > most)
-        return deny(r, E_SIG_COUNT, NULL, "signatures", "%u signatures, but %s takes %u", r->n_signers,
-                    r->ev->kind->name, most);
+        return deny(r, E_SIG_COUNT, NULL, "signatures", "%u signatures, but %s takes %u",
+                    r->n_signers, r->ev->kind->name, most);
     for (unsigned i = 0; i < r->n_signers; i++)
         if (!check_signer(r, i))
             return false;
@@ -322,13 +332,24 @@ static bool check_signers(struct ruling *r)
     return true;
 }
 
+/* "QA or QP", in the arena. */
+static const char *roles_text(struct ruling *r, unsigned roles)
+{
+    const char *text = "";
+    for (unsigned role = ROLE_ADMIN; role <= ROLE_WAREHOUSE; role++)
+        if (roles & ROLE_BIT(role))
+            text = facts_text(&r->f, "%s%s%s", text, *text ? " or " : "", role_name(role));
+    return text;
+}
+
 static bool check_role(struct ruling *r, unsigned i, unsigned roles)
 {
     if (r->party[i]->roles & roles)
         return true;
     return deny(r, E_ROLE, party_name(r, i), nth(r, "signatures", i, NULL),
-                "%.*s has none of the roles that the %s signature of %s asks for", SPAN_FMT(r->signers[i].party),
-                i == 0 ? "first" : "second", r->ev->kind->name);
+                "%.*s may not give the %s signature of %s; that takes the role %s",
+                SPAN_FMT(r->signers[i].party), i == 0 ? "first" : "second", r->ev->kind->name,
+                roles_text(r, roles));
 }
 
 static bool check_roles(struct ruling *r)
@@ -338,7 +359,8 @@ static bool check_roles(struct ruling *r)
         return false;
     if (kind->signatures == 2) {
         if (r->n_signers < 2)
-            return deny(r, E_SIG_SECOND_MISSING, NULL, "signatures", "%s needs a second signature", kind->name);
+            return deny(r, E_SIG_SECOND_MISSING, NULL, "signatures", "%s needs a second signature",
+                        kind->name);
         if (span_eq(r->signers[0].party, r->signers[1].party))
             return deny(r, E_SIG_SAME_PERSON, party_name(r, 1), "signatures[1]",
                         "both signatures are by %.*s; another person must give the second one",
@@ -349,7 +371,8 @@ static bool check_roles(struct ruling *r)
     for (unsigned i = 0; i < r->n_signers; i++)
         if (!text_valid(r->signers[i].meaning))
             return deny(r, E_SIG_MEANING, party_name(r, i), nth(r, "signatures", i, "meaning"),
-                        "the signature of %.*s does not say what it means", SPAN_FMT(r->signers[i].party));
+                        "the signature of %.*s does not say what it means",
+                        SPAN_FMT(r->signers[i].party));
     return true;
 }
 
@@ -365,7 +388,8 @@ static bool check_time(struct ruling *r)
 static bool check_all(struct ruling *r)
 {
     struct judge *j = r->j;
-    bool bootstrap = !j->wire && j->registry.parties == 0 && r->ev->kind->kind == KIND_PARTY_REGISTERED;
+    bool bootstrap =
+        !j->wire && j->registry.parties == 0 && r->ev->kind->kind == KIND_PARTY_REGISTERED;
     if (!check_reference(r))
         return false;
     if (!bootstrap) {
@@ -402,8 +426,8 @@ static void order_loaded(struct ruling *r)
     r->j->loaded = rest;
 }
 
-enum ledger_rc judge_event(struct judge *j, const struct event *ev, const struct signer *signers, unsigned n,
-                           struct refusal *why)
+enum ledger_rc judge_event(struct judge *j, const struct event *ev, const struct signer *signers,
+                           unsigned n, struct refusal *why)
 {
     struct refusal unwanted;
     struct ruling *r = arena_alloc(j->a, sizeof *r);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lots: making one thing from another: PROCESS_STEP, INPUT_CONSUMED, LOT_DERIVED, LOT_SPLIT. Edges of
- * the genealogy are written on both ends, so that either chain alone proves them.
+ * lots: making one thing from another: PROCESS_STEP, INPUT_CONSUMED, LOT_DERIVED, LOT_SPLIT. Edges
+ * of the genealogy are written on both ends, so that either chain alone proves them.
  */
 #include "rules/ruling.h"
 
@@ -11,8 +11,9 @@
 
 bool check_step(struct ruling *r)
 {
-    return find_item(r, FIELD_ITEM, &r->item) && ask_born(&r->f, &r->item) && ask_live(&r->f, &r->item) &&
-           ask_clear(&r->f, &r->item, MAY_BE_HELD) && ask_here(&r->f, &r->item);
+    return find_item(r, FIELD_ITEM, &r->item) && ask_born(&r->f, &r->item) &&
+           ask_live(&r->f, &r->item) && ask_clear(&r->f, &r->item, MAY_BE_HELD) &&
+           ask_here(&r->f, &r->item);
 }
 
 void effect_step(struct ruling *r)
@@ -29,7 +30,8 @@ static bool check_cycle(struct ruling *r)
         return false;
     if (!in)
         return true;
-    return deny(r, E_CYCLE, r->item.subject, "input", "%.*s itself came from %.*s; nothing can go into its own origin",
+    return deny(r, E_CYCLE, r->item.subject, "input",
+                "%.*s itself came from %.*s; nothing can go into its own origin",
                 SPAN_FMT(r->input.s->id), SPAN_FMT(r->item.s->id));
 }
 
@@ -49,19 +51,22 @@ static bool check_donor(struct ruling *r)
     if (r->item.s->use == USE_AUTOLOGOUS && span_eq(r->item.s->coi, r->input.s->coi))
         return true;
     return deny(r, E_COI_MISMATCH, r->item.subject, "input",
-                "%.*s is autologous material of %.*s; it goes only into an autologous lot of the same patient",
+                "%.*s is autologous material of %.*s; it goes only into an autologous lot of the "
+                "same patient",
                 SPAN_FMT(r->input.s->id), SPAN_FMT(r->input.s->coi));
 }
 
 bool check_consumed(struct ruling *r)
 {
     struct facts *f = &r->f;
-    return find_item(r, FIELD_ITEM, &r->item) && find_item(r, FIELD_INPUT, &r->input) && check_cycle(r) &&
-           ask_born(f, &r->item) && ask_born(f, &r->input) && ask_live(f, &r->item) && ask_live(f, &r->input) &&
-           check_donor(r) && ask_clear(f, &r->item, MAY_BE_HELD) && ask_clear(f, &r->input, CLEAR_ALL) &&
+    return find_item(r, FIELD_ITEM, &r->item) && find_item(r, FIELD_INPUT, &r->input) &&
+           check_cycle(r) && ask_born(f, &r->item) && ask_born(f, &r->input) &&
+           ask_live(f, &r->item) && ask_live(f, &r->input) && check_donor(r) &&
+           ask_clear(f, &r->item, MAY_BE_HELD) && ask_clear(f, &r->input, CLEAR_ALL) &&
            ask_released(f, &r->input) && ask_unexpired(f, &r->input) && ask_here(f, &r->input) &&
            ask_here(f, &r->item) &&
-           ask_take(f, &r->input, field_number(r->ev, FIELD_QUANTITY), event_text(r->ev, FIELD_UOM), "quantity");
+           ask_take(f, &r->input, field_number(r->ev, FIELD_QUANTITY), event_text(r->ev, FIELD_UOM),
+                    "quantity");
 }
 
 void effect_consumed(struct ruling *r)
@@ -87,11 +92,12 @@ bool check_derived(struct ruling *r)
         return false;
     const struct item_state *s = r->item.s;
     if (s->uom.n > 0 && !span_eq(s->uom, uom))
-        return deny(r, E_UOM, r->item.subject, "uom", "%.*s is measured in \"%.*s\", not in \"%.*s\"", SPAN_FMT(s->id),
+        return deny(r, E_UOM, r->item.subject, "uom",
+                    "%.*s is measured in \"%.*s\", not in \"%.*s\"", SPAN_FMT(s->id),
                     SPAN_FMT(s->uom), SPAN_FMT(uom));
     if (s->last_input == 0)
-        return deny(r, E_NO_INPUT, r->item.subject, "item", "nothing was consumed into %.*s; record its inputs first",
-                    SPAN_FMT(s->id));
+        return deny(r, E_NO_INPUT, r->item.subject, "item",
+                    "nothing was consumed into %.*s; record its inputs first", SPAN_FMT(s->id));
     return true;
 }
 
@@ -124,8 +130,8 @@ static bool check_units_new(struct ruling *r, const struct value *units)
         struct span id = unit_member(units, i, UNIT_ITEM)->raw;
         for (size_t k = 0; k < i; k++)
             if (span_eq(id, unit_member(units, k, UNIT_ITEM)->raw))
-                return deny(r, E_DUP_ITEM, facts_text(&r->f, "item %.*s", SPAN_FMT(id)), nth(r, "units", i, "item"),
-                            "%.*s is listed twice", SPAN_FMT(id));
+                return deny(r, E_DUP_ITEM, facts_text(&r->f, "item %.*s", SPAN_FMT(id)),
+                            nth(r, "units", i, "item"), "%.*s is listed twice", SPAN_FMT(id));
     }
     r->n_items = units->n;
     r->items = arena_alloc(r->j->a, (units->n + 1) * sizeof *r->items);
@@ -134,7 +140,8 @@ static bool check_units_new(struct ruling *r, const struct value *units)
         return false;
     }
     for (size_t i = 0; i < units->n; i++)
-        if (!ask_new(&r->f, unit_member(units, i, UNIT_ITEM)->raw, nth(r, "units", i, "item"), &r->items[i]))
+        if (!ask_new(&r->f, unit_member(units, i, UNIT_ITEM)->raw, nth(r, "units", i, "item"),
+                     &r->items[i]))
             return false;
     return true;
 }
@@ -154,17 +161,18 @@ static bool check_sum(struct ruling *r, const struct value *units)
         return true;
     decimal_format(sum, sum_text);
     decimal_format(r->item.s->available, available);
-    return deny(r, E_SPLIT_SUM, r->item.subject, "units", "the units hold %s together, but %s is available of %.*s",
-                sum_text, available, SPAN_FMT(r->item.s->id));
+    return deny(r, E_SPLIT_SUM, r->item.subject, "units",
+                "the units hold %s together, but %s is available of %.*s", sum_text, available,
+                SPAN_FMT(r->item.s->id));
 }
 
 bool check_split(struct ruling *r)
 {
     const struct value *units = event_get(r->ev, FIELD_UNITS);
     struct facts *f = &r->f;
-    return find_item(r, FIELD_ITEM, &r->item) && check_units_new(r, units) && ask_born(f, &r->item) &&
-           ask_live(f, &r->item) && ask_clear(f, &r->item, EXCEPT_DEVIATION) && ask_here(f, &r->item) &&
-           check_sum(r, units);
+    return find_item(r, FIELD_ITEM, &r->item) && check_units_new(r, units) &&
+           ask_born(f, &r->item) && ask_live(f, &r->item) &&
+           ask_clear(f, &r->item, EXCEPT_DEVIATION) && ask_here(f, &r->item) && check_sum(r, units);
 }
 
 static void make_unit(struct ruling *r, const struct asked *x, struct span id, dec_t quantity)

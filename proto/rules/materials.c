@@ -45,7 +45,8 @@ bool check_material(struct ruling *r)
     if (!ask_new(&r->f, event_text(r->ev, FIELD_ITEM), "item", &r->item))
         return false;
     if (field_time(r->ev, FIELD_EXPIRY) < r->f.at_us)
-        return deny(r, E_EXPIRED, r->item.subject, "expiry", "the material had expired when it was received, at %s",
+        return deny(r, E_EXPIRED, r->item.subject, "expiry",
+                    "the material had expired when it was received, at %s",
                     facts_time(&r->f, field_time(r->ev, FIELD_EXPIRY)));
     return true;
 }
@@ -63,14 +64,17 @@ bool check_collection(struct ruling *r)
 {
     struct span coi = event_text(r->ev, FIELD_COI);
     const char *subject = facts_text(&r->f, "subject %.*s", SPAN_FMT(coi));
-    if (!ask_new(&r->f, event_text(r->ev, FIELD_ITEM), "item", &r->item) || !find_subject(r, coi, &r->chain))
+    if (!ask_new(&r->f, event_text(r->ev, FIELD_ITEM), "item", &r->item) ||
+        !find_subject(r, coi, &r->chain))
         return false;
     if (!r->chain->chain.exists)
-        return deny(r, E_UNKNOWN_ITEM, subject, "coi", "%.*s is not assigned; assign it first", SPAN_FMT(coi));
+        return deny(r, E_UNKNOWN_ITEM, subject, "coi", "%.*s is not assigned; assign it first",
+                    SPAN_FMT(coi));
     if (!ask_consent(&r->f, &r->chain->chain.subject, SCOPE_COLLECTION, "coi"))
         return false;
     if (event_enum(r->ev, FIELD_USE) != r->chain->chain.subject.use)
-        return deny(r, E_COI_MISMATCH, subject, "use", "%.*s was assigned for the other use", SPAN_FMT(coi));
+        return deny(r, E_COI_MISMATCH, subject, "use", "%.*s was assigned for the other use",
+                    SPAN_FMT(coi));
     return true;
 }
 
@@ -89,7 +93,8 @@ void effect_collection(struct ruling *r)
 static bool find_specification(struct ruling *r, uint64_t *member)
 {
     struct judge *j = r->j;
-    struct span code = event_text(r->ev, FIELD_PRODUCT_CODE), wanted = event_text(r->ev, FIELD_SPEC_VERSION);
+    struct span code = event_text(r->ev, FIELD_PRODUCT_CODE),
+                wanted = event_text(r->ev, FIELD_SPEC_VERSION);
     struct loaded *product = judge_load(j, CHAIN_PRODUCT, code);
     *member = 0;
     if (!product)
@@ -104,7 +109,8 @@ static bool find_specification(struct ruling *r, uint64_t *member)
         bool ok = spec_version_decode(j->a, bytes, &v), same = ok && span_eq(v.version, wanted);
         arena_release(j->a, mark);
         if (!ok) {
-            j->rc = ledger_fail(&j->err, LEDGER_EINTERNAL, "judging: a specification does not decode");
+            j->rc =
+                ledger_fail(&j->err, LEDGER_EINTERNAL, "judging: a specification does not decode");
             return false;
         }
         if (same) {
@@ -112,8 +118,10 @@ static bool find_specification(struct ruling *r, uint64_t *member)
             return true;
         }
     }
-    return n == 0 || deny(r, E_UNKNOWN_ITEM, facts_text(&r->f, "product %.*s", SPAN_FMT(code)), "spec_version",
-                          "product %.*s has specifications, but no version \"%.*s\"", SPAN_FMT(code), SPAN_FMT(wanted));
+    return n == 0 ||
+           deny(r, E_UNKNOWN_ITEM, facts_text(&r->f, "product %.*s", SPAN_FMT(code)),
+                "spec_version", "product %.*s has specifications, but no version \"%.*s\"",
+                SPAN_FMT(code), SPAN_FMT(wanted));
 }
 
 static bool check_lot_coi(struct ruling *r, enum field_name field, bool must, struct loaded **out)
@@ -121,7 +129,8 @@ static bool check_lot_coi(struct ruling *r, enum field_name field, bool must, st
     struct span coi = event_text(r->ev, field);
     const char *name = field == FIELD_COI ? "coi" : "for_coi";
     if (coi.n == 0)
-        return !must || deny(r, E_COI_MISMATCH, r->item.subject, name, "an autologous lot needs a chain of identity");
+        return !must || deny(r, E_COI_MISMATCH, r->item.subject, name,
+                             "an autologous lot needs a chain of identity");
     if (!find_subject(r, coi, out))
         return false;
     if (must && !(*out)->chain.exists)
@@ -148,7 +157,9 @@ bool check_lot(struct ruling *r)
 
 void effect_lot(struct ruling *r)
 {
-    static const uint8_t classes[] = {[LOT_BANK] = ITEM_BANK, [LOT_BATCH] = ITEM_BATCH, [LOT_VECTOR] = ITEM_VECTOR,
+    static const uint8_t classes[] = {[LOT_BANK] = ITEM_BANK,
+                                      [LOT_BATCH] = ITEM_BATCH,
+                                      [LOT_VECTOR] = ITEM_VECTOR,
                                       [LOT_PLASMID] = ITEM_PLASMID};
     struct item_state *s = make_item(r, &r->item, classes[event_enum(r->ev, FIELD_LOT_CLASS)]);
     s->use = (uint8_t)event_enum(r->ev, FIELD_USE);
@@ -166,8 +177,8 @@ void effect_lot(struct ruling *r)
 
 bool check_moved(struct ruling *r)
 {
-    return find_item(r, FIELD_ITEM, &r->item) && ask_born(&r->f, &r->item) && ask_live(&r->f, &r->item) &&
-           ask_here(&r->f, &r->item);
+    return find_item(r, FIELD_ITEM, &r->item) && ask_born(&r->f, &r->item) &&
+           ask_live(&r->f, &r->item) && ask_here(&r->f, &r->item);
 }
 
 void effect_moved(struct ruling *r)
@@ -184,12 +195,13 @@ static bool check_lost(struct ruling *r, struct span shipment)
     if (!r->chain)
         return false;
     if (!span_eq(r->item.s->shipment, shipment) || !r->chain->chain.exists)
-        return deny(r, E_NOT_IN_SHIPMENT, r->item.subject, "lost_shipment", "%.*s is not in shipment %.*s",
-                    SPAN_FMT(r->item.s->id), SPAN_FMT(shipment));
+        return deny(r, E_NOT_IN_SHIPMENT, r->item.subject, "lost_shipment",
+                    "%.*s is not in shipment %.*s", SPAN_FMT(r->item.s->id), SPAN_FMT(shipment));
     if (!span_eq(r->chain->chain.shipment.from_org, acting(r)))
-        return deny(r, E_NOT_IN_SHIPMENT, facts_text(&r->f, "shipment %.*s", SPAN_FMT(shipment)), "lost_shipment",
-                    "shipment %.*s was dispatched by %.*s, which alone can declare its items lost", SPAN_FMT(shipment),
-                    SPAN_FMT(r->chain->chain.shipment.from_org));
+        return deny(r, E_NOT_IN_SHIPMENT, facts_text(&r->f, "shipment %.*s", SPAN_FMT(shipment)),
+                    "lost_shipment",
+                    "shipment %.*s was dispatched by %.*s, which alone can declare its items lost",
+                    SPAN_FMT(shipment), SPAN_FMT(r->chain->chain.shipment.from_org));
     return true;
 }
 
@@ -197,7 +209,8 @@ bool check_disposed(struct ruling *r)
 {
     const struct event *ev = r->ev;
     struct span lost = event_text(ev, FIELD_LOST_SHIPMENT);
-    if (!find_item(r, FIELD_ITEM, &r->item) || !ask_born(&r->f, &r->item) || !ask_live(&r->f, &r->item))
+    if (!find_item(r, FIELD_ITEM, &r->item) || !ask_born(&r->f, &r->item) ||
+        !ask_live(&r->f, &r->item))
         return false;
     if (lost.n > 0 ? !check_lost(r, lost) : !ask_here(&r->f, &r->item))
         return false;
@@ -207,8 +220,10 @@ bool check_disposed(struct ruling *r)
     if (!event_get(ev, FIELD_QUANTITY))
         return true;
     if (event_text(ev, FIELD_UOM).n == 0)
-        return deny(r, E_MISSING_FIELD, r->item.subject, "uom", "a quantity needs its unit of measure");
-    return ask_take(&r->f, &r->item, field_number(ev, FIELD_QUANTITY), event_text(ev, FIELD_UOM), "quantity");
+        return deny(r, E_MISSING_FIELD, r->item.subject, "uom",
+                    "a quantity needs its unit of measure");
+    return ask_take(&r->f, &r->item, field_number(ev, FIELD_QUANTITY), event_text(ev, FIELD_UOM),
+                    "quantity");
 }
 
 void effect_disposed(struct ruling *r)

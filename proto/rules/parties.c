@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * parties: who may sign, and for whom things are made: PARTY_REGISTERED, COI_ASSIGNED, CONSENT_CHANGED.
+ * parties: who may sign, and for whom things are made: PARTY_REGISTERED, COI_ASSIGNED,
+ * CONSENT_CHANGED.
  *
- * In a simulation keys are placeholders and only kept as text; over the wire a key must be a valid one that
- * nobody ever held, and its holder must prove to have it.
+ * In a simulation keys are placeholders and only kept as text; over the wire a key must be a valid
+ * one that nobody ever held, and its holder must prove to have it.
  */
 #include <string.h>
 
@@ -35,7 +36,9 @@ static bool check_key_unheld(struct ruling *r, enum sig_alg alg, struct span key
     if (rc == LEDGER_ENOTFOUND)
         return true;
     if (rc == LEDGER_OK)
-        return refuse_key(r, facts_text(&r->f, "this key was already registered for %.*s; make a new one", SPAN_FMT(holder)));
+        return refuse_key(r, facts_text(&r->f,
+                                        "this key was already registered for %.*s; make a new one",
+                                        SPAN_FMT(holder)));
     r->j->rc = ledger_fail(&r->j->err, rc, "judging: looking up a key failed");
     return false;
 }
@@ -56,7 +59,8 @@ static bool check_key(struct ruling *r)
     if (!check_key_unheld(r, alg, key))
         return false;
     if (!r->ev->key_proof.p)
-        return refuse_key(r, "the proof of possession is missing: the new key must sign for itself");
+        return refuse_key(r,
+                          "the proof of possession is missing: the new key must sign for itself");
     struct span input = key_proof_input(r->j->a, r->j->origin, party, alg, key);
     if (!input.p) {
         r->j->rc = ledger_fail(&r->j->err, LEDGER_ENOMEM, "judging: over the memory budget");
@@ -84,14 +88,14 @@ bool check_party(struct ruling *r)
     const struct party_state *p = &r->chain->chain.party;
     if (action == PARTY_REGISTER) {
         if (r->chain->chain.exists)
-            return deny(r, E_DUP_ITEM, subject, "party", "%.*s is already registered; amend it, or choose another id",
-                        SPAN_FMT(id));
+            return deny(r, E_DUP_ITEM, subject, "party",
+                        "%.*s is already registered; amend it, or choose another id", SPAN_FMT(id));
     } else if (!r->chain->chain.exists || p->revoked > 0) {
         return deny(r, E_UNKNOWN_PARTY, subject, "party", "%.*s is %s", SPAN_FMT(id),
                     r->chain->chain.exists ? "revoked" : "not registered");
     }
-    bool loses_admin = action == PARTY_REVOKE ||
-                       (action == PARTY_AMEND && !(roles_of(ev) & ROLE_BIT(ROLE_ADMIN)));
+    bool loses_admin =
+        action == PARTY_REVOKE || (action == PARTY_AMEND && !(roles_of(ev) & ROLE_BIT(ROLE_ADMIN)));
     if (loses_admin && r->j->registry.admins - (is_admin(p) ? 1 : 0) == 0)
         return deny(r, E_ROLE, subject, action == PARTY_REVOKE ? "action" : "roles",
                     "no administrator would be left; register another one first");
@@ -155,7 +159,8 @@ bool check_coi(struct ruling *r)
         return false;
     if (r->chain->chain.exists)
         return deny(r, E_DUP_ITEM, facts_text(&r->f, "subject %.*s", SPAN_FMT(coi)), "coi",
-                    "%.*s is already assigned; a chain of identity is never used twice", SPAN_FMT(coi));
+                    "%.*s is already assigned; a chain of identity is never used twice",
+                    SPAN_FMT(coi));
     return true;
 }
 
@@ -179,7 +184,8 @@ bool check_consent(struct ruling *r)
     if (!find_subject(r, coi, &r->chain))
         return false;
     if (!r->chain->chain.exists)
-        return deny(r, E_UNKNOWN_ITEM, subject, "coi", "%.*s is not assigned; assign it first", SPAN_FMT(coi));
+        return deny(r, E_UNKNOWN_ITEM, subject, "coi", "%.*s is not assigned; assign it first",
+                    SPAN_FMT(coi));
     if (event_enum(r->ev, FIELD_ACTION) != CONSENT_WITHDRAWN)
         return true;
     for (size_t i = 0; i < scopes->n; i++)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * quality: specifications, results, deviations and decisions: SPECIFICATION_SET, QC_RESULT,
- * DEVIATION_CHANGED, QUALITY_DECISION. A verdict is recomputed from value and limits; a flag is never
- * trusted.
+ * DEVIATION_CHANGED, QUALITY_DECISION. A verdict is recomputed from value and limits; a flag is
+ * never trusted.
  */
 #include "rules/ruling.h"
 
@@ -19,24 +19,27 @@ static bool given(const struct value *v)
 static bool check_version_new(struct ruling *r)
 {
     struct judge *j = r->j;
-    struct span code = event_text(r->ev, FIELD_PRODUCT_CODE), version = event_text(r->ev, FIELD_VERSION);
+    struct span code = event_text(r->ev, FIELD_PRODUCT_CODE),
+                version = event_text(r->ev, FIELD_VERSION);
     r->chain = judge_load(j, CHAIN_PRODUCT, code);
     if (!r->chain)
         return false;
-    uint64_t n = r->chain->chain.exists ? r->chain->chain.product.logs[PRODUCT_LOG_VERSIONS].size : 0;
+    uint64_t n =
+        r->chain->chain.exists ? r->chain->chain.product.logs[PRODUCT_LOG_VERSIONS].size : 0;
     for (uint64_t i = 0; i < n; i++) {
         struct span bytes;
         struct spec_version v;
         if (!judge_member(j, &r->chain->chain, PRODUCT_LOG_VERSIONS, i, &bytes))
             return false;
         if (!spec_version_decode(j->a, bytes, &v)) {
-            j->rc = ledger_fail(&j->err, LEDGER_EINTERNAL, "judging: a specification does not decode");
+            j->rc =
+                ledger_fail(&j->err, LEDGER_EINTERNAL, "judging: a specification does not decode");
             return false;
         }
         if (span_eq(v.version, version))
             return deny(r, E_DUP_ITEM, facts_text(&r->f, "product %.*s", SPAN_FMT(code)), "version",
-                        "version \"%.*s\" of %.*s is set for good; choose another version", SPAN_FMT(version),
-                        SPAN_FMT(code));
+                        "version \"%.*s\" of %.*s is set for good; choose another version",
+                        SPAN_FMT(version), SPAN_FMT(code));
     }
     return true;
 }
@@ -50,10 +53,11 @@ bool check_specification(struct ruling *r)
         const struct value *t = tests->items[i].items;
         for (size_t k = 0; k < i; k++)
             if (span_eq(t[TEST_NAME].raw, tests->items[k].items[TEST_NAME].raw))
-                return deny(r, E_BAD_VALUE, NULL, nth(r, "tests", i, "test"), "test \"%.*s\" is listed twice",
-                            SPAN_FMT(t[TEST_NAME].raw));
+                return deny(r, E_BAD_VALUE, NULL, nth(r, "tests", i, "test"),
+                            "test \"%.*s\" is listed twice", SPAN_FMT(t[TEST_NAME].raw));
         if (given(&t[TEST_LOW]) && given(&t[TEST_HIGH]) && t[TEST_LOW].num > t[TEST_HIGH].num)
-            return deny(r, E_BAD_VALUE, NULL, nth(r, "tests", i, "low"), "the low limit of \"%.*s\" is above the high one",
+            return deny(r, E_BAD_VALUE, NULL, nth(r, "tests", i, "low"),
+                        "the low limit of \"%.*s\" is above the high one",
                         SPAN_FMT(t[TEST_NAME].raw));
     }
     return true;
@@ -62,7 +66,8 @@ bool check_specification(struct ruling *r)
 void effect_specification(struct ruling *r)
 {
     const struct value *tests = event_get(r->ev, FIELD_TESTS);
-    struct spec_version v = {.version = event_text(r->ev, FIELD_VERSION), .index = r->j->index, .n = (unsigned)tests->n};
+    struct spec_version v = {
+        .version = event_text(r->ev, FIELD_VERSION), .index = r->j->index, .n = (unsigned)tests->n};
     struct wbuf w;
     v.tests = arena_alloc(r->j->a, (tests->n + 1) * sizeof *v.tests);
     if (!v.tests) {
@@ -71,8 +76,10 @@ void effect_specification(struct ruling *r)
     }
     for (size_t i = 0; i < tests->n; i++) {
         const struct value *t = tests->items[i].items;
-        v.tests[i] = (struct spec_test){.test = t[TEST_NAME].raw, .unit = t[TEST_UNIT].raw,
-                                        .has_low = given(&t[TEST_LOW]), .has_high = given(&t[TEST_HIGH]),
+        v.tests[i] = (struct spec_test){.test = t[TEST_NAME].raw,
+                                        .unit = t[TEST_UNIT].raw,
+                                        .has_low = given(&t[TEST_LOW]),
+                                        .has_high = given(&t[TEST_HIGH]),
                                         .required = t[TEST_REQUIRED].b};
         v.tests[i].low = v.tests[i].has_low ? t[TEST_LOW].num : 0;
         v.tests[i].high = v.tests[i].has_high ? t[TEST_HIGH].num : 0;
@@ -99,16 +106,18 @@ static bool check_stated_limit(struct ruling *r, enum field_name field, bool has
     const struct value *v = event_get(r->ev, field);
     if (!v || (has && v->num == limit))
         return true;
-    return deny(r, E_QC_VERDICT, r->item.subject, field == FIELD_LOW ? "low" : "high",
-                "the specification has another limit for \"%.*s\", or none; leave it out or correct it",
-                SPAN_FMT(event_text(r->ev, FIELD_TEST)));
+    return deny(
+        r, E_QC_VERDICT, r->item.subject, field == FIELD_LOW ? "low" : "high",
+        "the specification has another limit for \"%.*s\", or none; leave it out or correct it",
+        SPAN_FMT(event_text(r->ev, FIELD_TEST)));
 }
 
 static bool check_against_specification(struct ruling *r, const struct spec_test *spec)
 {
     struct span unit = event_text(r->ev, FIELD_UNIT);
     if (!span_eq(unit, spec->unit))
-        return deny(r, E_UOM, r->item.subject, "unit", "the specification measures \"%.*s\" in \"%.*s\", not in \"%.*s\"",
+        return deny(r, E_UOM, r->item.subject, "unit",
+                    "the specification measures \"%.*s\" in \"%.*s\", not in \"%.*s\"",
                     SPAN_FMT(spec->test), SPAN_FMT(spec->unit), SPAN_FMT(unit));
     return check_stated_limit(r, FIELD_LOW, spec->has_low, spec->low) &&
            check_stated_limit(r, FIELD_HIGH, spec->has_high, spec->high);
@@ -121,12 +130,14 @@ static bool check_verdict(struct ruling *r)
     bool pass = event_enum(r->ev, FIELD_VERDICT) == QC_PASS;
     if (v->type == VALUE_TEXT) {
         if (l.has_low || l.has_high)
-            return deny(r, E_BAD_VALUE, r->item.subject, "value", "limits apply, so the value must be a number");
+            return deny(r, E_BAD_VALUE, r->item.subject, "value",
+                        "limits apply, so the value must be a number");
         return true;
     }
     if (within(&l, v->num) == pass)
         return true;
-    return deny(r, E_QC_VERDICT, r->item.subject, "verdict", "the value is %s the limits, so the verdict must be %s",
+    return deny(r, E_QC_VERDICT, r->item.subject, "verdict",
+                "the value %.*s is %s the limits, so the verdict must be %s", SPAN_FMT(v->raw),
                 pass ? "outside" : "within", pass ? "FAIL" : "PASS");
 }
 
@@ -150,14 +161,16 @@ static bool check_retest(struct ruling *r)
             return false;
     }
     return on || deny(r, E_QC_RETEST, r->item.subject, "deviation",
-                      "\"%.*s\" failed before (entry %llu); name the deviation of this item that was closed after it",
+                      "\"%.*s\" failed before (entry %llu); name the deviation of this item that "
+                      "was closed after it",
                       SPAN_FMT(test), (unsigned long long)before->index);
 }
 
 bool check_result(struct ruling *r)
 {
     struct node *top;
-    if (!find_item(r, FIELD_ITEM, &r->item) || !ask_born(&r->f, &r->item) || !ask_live(&r->f, &r->item))
+    if (!find_item(r, FIELD_ITEM, &r->item) || !ask_born(&r->f, &r->item) ||
+        !ask_live(&r->f, &r->item))
         return false;
     if (!facts_top(&r->f, r->item.node, &top) || !family_spec(&r->f.family, top))
         return false;
@@ -169,8 +182,10 @@ bool check_result(struct ruling *r)
 
 void effect_result(struct ruling *r)
 {
-    struct outcome o = {.test = event_text(r->ev, FIELD_TEST), .verdict = (uint8_t)event_enum(r->ev, FIELD_VERDICT),
-                        .index = r->j->index, .source = r->j->index};
+    struct outcome o = {.test = event_text(r->ev, FIELD_TEST),
+                        .verdict = (uint8_t)event_enum(r->ev, FIELD_VERDICT),
+                        .index = r->j->index,
+                        .source = r->j->index};
     touch(r, r->item.ld);
     append_outcome(r, r->item.ld, &o);
     if (o.verdict == QC_FAIL)
@@ -183,12 +198,14 @@ static bool check_deviation_close(struct ruling *r, struct span id, const char *
 {
     const struct case_state *s = &r->chain->chain.kase;
     if (!(r->party[0]->roles & ROLE_BIT(ROLE_QA)))
-        return deny(r, E_ROLE, facts_text(&r->f, "party %.*s", SPAN_FMT(r->signers[0].party)), "signatures[0]",
-                    "a deviation is closed by QA");
+        return deny(r, E_ROLE, facts_text(&r->f, "party %.*s", SPAN_FMT(r->signers[0].party)),
+                    "signatures[0]", "a deviation is closed by QA");
     if (!r->chain->chain.exists || !s->open)
-        return deny(r, E_UNKNOWN_ITEM, subject, "deviation", "there is no open deviation %.*s", SPAN_FMT(id));
+        return deny(r, E_UNKNOWN_ITEM, subject, "deviation", "there is no open deviation %.*s",
+                    SPAN_FMT(id));
     if (!span_eq(s->item, r->item.s->id))
-        return deny(r, E_UNKNOWN_ITEM, subject, "item", "deviation %.*s was opened on %.*s; close it there", SPAN_FMT(id),
+        return deny(r, E_UNKNOWN_ITEM, subject, "item",
+                    "deviation %.*s was opened on %.*s; close it there", SPAN_FMT(id),
                     SPAN_FMT(s->item));
     return true;
 }
@@ -206,8 +223,8 @@ bool check_deviation(struct ruling *r)
         if (!check_deviation_close(r, id, subject))
             return false;
     } else if (r->chain->chain.exists) {
-        return deny(r, E_DUP_ITEM, subject, "deviation", "%.*s is already a deviation; an id is never used twice",
-                    SPAN_FMT(id));
+        return deny(r, E_DUP_ITEM, subject, "deviation",
+                    "%.*s is already a deviation; an id is never used twice", SPAN_FMT(id));
     }
     return ask_born(&r->f, &r->item);
 }
@@ -262,7 +279,8 @@ bool check_decision(struct ruling *r)
         return true;
     bool justified = event_text(r->ev, FIELD_JUSTIFICATION).n > 0;
     if (!justified || event_text(r->ev, FIELD_PHYSICIAN_REQUEST).n == 0)
-        return deny(r, E_MISSING_FIELD, r->item.subject, justified ? "physician_request" : "justification",
+        return deny(r, E_MISSING_FIELD, r->item.subject,
+                    justified ? "physician_request" : "justification",
                     "an exceptional release needs a justification and the physician's request");
     return true;
 }

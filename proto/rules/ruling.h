@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ruling: what the checks and the effects of one kind share while one event is judged, and the table that
- * names them. A check changes nothing and returns false at the first failure, with the refusal told or
- * j->rc set; it leaves what it found in the ruling for the effect. An effect changes loaded chains; it
- * cannot refuse, only set j->rc. One file per family of kinds implements them.
+ * ruling: what the checks and the effects of one kind share while one event is judged, and the
+ * table that names them. A check changes nothing and returns false at the first failure, with the
+ * refusal told or j->rc set; it leaves what it found in the ruling for the effect. An effect
+ * changes loaded chains; it cannot refuse, only set j->rc. One file per family of kinds implements
+ * them.
  */
 #ifndef LEDGERD_PROTO_RULES_RULING_H
 #define LEDGERD_PROTO_RULES_RULING_H
@@ -23,9 +24,10 @@ struct ruling {
     struct asked item, input;
     struct asked *items;
     size_t n_items;
-    struct loaded *chain, *second;  /* subject, shipment, case, product, party; and a second one of them */
+    struct loaded *chain,
+        *second; /* subject, shipment, case, product, party; and a second one of them */
     const struct spec_test *limit;
-    struct event target;            /* EVENT_CORRECTED */
+    struct event target; /* EVENT_CORRECTED */
     uint64_t target_index;
     /* Chains that the event advances, in the order of the rules' table. */
     struct loaded **touched;
@@ -40,15 +42,16 @@ struct kind_rules {
 const struct kind_rules *kind_rules(enum event_kind kind);
 
 /* Refuses; returns false. */
-bool deny(struct ruling *r, enum refusal_code code, const char *subject, const char *field, const char *fmt, ...)
-    LEDGER_PRINTF(5, 6);
+bool deny(struct ruling *r, enum refusal_code code, const char *subject, const char *field,
+          const char *fmt, ...) LEDGER_PRINTF(5, 6);
 
 /* Finds the item that a field of the event names, which must exist. */
 bool find_item(struct ruling *r, enum field_name field, struct asked *out) LEDGER_MUST_USE;
-/* Fills r->items from a list of ids: each exists. With `distinct`, no two are the same (else `twice`). */
+/* Fills r->items from a list of ids: each exists. With `distinct`, no two are the same (else
+ * `twice`). */
 bool find_items(struct ruling *r, const struct value *list, const char *field) LEDGER_MUST_USE;
-bool items_distinct(struct ruling *r, const struct value *list, const char *field, enum refusal_code code)
-    LEDGER_MUST_USE;
+bool items_distinct(struct ruling *r, const struct value *list, const char *field,
+                    enum refusal_code code) LEDGER_MUST_USE;
 /* The chain of a coi; in *out, which may lack `exists`. False only on an error. */
 bool find_subject(struct ruling *r, struct span coi, struct loaded **out) LEDGER_MUST_USE;
 /* "items[3]" in the judgement's arena. */
@@ -61,7 +64,8 @@ void begin_chain(struct ruling *r, struct loaded *ld);
 
 /* Appends to a log of a touched chain. */
 void append_bytes(struct ruling *r, struct loaded *ld, unsigned log, struct span bytes);
-void append_edge(struct ruling *r, struct loaded *ld, unsigned log, struct span item, dec_t quantity, struct span uom);
+void append_edge(struct ruling *r, struct loaded *ld, unsigned log, struct span item,
+                 dec_t quantity, struct span uom);
 void append_fact(struct ruling *r, struct loaded *ld, const struct excursion_fact *fact);
 void append_outcome(struct ruling *r, struct loaded *ld, const struct outcome *o);
 void append_correction(struct ruling *r, struct loaded *ld, const struct correction *x);
@@ -94,7 +98,8 @@ static inline bool within(const struct limits *l, dec_t v)
     return (!l->has_low || v >= l->low) && (!l->has_high || v <= l->high);
 }
 
-/* parties.c, materials.c, lots.c, quality.c, transport.c, conditions.c, clinical.c, corrections.c */
+/* parties.c, materials.c, lots.c, quality.c, transport.c, conditions.c, clinical.c, corrections.c
+ */
 bool check_party(struct ruling *r);
 void effect_party(struct ruling *r);
 bool check_coi(struct ruling *r);
@@ -146,8 +151,9 @@ void effect_corrected(struct ruling *r);
 bool check_disposed(struct ruling *r);
 void effect_disposed(struct ruling *r);
 
-/* Excursions, shared by receipts and logs (conditions.c). `items` are the ones that it names now. */
-void open_excursion(struct ruling *r, struct loaded *ld, struct span id, const struct case_state *as,
-                    const struct asked *items, size_t n);
+/* Excursions, shared by receipts and logs (conditions.c). `items` are the ones that it names now.
+ */
+void open_excursion(struct ruling *r, struct loaded *ld, struct span id,
+                    const struct case_state *as, const struct asked *items, size_t n);
 
 #endif

@@ -17,7 +17,8 @@ static bool check_fit_to_ship(struct ruling *r, const struct asked *x)
     struct facts *f = &r->f;
     struct node *top;
     bool under_quarantine = event_true(r->ev, FIELD_UNDER_QUARANTINE);
-    if (!ask_clear(f, x, under_quarantine ? EXCEPT_QUARANTINE : CLEAR_ALL) || !facts_top(f, x->node, &top))
+    if (!ask_clear(f, x, under_quarantine ? EXCEPT_QUARANTINE : CLEAR_ALL) ||
+        !facts_top(f, x->node, &top))
         return false;
     if (under_quarantine || top->klass == ITEM_STARTING)
         return true;
@@ -39,12 +40,14 @@ bool check_dispatched(struct ruling *r)
     if (!find_items(r, items, "items") || !items_distinct(r, items, "items", E_DUP_ITEM))
         return false;
     if (field_time(ev, FIELD_LOGGER_CALIBRATION_DUE) < r->f.at_us)
-        return deny(r, E_LOGGER_CALIBRATION, shipment_name(r, id), "logger_calibration_due",
-                    "the calibration of logger \"%.*s\" was due before the dispatch; take another logger",
-                    SPAN_FMT(event_text(ev, FIELD_LOGGER)));
+        return deny(
+            r, E_LOGGER_CALIBRATION, shipment_name(r, id), "logger_calibration_due",
+            "the calibration of logger \"%.*s\" was due before the dispatch; take another logger",
+            SPAN_FMT(event_text(ev, FIELD_LOGGER)));
     for (size_t i = 0; i < r->n_items; i++) {
         const struct asked *x = &r->items[i];
-        if (!ask_born(&r->f, x) || !ask_live(&r->f, x) || (!returned && !check_fit_to_ship(r, x)) || !ask_here(&r->f, x))
+        if (!ask_born(&r->f, x) || !ask_live(&r->f, x) || (!returned && !check_fit_to_ship(r, x)) ||
+            !ask_here(&r->f, x))
             return false;
     }
     return true;
@@ -87,8 +90,9 @@ static bool check_after_handover(struct ruling *r, struct span id)
     int64_t last = r->chain->chain.shipment.handover_us;
     if (r->f.at_us >= last)
         return true;
-    return deny(r, E_TIME_ORDER, shipment_name(r, id), "occurred", "dated %s, before the last hand-over at %s",
-                facts_time(&r->f, r->f.at_us), facts_time(&r->f, last));
+    return deny(r, E_TIME_ORDER, shipment_name(r, id), "occurred",
+                "dated %s, before the last hand-over at %s", facts_time(&r->f, r->f.at_us),
+                facts_time(&r->f, last));
 }
 
 bool check_handover(struct ruling *r)
@@ -97,8 +101,8 @@ bool check_handover(struct ruling *r)
     if (!find_shipment(r, id))
         return false;
     if (r->chain->chain.shipment.remaining == 0)
-        return deny(r, E_NOT_IN_SHIPMENT, shipment_name(r, id), "shipment", "everything in shipment %.*s was received",
-                    SPAN_FMT(id));
+        return deny(r, E_NOT_IN_SHIPMENT, shipment_name(r, id), "shipment",
+                    "everything in shipment %.*s was received", SPAN_FMT(id));
     return check_after_handover(r, id);
 }
 
@@ -130,8 +134,9 @@ static bool find_received(struct ruling *r, const struct value *items, struct sp
             return false;
         x->s = &x->ld->chain.item;
         if (!x->ld->chain.exists || !span_eq(x->s->shipment, shipment))
-            return deny(r, E_NOT_IN_SHIPMENT, x->subject, x->field, "%.*s is not in shipment %.*s, or was received before",
-                        SPAN_FMT(id), SPAN_FMT(shipment));
+            return deny(r, E_NOT_IN_SHIPMENT, x->subject, x->field,
+                        "%.*s is not in shipment %.*s, or was received before", SPAN_FMT(id),
+                        SPAN_FMT(shipment));
     }
     return true;
 }
@@ -149,8 +154,8 @@ bool check_received(struct ruling *r)
     if (span_eq(by, acting(r)))
         return true;
     return deny(r, E_CUSTODY, shipment_name(r, id), returned ? "returned" : "shipment",
-                "shipment %.*s %s %.*s, not to %.*s", SPAN_FMT(id), returned ? "returns to" : "goes to", SPAN_FMT(by),
-                SPAN_FMT(acting(r)));
+                "shipment %.*s %s %.*s, not to %.*s", SPAN_FMT(id),
+                returned ? "returns to" : "goes to", SPAN_FMT(by), SPAN_FMT(acting(r)));
 }
 
 /* NOLOG:<shipment> or SEAL:<shipment>: opens, or names these items too if it is open. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * event_gen: random events that pass the form check, from a seed, for tests that want all kinds and all types.
- * Lists are short, optional fields come and go, texts hold characters of one to four bytes.
+ * event_gen: random events that pass the form check, from a seed, for tests that want all kinds and
+ * all types. Lists are short, optional fields come and go, texts hold characters of one to four
+ * bytes.
  */
 #ifndef LEDGERD_TESTS_EVENT_GEN_H
 #define LEDGERD_TESTS_EVENT_GEN_H
@@ -42,7 +43,8 @@ static inline struct span gen_id(struct gen *g)
 
 static inline struct span gen_text(struct gen *g)
 {
-    static const char *const bits[] = {"a", "Z", " ", "\"", "\\", "/", "é", "日", "😀", "7", ",", "{"};
+    static const char *const bits[] = {"a", "Z",  " ", "\"", "\\", "/",
+                                       "é", "日", "😀", "7",  ",",  "{"};
     char text[64] = "x";
     unsigned n = gen_below(g, 12);
     for (unsigned i = 0; i < n; i++)
@@ -71,10 +73,10 @@ static inline struct value gen_time(struct gen *g)
 {
     char text[80];
     struct value v;
-    int n = snprintf(text, sizeof text, "20%02u-%02u-%02uT%02u:%02u:%02u%s%s", gen_below(g, 100),
-                     1 + gen_below(g, 12), 1 + gen_below(g, 28), gen_below(g, 24), gen_below(g, 60),
-                     gen_below(g, 60), gen_below(g, 3) ? "" : ".250",
-                     gen_below(g, 2) ? "Z" : "+09:00");
+    int n =
+        snprintf(text, sizeof text, "20%02u-%02u-%02uT%02u:%02u:%02u%s%s", gen_below(g, 100),
+                 1 + gen_below(g, 12), 1 + gen_below(g, 28), gen_below(g, 24), gen_below(g, 60),
+                 gen_below(g, 60), gen_below(g, 3) ? "" : ".250", gen_below(g, 2) ? "Z" : "+09:00");
     value_from_text(g->a, TYPE_TIME, NULL, arena_copy(g->a, span_of(text, (size_t)n)), &v);
     return v;
 }
@@ -201,8 +203,8 @@ static inline bool gen_same_value(const struct value *a, const struct value *b)
     bool nothing_b = b->type == VALUE_ABSENT || b->type == VALUE_EMPTY;
     if (nothing_a || nothing_b)
         return nothing_a && nothing_b;
-    return a->type == b->type && a->n == b->n && a->num == b->num && a->b == b->b &&
-           a->e == b->e && a->time_us == b->time_us && span_eq(a->raw, b->raw);
+    return a->type == b->type && a->n == b->n && a->num == b->num && a->b == b->b && a->e == b->e &&
+           a->time_us == b->time_us && span_eq(a->raw, b->raw);
 }
 
 #endif

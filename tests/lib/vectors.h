@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vectors: reading test vectors: whole files, tab-separated lines, hex and JSON trees. What it reads
- * lives until the test's process ends. Include after check.h; JSON needs libyajl.
+ * vectors: reading test vectors: whole files, tab-separated lines, hex and JSON trees. What it
+ * reads lives until the test's process ends and stays reachable, so that a leak checker is content;
+ * JSON trees are the caller's to free. Include after check.h; JSON needs libyajl.
  */
 #ifndef LEDGERD_TESTS_VECTORS_H
 #define LEDGERD_TESTS_VECTORS_H
@@ -10,6 +11,20 @@
 #include "crypto.h"
 
 #include <yajl/yajl_tree.h>
+
+static inline uint8_t *vectors_alloc(size_t n)
+{
+    struct kept {
+        struct kept *before;
+        uint8_t bytes[];
+    };
+    static struct kept *all;
+    struct kept *k = calloc(1, sizeof *k + n);
+    CHECK(k);
+    k->before = all;
+    all = k;
+    return k->bytes;
+}
 
 /* A file of the shared folder; the test ends as skipped if it is not there. NUL-terminated. */
 static inline struct span vectors_file(const char *relative)
@@ -23,9 +38,8 @@ static inline struct span vectors_file(const char *relative)
     long n = ftell(f);
     CHECK(n >= 0);
     rewind(f);
-    uint8_t *p = malloc((size_t)n + 1);
-    CHECK(p && fread(p, 1, (size_t)n, f) == (size_t)n);
-    p[n] = '\0';
+    uint8_t *p = vectors_alloc((size_t)n + 1);
+    CHECK(fread(p, 1, (size_t)n, f) == (size_t)n);
     fclose(f);
     return span_of(p, (size_t)n);
 }
@@ -50,8 +64,8 @@ static inline bool vectors_row(char **at, char *columns[VECTORS_COLUMNS])
 static inline struct span vectors_hex(const char *text)
 {
     struct span s = strcmp(text, "-") == 0 ? SPAN_LIT("") : span_str(text);
-    uint8_t *p = malloc(s.n / 2 + 1);
-    CHECK(p && hex_decode(s, p));
+    uint8_t *p = vectors_alloc(s.n / 2 + 1);
+    CHECK(hex_decode(s, p));
     return span_of(p, s.n / 2);
 }
 

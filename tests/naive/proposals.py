@@ -69,7 +69,7 @@ def occurrence(world, around):
     """Mostly just now; now and then exactly at, or a hair before or after, an instant that matters."""
     rng = world.rng
     near = [at for at in around if at is not None and at <= world.now + 1]
-    if near and rng.random() < 0.2:
+    if near and rng.random() < 0.3:
         return rng.choice(near) + rng.choice([0, 0, 1, -1, MICRO, -MICRO])
     return world.now - rng.choice([0, 0, 0, 1, MICRO, rng.randrange(MINUTE)])
 
@@ -99,8 +99,10 @@ def some_expiry(world):
 
 
 def part_of(world, available):
-    """A quantity to take: all, a part, the very least; seldom a hair too much."""
+    """A quantity to take: all, a part, the very least; seldom nothing or a hair too much."""
     rng = world.rng
+    if rng.random() < 0.03:
+        return world.number(0)
     choices = [available, available // 2, available // 3, available // 4, min(available, NANO), 1]
     choices = [c for c in choices if c > 0] or [NANO]
     return world.number(available + 1 if rng.random() < 0.04 else rng.choice(choices))
@@ -111,7 +113,7 @@ def holder(world, item):
 
 
 def uom_of(world, item):
-    return world.ledger.uom(item) or "mL"
+    return world.ledger.uom(item) or "mL" if world.rng.random() < 0.97 else world.rng.choice(["mL", "vial", "ml"])
 
 
 def items_at(world, org, usable=False):
@@ -238,13 +240,15 @@ def lot(world):
              "product_code": product, "use": "AUTOLOGOUS" if autologous else "ALLOGENEIC",
              "spec_version": rng.choice(versions) if versions and rng.random() < 0.93 else "SPEC-0",
              "required_tests": rng.sample(TESTS, rng.choice([1, 1, 2])), "uom": rng.choice([None, "mL", "vial"])}
+    if rng.random() < 0.2:
+        given["for_coi"] = world.some("coi")
     if autologous:
         started = [e["coi"] for e in world.ledger.about("COLLECTION_PERFORMED") if e["use"] == "AUTOLOGOUS"]
         given["coi"] = rng.choice(started) if started and rng.random() < 0.9 else world.some("coi")
+        if rng.random() < 0.2:
+            given["for_coi"] = given["coi"]
     elif rng.random() < 0.15:
         given["coi"] = rng.choice(["COI-unknown", world.some("coi")])
-    if rng.random() < 0.12:
-        given["for_coi"] = given.get("coi") or world.some("coi")
     if rng.random() < 0.25:
         given.update(gmo=True, cartagena_ref="JP-2026-1" if rng.random() < 0.85 else None)
     if rng.random() < 0.15:
@@ -411,11 +415,12 @@ def administer(world, item):
     rng, ledger = world.rng, world.ledger
     org = holder(world, item)
     name = ledger.property(item, "for_coi") or (ledger.property(item, "coi") if ledger.autologous(item) else None)
-    if name is None or rng.random() < 0.06:
+    if name is None or rng.random() < 0.12:
         name = rng.choice(patients(world) or ["no-such"])
     assigned = ledger.coi(name)
     available = ledger.stock(item)[0]
-    given = {"item": item, "coi": name, "dose": world.number(available if rng.random() < 0.6 else available // 2),
+    dose = available if rng.random() < 0.6 else rng.choice([available // 2, available + 1, available - 1, 0, 1])
+    given = {"item": item, "coi": name, "dose": world.number(dose),
              "subject_commit_scanned": assigned["subject_commit"] if assigned and rng.random() < 0.95 else world.hex(),
              "uom": uom_of(world, item)}
     second_roles, second_org = ["HOSPITAL"], org
@@ -423,7 +428,8 @@ def administer(world, item):
         given.update(nonconforming=True, deviation=world.some("deviation") if rng.random() < 0.85 else None)
         second_roles, second_org = ["QA", "QP"], None
     signers = world.signers("ADMINISTERED", org, second_roles=second_roles, second_org=second_org)
-    proposed = line(world, "ADMINISTERED", given, signers, instants_of(world, item))
+    arrived = ledger.arrival(item).occurred
+    proposed = line(world, "ADMINISTERED", given, signers, instants_of(world, item) + [arrived, arrived])
     if rng.random() < 0.6:
         thaw(world, proposed)
     return proposed
@@ -435,7 +441,7 @@ def thaw(world, proposed):
     occurred = instant(proposed["occurred"])
     minutes = rng.choice([0, 30 * NANO, NANO // 2, 90 * NANO])
     before = minutes * 60 * MICRO // NANO
-    proposed["fields"]["thaw_time"] = world.time(occurred - before + rng.choice([0, 0, 1, -1, -1, -MICRO]))
+    proposed["fields"]["thaw_time"] = world.time(occurred - before + rng.choice([0, 0, 1, -1, -1, -MICRO, before + 1]))
     if rng.random() < 0.85:
         proposed["fields"]["max_post_thaw_min"] = world.number(minutes)
 
@@ -443,7 +449,7 @@ def thaw(world, proposed):
 def adverse(world, item):
     rng = world.rng
     ended_by = world.ledger.stock(item)[1]
-    name = ended_by["coi"] if ended_by and ended_by["coi"] and rng.random() < 0.9 else world.some("coi")
+    name = ended_by["coi"] if ended_by and ended_by["coi"] and rng.random() < 0.8 else world.some("coi")
     given = {"item": item, "coi": name, "pre_administration": rng.choice([None, None, False, True])}
     return line(world, "ADVERSE_EVENT_REPORTED", given, world.signers("ADVERSE_EVENT_REPORTED"), instants_of(world, item))
 
@@ -457,7 +463,12 @@ def dispatch(world, item):
     items = [item] + rng.sample(together, min(len(together), rng.choice([0, 1, 2, 3, 4])))
     if rng.random() < 0.04:
         items.append(rng.choice(items))
-    given = {"shipment": world.fresh("SH") if rng.random() < 0.96 else world.some("shipment"), "items": items,
+    if rng.random() < 0.05:     # gone, yet packed
+        items.insert(rng.randrange(2), world.some("item"))
+    name = world.fresh("SH") if rng.random() < 0.96 else world.some("shipment")
+    if rng.random() < 0.05:     # as long as it may be, or longer by one
+        name = name.ljust(rng.choice([90, 91]), "x")
+    given = {"shipment": name, "items": items,
              "to_org": rng.choice([o for o in MAKERS + HOSPITALS + HOSPITALS if o != org]), "carrier_org": "COURIER-J",
              "logger": rng.choice(["LG-1", "LG-2"]), "min_c": Num("-196"), "max_c": Num("-120.0"),
              "logger_calibration_due": world.time(world.now + rng.choice([365 * DAY, 365 * DAY, 365 * DAY, 0, -1])),
@@ -497,12 +508,12 @@ def receive(world, shipment):
                 handover_instants(world, shipment))
 
 
-def temperatures(world, low, high):
+def temperatures(world, low, high, warm):
     """min, mean, max and the right flag: inside, exactly at the limits, or a hair outside one of them."""
     rng = world.rng
-    hair = rng.choice([0, 0, 0, 0, 1])
+    hair = 1 if warm else rng.choice([0, 0, 0, 0, 1])
     coldest = rng.choice([low, low - hair, (low + high) // 2])
-    warmest = rng.choice([high, high + hair, (low + high) // 2, high + hair * NANO])
+    warmest = rng.choice([high, (low + high) // 2, high + hair, high + hair * NANO][2 * hair * warm:])
     coldest = min(coldest, warmest)
     mean = rng.choice([coldest, warmest, (coldest + warmest) // 2])
     if rng.random() < 0.03:
@@ -511,15 +522,15 @@ def temperatures(world, low, high):
     return values, coldest < low or warmest > high
 
 
-def log(world, given, low, high, start, end, around=()):
+def log(world, given, low, high, start, end, warm=False):
     rng = world.rng
-    values, outside = temperatures(world, low, high)
+    values, outside = temperatures(world, low, high, warm)
     given.update(values, start=world.time(start), end=world.time(end), interval_s=world.whole(300),
                  readings=world.whole(rng.choice([24, 1, 1, 0] if rng.random() < 0.1 else [24])),
                  excursion=outside if rng.random() < 0.95 else not outside)
     if outside and rng.random() < 0.95 or rng.random() < 0.05:
-        given["excursion_id"] = rng.choice([world.fresh("EX")] * 12 + [world.some("excursion"), "NOLOG:EX", "SEAL:"])
-    return line(world, "CONDITION_LOGGED", given, world.signers("CONDITION_LOGGED"), around)
+        given["excursion_id"] = rng.choice([world.fresh("EX")] * 12 + [world.some("excursion")] * 2 + ["NOLOG:EX", "SEAL:"])
+    return line(world, "CONDITION_LOGGED", given, world.signers("CONDITION_LOGGED"))
 
 
 def shipment_log(world, shipment):
@@ -536,16 +547,18 @@ def storage_log(world, item):
     """A freezer's log of the item, which may begin before the item was split from its parent."""
     rng, ledger = world.rng, world.ledger
     items = [item] + ([world.some_item()] if rng.random() < 0.3 else [])
-    if rng.random() < 0.5:
-        items = [rng.choice(ledger.line(item))]
+    if rng.random() < 0.7:
+        items = [rng.choice(ledger.line(item)[1:] or [item])]
     given = {"logger": "FRZ-1", "items": items, "limit_min_c": Num("2"), "limit_max_c": Num("8.0")}
     if rng.random() < 0.04:
         given[rng.choice(["items", "limit_min_c", "limit_max_c"])] = None
+    if rng.random() < 0.04:
+        items = items + ["no-such"]
     splits = [e.occurred for i in items for e in ledger.about(i, "LOT_SPLIT")]
     start = world.now - rng.choice([HOUR, DAY, 10 * DAY])
     if splits and rng.random() < 0.7:
-        start = rng.choice(splits) + rng.choice([0, 1, -1])
-    return log(world, given, 2 * NANO, 8 * NANO, start, max(start, world.now))
+        start = rng.choice(splits) + rng.choice([0, 0, 1, -1, -1])
+    return log(world, given, 2 * NANO, 8 * NANO, start, max(start, world.now), warm=rng.random() < 0.5)
 
 
 def assess(world, name=None):

@@ -8,7 +8,7 @@ TEST(errors)
 {
     struct ledger_err err = {.rc = LEDGER_OK};
     CHECK_EQ_STR(ledger_rc_text(LEDGER_EFULL), "no space left");
-    CHECK_EQ_STR(ledger_rc_text((enum ledger_rc)-999), "unknown code");
+    CHECK_EQ_STR(ledger_rc_text((enum ledger_rc) - 999), "unknown code");
     err.sys = 7;
     CHECK_EQ_INT(ledger_fail(&err, LEDGER_EIO, "read %d", 5), LEDGER_EIO);
     CHECK_EQ_STR(err.msg, "read 5");
@@ -48,7 +48,8 @@ TEST(spans)
 {
     CHECK(span_eq(SPAN_NONE, SPAN_LIT("")) && !span_eq(SPAN_LIT("a"), SPAN_LIT("b")));
     CHECK(span_str(NULL).p == NULL && span_str("ab").n == 2);
-    CHECK(span_cmp(SPAN_LIT("a"), SPAN_LIT("ab")) < 0 && span_cmp(SPAN_LIT("b"), SPAN_LIT("ab")) > 0);
+    CHECK(span_cmp(SPAN_LIT("a"), SPAN_LIT("ab")) < 0 &&
+          span_cmp(SPAN_LIT("b"), SPAN_LIT("ab")) > 0);
     CHECK(span_cmp(SPAN_LIT("\xff"), SPAN_LIT("\x01")) > 0 && span_cmp(SPAN_NONE, SPAN_NONE) == 0);
     CHECK(hash_is_zero(&HASH_ZERO));
     struct hash h = HASH_ZERO;
@@ -110,8 +111,9 @@ TEST(arena_blocks_and_marks)
 
 TEST(writer_and_reader)
 {
-    static const uint8_t want[] = {1,    0x02, 0x03, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 0xff, 0xff,
-                                   0xff, 0xff, 0xff, 0xff, 0xff, 0xfe, 0, 0, 0, 2, 'h', 'i'};
+    static const uint8_t want[] = {1,    0x02, 0x03, 4,  5,  6,    7,    8,    9,    10,
+                                   11,   12,   13,   14, 15, 0xff, 0xff, 0xff, 0xff, 0xff,
+                                   0xff, 0xff, 0xfe, 0,  0,  0,    2,    'h',  'i'};
     struct arena *a = arena_new(1 << 20);
     struct wbuf w;
     wbuf_init(&w, a);
@@ -176,5 +178,6 @@ TEST(writer_over_budget)
 }
 
 TEST_MAIN(TEST_ENTRY(errors), TEST_ENTRY(long_errors_are_cut), TEST_ENTRY(spans),
-          TEST_ENTRY(arena_budget), TEST_ENTRY(arena_blocks_and_marks), TEST_ENTRY(writer_and_reader),
-          TEST_ENTRY(reader_fails_at_every_cut), TEST_ENTRY(writer_over_budget))
+          TEST_ENTRY(arena_budget), TEST_ENTRY(arena_blocks_and_marks),
+          TEST_ENTRY(writer_and_reader), TEST_ENTRY(reader_fails_at_every_cut),
+          TEST_ENTRY(writer_over_budget))

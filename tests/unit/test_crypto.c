@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Hashes, signatures and their text forms: vectors of RFC 4231, RFC 4648, RFC 6979 and RFC 8032, what
- * must be refused as a key or a signature, and the shared Wycheproof and CCTV vectors.
+ * Hashes, signatures and their text forms: vectors of RFC 4231, RFC 4648, RFC 6979 and RFC 8032,
+ * what must be refused as a key or a signature, and the shared Wycheproof and CCTV vectors.
  */
 #include "crypto.h"
 
@@ -58,7 +58,11 @@ TEST(labelled)
     struct crypto *c = crypto_new();
     struct hash got, want;
     const struct hfield f[] = {HFIX("ab", 2), HVAR(SPAN_LIT("cde")), HVAR(SPAN_LIT(""))};
-    struct span input = SPAN_LIT("\x10ledgerd/v1/event" "ab" "\0\0\0\3" "cde" "\0\0\0\0");
+    struct span input = SPAN_LIT("\x10ledgerd/v1/event"
+                                 "ab"
+                                 "\0\0\0\3"
+                                 "cde"
+                                 "\0\0\0\0");
     crypto_labelled(c, LABEL_EVENT, f, 3, &got);
     crypto_sha256(c, &input, 1, &want);
     CHECK_EQ_MEM(got.b, want.b, HASH_LEN);
@@ -86,15 +90,18 @@ static const struct {
 } RFC8032[] = {
     {"9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
      "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a", "-",
-     "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46b"
+     "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b"
+     "46b"
      "d25bf5f0595bbe24655141438e7a100b"},
     {"4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
      "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c", "72",
-     "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c"
+     "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11"
+     "d8c"
      "387b2eaeb4302aeeb00d291612bb0c00"},
     {"c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7",
      "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025", "af82",
-     "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc659"
+     "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc"
+     "659"
      "4a7c15e9716ed28dc027beceea1ec40a"},
 };
 
@@ -128,7 +135,8 @@ TEST(ed25519_rfc8032)
     crypto_free(c);
 }
 
-/* P + (0, −1): turns a point into another whose order is twice as large. In coordinates (−x, −y). */
+/* P + (0, −1): turns a point into another whose order is twice as large. In coordinates (−x, −y).
+ */
 static void add_order_two(const uint8_t in[32], uint8_t out[32])
 {
     int borrow = 0;
@@ -296,9 +304,9 @@ TEST(p256_secret)
     CHECK(!crypto_secret_from_seed(c, SIG_P256, seed, &k) && k.pub_len == 0);
     seed[31] = 1;
     CHECK(crypto_secret_from_seed(c, SIG_P256, seed, &k)); /* the generator, SP 800-186 */
-    CHECK_EQ_MEM(k.pub,
-                 vectors_hex("036b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296").p,
-                 33);
+    CHECK_EQ_MEM(
+        k.pub, vectors_hex("036b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296").p,
+        33);
     memcpy(seed, vectors_hex(P256_N).p, 32);
     CHECK(!crypto_secret_from_seed(c, SIG_P256, seed, &k));
     seed[31]++;
@@ -318,7 +326,8 @@ TEST(p256_many_keys)
     struct crypto *c = crypto_new();
     for (uint8_t i = 0; i < KEYS; i++) {
         uint8_t seed[32] = {i, 1};
-        struct span half = vectors_hex("7fffffff800000007fffffffffffffffde737d56d38bcf4279dce5617e3192a8");
+        struct span half =
+            vectors_hex("7fffffff800000007fffffffffffffffde737d56d38bcf4279dce5617e3192a8");
         CHECK(crypto_secret_from_seed(c, SIG_P256, seed, &k[i]));
         CHECK(crypto_make_signature(c, &k[i], SPAN_LIT("message"), sig[i]));
         CHECK(memcmp(sig[i] + 32, half.p, 32) <= 0);
@@ -343,7 +352,8 @@ TEST(hex)
     uint8_t bytes[8];
     CHECK_EQ_INT(hex_encode(SPAN_LIT("\x00\xab\xff"), text), 6);
     CHECK_EQ_STR(text, "00abff");
-    CHECK(hex_decode(SPAN_LIT("00abff"), bytes) && bytes[0] == 0 && bytes[1] == 0xab && bytes[2] == 0xff);
+    CHECK(hex_decode(SPAN_LIT("00abff"), bytes) && bytes[0] == 0 && bytes[1] == 0xab &&
+          bytes[2] == 0xff);
     CHECK(hex_decode(SPAN_LIT(""), bytes));
     static const char *const bad[] = {"0", "0A", "0g", "g0", " 0", "0x", "00 ", "0/", "0:", "`0"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
@@ -352,9 +362,9 @@ TEST(hex)
 
 TEST(base64)
 {
-    static const char *const rfc4648[] = {"",     "",         "f",    "Zg==",     "fo",     "Zm8=",
-                                          "foo",  "Zm9v",     "foob", "Zm9vYg==", "fooba",  "Zm9vYmE=",
-                                          "foobar", "Zm9vYmFy", "\xfb\xef\xff", "++//"};
+    static const char *const rfc4648[] = {
+        "",     "",         "f",     "Zg==",     "fo",     "Zm8=",     "foo",          "Zm9v",
+        "foob", "Zm9vYg==", "fooba", "Zm9vYmE=", "foobar", "Zm9vYmFy", "\xfb\xef\xff", "++//"};
     char text[16];
     uint8_t bytes[16];
     size_t n;
@@ -367,14 +377,16 @@ TEST(base64)
         CHECK(plain.n == 0 || (!b64_decode(span_str(text), bytes, plain.n - 1, &n) && n == 0));
     }
     static const char *const bad[] = {
-        "Zg",   "Zg=",  "Zg===", "Z",    "Zh==", "Zm9=", "Zm8",   "Zm9v\n", "Zm9v====", "====", "=m9v",
-        "Z=9v", "Zm=v", "Zg==Zg==", "Zm8=Zm9v", "Z m9v", "Zm-_", "Zm9v ", "\xc3\xa9g==", "Zf==", "Zm9/Zm9+=",
-        "A===", "Zm9v\nZm9v", "AB==", "AAB="};
+        "Zg",       "Zg=",        "Zg===", "Z",     "Zh==",        "Zm9=", "Zm8",
+        "Zm9v\n",   "Zm9v====",   "====",  "=m9v",  "Z=9v",        "Zm=v", "Zg==Zg==",
+        "Zm8=Zm9v", "Z m9v",      "Zm-_",  "Zm9v ", "\xc3\xa9g==", "Zf==", "Zm9/Zm9+=",
+        "A===",     "Zm9v\nZm9v", "AB==",  "AAB="};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         CHECK(!b64_decode(span_str(bad[i]), bytes, sizeof bytes, &n) && n == 0);
 }
 
-/* Of all texts of four characters that decode, each decodes to bytes that encode to just this text. */
+/* Of all texts of four characters that decode, each decodes to bytes that encode to just this text.
+ */
 TEST(base64_is_one_to_one)
 {
     static const char alphabet[] = "ABQgwz09+/=-_ ";
@@ -411,16 +423,18 @@ TEST(key_text)
     CHECK_EQ_MEM(key, vectors_hex(P256_PUB).p, 33);
     key_text_format(alg, span_of(key, n), text);
     CHECK_EQ_STR(text, p256);
-    static const char *const bad[] = {
-        "", "ed25519:", "ed25519", "p256:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
-        "Ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
-        "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURp=",
-        "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo",
-        "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURoA",
-        "ed25519:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
-        "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n",
-        " ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
-        "ed25519:A2D+1LolWp0xyWHrdMY1bWjASbiSO2H6bOZpYi5g8p+2"};
+    static const char *const bad[] = {"",
+                                      "ed25519:",
+                                      "ed25519",
+                                      "p256:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+                                      "Ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+                                      "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURp=",
+                                      "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+                                      "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURoA",
+                                      "ed25519:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+                                      "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n",
+                                      " ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+                                      "ed25519:A2D+1LolWp0xyWHrdMY1bWjASbiSO2H6bOZpYi5g8p+2"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         CHECK(!key_text_parse(span_str(bad[i]), &alg, key, &n));
 }
@@ -461,7 +475,8 @@ TEST(shared_ed25519_wycheproof)
         struct span key = vectors_hex(col[2]);
         bool valid = strcmp(col[0], "valid") == 0;
         CHECK(crypto_key_valid(c, SIG_ED25519, key));
-        CHECK(crypto_verify(c, SIG_ED25519, key, vectors_hex(col[3]), vectors_hex(col[4])) == valid);
+        CHECK(crypto_verify(c, SIG_ED25519, key, vectors_hex(col[3]), vectors_hex(col[4])) ==
+              valid);
         good += valid;
         bad += !valid;
     }
@@ -471,10 +486,10 @@ TEST(shared_ed25519_wycheproof)
 }
 
 /*
- * CCTV says what OpenSSL, Go and BoringSSL do. Exactly this differs here: libsodium refuses R of small
- * order, and keys of small order or with an encoding that is not canonical. Hence whatever it accepts
- * they accept, and for a key that may be registered only R of small order is left to differ, which
- * nobody produces who draws or derives its nonce as RFC 8032 says.
+ * CCTV says what OpenSSL, Go and BoringSSL do. Exactly this differs here: libsodium refuses R of
+ * small order, and keys of small order or with an encoding that is not canonical. Hence whatever it
+ * accepts they accept, and for a key that may be registered only R of small order is left to
+ * differ, which nobody produces who draws or derives its nonce as RFC 8032 says.
  */
 TEST(shared_ed25519_cctv)
 {
@@ -498,7 +513,8 @@ TEST(shared_ed25519_cctv)
         differ += ours != ref10;
         registrable += may;
     }
-    fprintf(stderr, "cctv: accepted %zu, differ %zu, registrable %zu\n", accepted, differ, registrable);
+    fprintf(stderr, "cctv: accepted %zu, differ %zu, registrable %zu\n", accepted, differ,
+            registrable);
     CHECK(accepted > 0 && differ > 0 && registrable > 0);
     free(text);
     crypto_free(c);
@@ -509,8 +525,7 @@ static struct span compressed(yajl_val group)
 {
     struct span full = vectors_hex(json_string(json_member(group, "publicKey"), "uncompressed"));
     CHECK(full.n == 65 && full.p[0] == 4);
-    uint8_t *p = malloc(33);
-    CHECK(p);
+    uint8_t *p = vectors_alloc(33);
     p[0] = (uint8_t)(2 + (full.p[64] & 1));
     memcpy(p + 1, full.p + 1, 32);
     return span_of(p, 33);
@@ -518,7 +533,8 @@ static struct span compressed(yajl_val group)
 
 static bool high_s(struct span sig)
 {
-    struct span half = vectors_hex("7fffffff800000007fffffffffffffffde737d56d38bcf4279dce5617e3192a8");
+    struct span half =
+        vectors_hex("7fffffff800000007fffffffffffffffde737d56d38bcf4279dce5617e3192a8");
     return sig.n == 64 && memcmp(sig.p + 32, half.p, 32) > 0;
 }
 
@@ -534,7 +550,8 @@ TEST(shared_p256_p1363)
         CHECK(crypto_key_valid(c, SIG_P256, key));
         for (size_t i = 0; i < json_length(tests); i++) {
             yajl_val t = json_at(tests, i);
-            struct span msg = vectors_hex(json_string(t, "msg")), sig = vectors_hex(json_string(t, "sig"));
+            struct span msg = vectors_hex(json_string(t, "msg")),
+                        sig = vectors_hex(json_string(t, "sig"));
             bool valid = strcmp(json_string(t, "result"), "valid") == 0;
             bool ours = crypto_verify(c, SIG_P256, key, msg, sig);
             CHECK(ours == (valid && !high_s(sig)));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_event: the codec and the form check. Round trips over random events of every kind, every single-byte
- * mutation, agreement with protobuf-c on what was accepted, encodings that are not the canonical one, and the
- * order of the form check.
+ * test_event: the codec and the form check. Round trips over random events of every kind, every
+ * single-byte mutation, agreement with protobuf-c on what was accepted, encodings that are not the
+ * canonical one, and the order of the form check.
  */
 #include "check.h"
 #include "event_gen.h"
@@ -106,7 +106,8 @@ static void check_mutation(struct span bytes, const struct hash *original)
     struct arena_mark mark = arena_mark(arena);
     enum ledger_rc rc = decode(bytes, &ev, &why);
     CHECK(rc == LEDGER_OK || rc == LEDGER_EREFUSED || rc == LEDGER_EVERSION);
-    /* The strict reader finds every other encoding itself; the comparison at the end is a second line. */
+    /* The strict reader finds every other encoding itself; the comparison at the end is a second
+     * line. */
     CHECK(!strstr(why.text, "differs from its own encoding"));
     if (rc == LEDGER_OK) {
         accepted++;
@@ -151,7 +152,8 @@ TEST(single_byte_mutations)
             arena_reset(arena);
         }
     }
-    /* Most bytes are texts and a changed text is another event: if hardly anything was accepted, this test is broken. */
+    /* Most bytes are texts and a changed text is another event: if hardly anything was accepted,
+     * this test is broken. */
     CHECK(accepted > 10000);
 }
 
@@ -208,30 +210,50 @@ static void check_parts(struct parts p, enum refusal_code code, const char *fiel
 #define BODY(s) ((struct parts){.body = SPAN_LIT(s)})
 #define KIND_BODY(k, s) ((struct parts){.kind = KIND_##k, .body = SPAN_LIT(s)})
 /* Fields of a body: number 1 is 0x0a, 2 is 0x12, 3 is 0x1a, 4 is 0x22 when length-delimited. */
-#define ITEM "\x0a\x05" "BAG-1"
-#define PLACE "\x12\x01" "f"
+#define ITEM                                                                                       \
+    "\x0a\x05"                                                                                     \
+    "BAG-1"
+#define PLACE                                                                                      \
+    "\x12\x01"                                                                                     \
+    "f"
 
 TEST(other_encodings_of_a_body)
 {
     setup();
     check_parts(BODY(ITEM PLACE), REFUSE_NONE, "");
-    check_parts(BODY(ITEM "\x12\x81\x00" "f"), E_BAD_VALUE, "STORAGE_MOVED");   /* overlong length */
-    check_parts(BODY(ITEM "\x92\x00\x01" "f"), E_BAD_VALUE, "STORAGE_MOVED");   /* overlong tag */
-    check_parts(BODY(ITEM PLACE "\x2a\x01x"), E_BAD_VALUE, "STORAGE_MOVED");    /* unknown field 5 */
-    check_parts(BODY(ITEM PLACE PLACE), E_BAD_VALUE, "location");              /* twice */
-    check_parts(BODY(PLACE ITEM), E_BAD_VALUE, "STORAGE_MOVED");               /* out of order */
-    check_parts(BODY(ITEM PLACE "\x1a\x00"), E_BAD_VALUE, "position");          /* explicit default */
+    check_parts(BODY(ITEM "\x12\x81\x00"
+                          "f"),
+                E_BAD_VALUE, "STORAGE_MOVED"); /* overlong length */
+    check_parts(BODY(ITEM "\x92\x00\x01"
+                          "f"),
+                E_BAD_VALUE, "STORAGE_MOVED");                               /* overlong tag */
+    check_parts(BODY(ITEM PLACE "\x2a\x01x"), E_BAD_VALUE, "STORAGE_MOVED"); /* unknown field 5 */
+    check_parts(BODY(ITEM PLACE PLACE), E_BAD_VALUE, "location");            /* twice */
+    check_parts(BODY(PLACE ITEM), E_BAD_VALUE, "STORAGE_MOVED");             /* out of order */
+    check_parts(BODY(ITEM PLACE "\x1a\x00"), E_BAD_VALUE, "position");       /* explicit default */
     check_parts(BODY(ITEM "\x12\x00"), E_BAD_VALUE, "location");
-    check_parts(BODY(ITEM "\x10\x01"), E_BAD_VALUE, "location");                /* wrong wire type */
-    check_parts(BODY(ITEM "\x15" "abcd"), E_BAD_VALUE, "STORAGE_MOVED");                  /* fixed32 */
-    check_parts(BODY(ITEM "\x13\x14"), E_BAD_VALUE, "STORAGE_MOVED");                     /* a group */
-    check_parts(BODY(ITEM "\x12\x7f" "f"), E_BAD_VALUE, "STORAGE_MOVED");                 /* too long */
-    check_parts(BODY(ITEM "\x12"), E_BAD_VALUE, "STORAGE_MOVED");                         /* cut off */
-    check_parts(BODY("\x02\x01" "f"), E_BAD_VALUE, "STORAGE_MOVED");            /* field number 0 */
-    check_parts(BODY(ITEM "\x12\x03" "a\0b"), E_BAD_VALUE, "location");         /* NUL inside */
-    check_parts(BODY(ITEM "\x12\x02\xc0\x80"), E_BAD_VALUE, "location");         /* no UTF-8 */
-    check_parts(BODY(ITEM PLACE "\x22\x04" "40.0"), E_BAD_VALUE, "temperature_c");
-    check_parts(BODY(ITEM PLACE "\x22\x02" "-4"), REFUSE_NONE, "");
+    check_parts(BODY(ITEM "\x10\x01"), E_BAD_VALUE, "location"); /* wrong wire type */
+    check_parts(BODY(ITEM "\x15"
+                          "abcd"),
+                E_BAD_VALUE, "STORAGE_MOVED");                        /* fixed32 */
+    check_parts(BODY(ITEM "\x13\x14"), E_BAD_VALUE, "STORAGE_MOVED"); /* a group */
+    check_parts(BODY(ITEM "\x12\x7f"
+                          "f"),
+                E_BAD_VALUE, "STORAGE_MOVED");                    /* too long */
+    check_parts(BODY(ITEM "\x12"), E_BAD_VALUE, "STORAGE_MOVED"); /* cut off */
+    check_parts(BODY("\x02\x01"
+                     "f"),
+                E_BAD_VALUE, "STORAGE_MOVED"); /* field number 0 */
+    check_parts(BODY(ITEM "\x12\x03"
+                          "a\0b"),
+                E_BAD_VALUE, "location");                                /* NUL inside */
+    check_parts(BODY(ITEM "\x12\x02\xc0\x80"), E_BAD_VALUE, "location"); /* no UTF-8 */
+    check_parts(BODY(ITEM PLACE "\x22\x04"
+                                "40.0"),
+                E_BAD_VALUE, "temperature_c");
+    check_parts(BODY(ITEM PLACE "\x22\x02"
+                                "-4"),
+                REFUSE_NONE, "");
     check_parts(BODY(PLACE), E_MISSING_FIELD, "item");
     check_parts(BODY(""), E_MISSING_FIELD, "item");
 }
@@ -240,33 +262,70 @@ TEST(other_encodings_of_members)
 {
     setup();
     /* PARTY_REGISTERED: action 1 enum, party 2, roles 3 packed, org 4. */
-    check_parts(KIND_BODY(PARTY_REGISTERED, "\x08\x01\x12\x01u\x1a\x02\x01\x02\x22\x01o"), REFUSE_NONE, "");
-    check_parts(KIND_BODY(PARTY_REGISTERED, "\x08\x01\x12\x01u\x18\x01\x18\x02\x22\x01o"), E_BAD_VALUE, "roles");
-    check_parts(KIND_BODY(PARTY_REGISTERED, "\x08\x01\x12\x01u\x1a\x01\x01\x1a\x01\x02\x22\x01o"), E_BAD_VALUE, "roles");
-    check_parts(KIND_BODY(PARTY_REGISTERED, "\x08\x01\x12\x01u\x1a\x02\x81\x00\x22\x01o"), E_BAD_VALUE, "roles");
-    check_parts(KIND_BODY(PARTY_REGISTERED, "\x08\x01\x12\x01u\x1a\x00\x22\x01o"), E_BAD_VALUE, "roles");
-    check_parts(KIND_BODY(PARTY_REGISTERED, "\x08\x01\x12\x01u\x1a\x01\x00\x22\x01o"), E_BAD_VALUE, "roles[0]");
-    check_parts(KIND_BODY(PARTY_REGISTERED, "\x08\x01\x12\x01u\x1a\x02\x01\x0c\x22\x01o"), E_BAD_VALUE, "roles[1]");
-    check_parts(KIND_BODY(PARTY_REGISTERED, "\x08\x05\x12\x01u\x1a\x01\x01\x22\x01o"), E_BAD_VALUE, "action");
-    check_parts(KIND_BODY(PARTY_REGISTERED, "\x08\x00\x12\x01u\x1a\x01\x01\x22\x01o"), E_BAD_VALUE, "action");
-    check_parts(KIND_BODY(PARTY_REGISTERED, "\x12\x01u\x1a\x01\x01\x22\x01o"), E_MISSING_FIELD, "action");
+    check_parts(KIND_BODY(PARTY_REGISTERED, "\x08\x01\x12\x01u\x1a\x02\x01\x02\x22\x01o"),
+                REFUSE_NONE, "");
+    check_parts(KIND_BODY(PARTY_REGISTERED, "\x08\x01\x12\x01u\x18\x01\x18\x02\x22\x01o"),
+                E_BAD_VALUE, "roles");
+    check_parts(KIND_BODY(PARTY_REGISTERED, "\x08\x01\x12\x01u\x1a\x01\x01\x1a\x01\x02\x22\x01o"),
+                E_BAD_VALUE, "roles");
+    check_parts(KIND_BODY(PARTY_REGISTERED, "\x08\x01\x12\x01u\x1a\x02\x81\x00\x22\x01o"),
+                E_BAD_VALUE, "roles");
+    check_parts(KIND_BODY(PARTY_REGISTERED, "\x08\x01\x12\x01u\x1a\x00\x22\x01o"), E_BAD_VALUE,
+                "roles");
+    check_parts(KIND_BODY(PARTY_REGISTERED, "\x08\x01\x12\x01u\x1a\x01\x00\x22\x01o"), E_BAD_VALUE,
+                "roles[0]");
+    check_parts(KIND_BODY(PARTY_REGISTERED, "\x08\x01\x12\x01u\x1a\x02\x01\x0c\x22\x01o"),
+                E_BAD_VALUE, "roles[1]");
+    check_parts(KIND_BODY(PARTY_REGISTERED, "\x08\x05\x12\x01u\x1a\x01\x01\x22\x01o"), E_BAD_VALUE,
+                "action");
+    check_parts(KIND_BODY(PARTY_REGISTERED, "\x08\x00\x12\x01u\x1a\x01\x01\x22\x01o"), E_BAD_VALUE,
+                "action");
+    check_parts(KIND_BODY(PARTY_REGISTERED, "\x12\x01u\x1a\x01\x01\x22\x01o"), E_MISSING_FIELD,
+                "action");
     /* CUSTODY_TRANSFERRED: an optional bool is TRUE or left out. */
-    check_parts(KIND_BODY(CUSTODY_TRANSFERRED, "\x0a\x01s\x12\x01" "a\x1a\x01" "b\x22\x01p\x28\x02"), REFUSE_NONE, "");
-    check_parts(KIND_BODY(CUSTODY_TRANSFERRED, "\x0a\x01s\x12\x01" "a\x1a\x01" "b\x22\x01p\x28\x01"), E_BAD_VALUE, "seal_intact");
-    check_parts(KIND_BODY(CUSTODY_TRANSFERRED, "\x0a\x01s\x12\x01" "a\x1a\x01" "b\x22\x01p\x28\x03"), E_BAD_VALUE, "seal_intact");
+    check_parts(KIND_BODY(CUSTODY_TRANSFERRED, "\x0a\x01s\x12\x01"
+                                               "a\x1a\x01"
+                                               "b\x22\x01p\x28\x02"),
+                REFUSE_NONE, "");
+    check_parts(KIND_BODY(CUSTODY_TRANSFERRED, "\x0a\x01s\x12\x01"
+                                               "a\x1a\x01"
+                                               "b\x22\x01p\x28\x01"),
+                E_BAD_VALUE, "seal_intact");
+    check_parts(KIND_BODY(CUSTODY_TRANSFERRED, "\x0a\x01s\x12\x01"
+                                               "a\x1a\x01"
+                                               "b\x22\x01p\x28\x03"),
+                E_BAD_VALUE, "seal_intact");
     /* LOT_SPLIT: item 1, units 2 {item 1, quantity 2, gtin 3}. */
-    check_parts(KIND_BODY(LOT_SPLIT, "\x0a\x01x\x12\x06\x0a\x01u\x12\x01" "1"), REFUSE_NONE, "");
-    check_parts(KIND_BODY(LOT_SPLIT, "\x0a\x01x\x12\x03\x0a\x01u"), E_MISSING_FIELD, "units[0].quantity");
+    check_parts(KIND_BODY(LOT_SPLIT, "\x0a\x01x\x12\x06\x0a\x01u\x12\x01"
+                                     "1"),
+                REFUSE_NONE, "");
+    check_parts(KIND_BODY(LOT_SPLIT, "\x0a\x01x\x12\x03\x0a\x01u"), E_MISSING_FIELD,
+                "units[0].quantity");
     check_parts(KIND_BODY(LOT_SPLIT, "\x0a\x01x\x12\x00"), E_MISSING_FIELD, "units[0].item");
-    check_parts(KIND_BODY(LOT_SPLIT, "\x0a\x01x\x12\x06\x0a\x01u\x12\x01" "1\x12\x09\x0a\x01u\x12\x01" "1\x32\x01x"),
+    check_parts(KIND_BODY(LOT_SPLIT, "\x0a\x01x\x12\x06\x0a\x01u\x12\x01"
+                                     "1\x12\x09\x0a\x01u\x12\x01"
+                                     "1\x32\x01x"),
                 E_BAD_VALUE, "units[1]");
-    check_parts(KIND_BODY(LOT_SPLIT, "\x0a\x01x\x12\x09\x0a\x01u\x12\x01" "1\x12\x01" "2"), E_BAD_VALUE, "units[0].quantity");
-    check_parts(KIND_BODY(LOT_SPLIT, "\x0a\x01x\x12\x06\x12\x01" "1\x0a\x01u"), E_BAD_VALUE, "units[0]");
+    check_parts(KIND_BODY(LOT_SPLIT, "\x0a\x01x\x12\x09\x0a\x01u\x12\x01"
+                                     "1\x12\x01"
+                                     "2"),
+                E_BAD_VALUE, "units[0].quantity");
+    check_parts(KIND_BODY(LOT_SPLIT, "\x0a\x01x\x12\x06\x12\x01"
+                                     "1\x0a\x01u"),
+                E_BAD_VALUE, "units[0]");
 }
 
-#define STEP "\x0a\x01x\x12\x01s\x1a\x01p\x22\x01" "e"
-#define ENTRY_A1 "\x0a\x08\x0a\x01" "a\x12\x03\x0a\x01" "1"
-#define ENTRY_B "\x0a\x08\x0a\x01" "b\x12\x03\x12\x01" "x"
+#define STEP                                                                                       \
+    "\x0a\x01x\x12\x01s\x1a\x01p\x22\x01"                                                          \
+    "e"
+#define ENTRY_A1                                                                                   \
+    "\x0a\x08\x0a\x01"                                                                             \
+    "a\x12\x03\x0a\x01"                                                                            \
+    "1"
+#define ENTRY_B                                                                                    \
+    "\x0a\x08\x0a\x01"                                                                             \
+    "b\x12\x03\x12\x01"                                                                            \
+    "x"
 
 TEST(other_encodings_of_maps)
 {
@@ -275,44 +334,70 @@ TEST(other_encodings_of_maps)
     check_parts(KIND_BODY(PROCESS_STEP, STEP "\x2a\x14" ENTRY_A1 ENTRY_B), REFUSE_NONE, "");
     check_parts(KIND_BODY(PROCESS_STEP, STEP "\x2a\x14" ENTRY_B ENTRY_A1), E_BAD_VALUE, "params");
     check_parts(KIND_BODY(PROCESS_STEP, STEP "\x2a\x14" ENTRY_B ENTRY_B), E_BAD_VALUE, "params");
-    check_parts(KIND_BODY(PROCESS_STEP, STEP "\x2a\x07\x0a\x05\x12\x03\x0a\x01" "1"), E_BAD_VALUE, "params");
-    check_parts(KIND_BODY(PROCESS_STEP, STEP "\x2a\x05\x0a\x03\x0a\x01" "a"), E_BAD_VALUE, "params");
-    check_parts(KIND_BODY(PROCESS_STEP, STEP "\x2a\x07\x0a\x05\x0a\x01" "a\x12\x00"), E_BAD_VALUE, "params");
-    check_parts(KIND_BODY(PROCESS_STEP, STEP "\x2a\x0a\x0a\x08\x0a\x01" "a\x12\x03\x0a\x01" "x"), E_BAD_VALUE, "params.a");
+    check_parts(KIND_BODY(PROCESS_STEP, STEP "\x2a\x07\x0a\x05\x12\x03\x0a\x01"
+                                             "1"),
+                E_BAD_VALUE, "params");
+    check_parts(KIND_BODY(PROCESS_STEP, STEP "\x2a\x05\x0a\x03\x0a\x01"
+                                             "a"),
+                E_BAD_VALUE, "params");
+    check_parts(KIND_BODY(PROCESS_STEP, STEP "\x2a\x07\x0a\x05\x0a\x01"
+                                             "a\x12\x00"),
+                E_BAD_VALUE, "params");
+    check_parts(KIND_BODY(PROCESS_STEP, STEP "\x2a\x0a\x0a\x08\x0a\x01"
+                                             "a\x12\x03\x0a\x01"
+                                             "x"),
+                E_BAD_VALUE, "params.a");
     /* QC_RESULT.value with both members of the oneof, and with an empty text. */
-    check_parts(KIND_BODY(QC_RESULT, STEP "\x22\x06\x0a\x01" "1\x12\x01" "a"), E_BAD_VALUE, "value");
-    check_parts(KIND_BODY(QC_RESULT, "\x0a\x01x\x12\x01t\x1a\x01m\x22\x02\x12\x00\x2a\x01u\x30\x01\x3a\x01s"),
+    check_parts(KIND_BODY(QC_RESULT, STEP "\x22\x06\x0a\x01"
+                                          "1\x12\x01"
+                                          "a"),
                 E_BAD_VALUE, "value");
-    check_parts(KIND_BODY(QC_RESULT, "\x0a\x01x\x12\x01t\x1a\x01m\x22\x03\x12\x01z\x2a\x01u\x30\x01\x3a\x01s"),
+    check_parts(KIND_BODY(QC_RESULT,
+                          "\x0a\x01x\x12\x01t\x1a\x01m\x22\x02\x12\x00\x2a\x01u\x30\x01\x3a\x01s"),
+                E_BAD_VALUE, "value");
+    check_parts(KIND_BODY(QC_RESULT,
+                          "\x0a\x01x\x12\x01t\x1a\x01m\x22\x03\x12\x01z\x2a\x01u\x30\x01\x3a\x01s"),
                 REFUSE_NONE, "");
 }
 
 /* EVENT_CORRECTED with one change whose old is null and whose new is `any`, 4 bytes. */
-#define CORRECTED(any4) \
-    KIND_BODY(EVENT_CORRECTED, "\x0a\x01t\x12\x01r\x1a\x0d\x0a\x01" "f\x12\x02\x08\x02\x1a\x04" any4)
+#define CORRECTED(any4)                                                                            \
+    KIND_BODY(EVENT_CORRECTED, "\x0a\x01t\x12\x01r\x1a\x0d\x0a\x01"                                \
+                               "f\x12\x02\x08\x02\x1a\x04" any4)
 
 TEST(any_keeps_what_was_written)
 {
     setup();
     struct event ev;
     struct refusal why;
-    check_parts(CORRECTED("\x12\x02" "40"), REFUSE_NONE, "");
-    check_parts(CORRECTED("\x1a\x02" "ab"), REFUSE_NONE, "");
+    check_parts(CORRECTED("\x12\x02"
+                          "40"),
+                REFUSE_NONE, "");
+    check_parts(CORRECTED("\x1a\x02"
+                          "ab"),
+                REFUSE_NONE, "");
     check_parts(CORRECTED("\x2a\x02[]"), REFUSE_NONE, "");
     check_parts(CORRECTED("\x1a\x00\x1a\x00"), E_BAD_VALUE, "changes[0].new");
     check_parts(CORRECTED("\x08\x02\x08\x02"), E_BAD_VALUE, "changes[0].new");
     check_parts(CORRECTED("\x08\x01\x1a\x00"), E_BAD_VALUE, "changes[0].new");
     check_parts(CORRECTED("\x32\x02zz"), E_BAD_VALUE, "changes[0].new");
-    check_parts(CORRECTED("\x12\x02" "4."), E_BAD_VALUE, "changes[0].new");
-    check_parts(CORRECTED("\x12\x02" "-0"), E_BAD_VALUE, "changes[0].new");
+    check_parts(CORRECTED("\x12\x02"
+                          "4."),
+                E_BAD_VALUE, "changes[0].new");
+    check_parts(CORRECTED("\x12\x02"
+                          "-0"),
+                E_BAD_VALUE, "changes[0].new");
     /* 4.0 is no int and 4 is one; both are the number 4. */
-    struct parts p = KIND_BODY(EVENT_CORRECTED,
-                               "\x0a\x01t\x12\x01r\x1a\x0f\x0a\x01" "f\x12\x03\x12\x01" "4\x1a\x05\x12\x03" "4.0");
+    struct parts p = KIND_BODY(EVENT_CORRECTED, "\x0a\x01t\x12\x01r\x1a\x0f\x0a\x01"
+                                                "f\x12\x03\x12\x01"
+                                                "4\x1a\x05\x12\x03"
+                                                "4.0");
     struct span bytes = assemble(&p);
     CHECK_EQ_INT(decode(bytes, &ev, &why), LEDGER_OK);
     const struct field_def *def = kind_field_at(ev.kind, FIELD_CHANGES);
     const struct value *change = &event_get(&ev, FIELD_CHANGES)->items[0];
-    const struct value *before = record_get(def, change, "old"), *after = record_get(def, change, "new");
+    const struct value *before = record_get(def, change, "old"),
+                       *after = record_get(def, change, "new");
     CHECK_EQ_INT(before->type, VALUE_INT);
     CHECK_EQ_INT(after->type, VALUE_DECIMAL);
     CHECK(value_equal(before, after) && span_eq(before->raw, after->raw));
@@ -322,8 +407,12 @@ TEST(any_keeps_what_was_written)
 
 #define BEFORE(s) ((struct parts){.before = SPAN_LIT(s)})
 #define REF "\x1a\x01r"
-#define NONCE "\x12\x10" "0123456789abcdef"
-#define OCCURRED "\x22\x14" "2026-04-06T09:00:00Z"
+#define NONCE                                                                                      \
+    "\x12\x10"                                                                                     \
+    "0123456789abcdef"
+#define OCCURRED                                                                                   \
+    "\x22\x14"                                                                                     \
+    "2026-04-06T09:00:00Z"
 
 TEST(envelopes)
 {
@@ -334,14 +423,18 @@ TEST(envelopes)
     check_parts(BEFORE("\x0a\x01\x01" NONCE REF OCCURRED), E_BAD_VALUE, "version");
     check_parts(BEFORE("\x08\x01\x08\x01" NONCE REF OCCURRED), E_BAD_VALUE, "version");
     check_parts(BEFORE("\x08\x01" REF OCCURRED), E_BAD_VALUE, "nonce");
-    check_parts(BEFORE("\x08\x01\x12\x0f" "0123456789abcde" REF OCCURRED), E_BAD_VALUE, "nonce");
+    check_parts(BEFORE("\x08\x01\x12\x0f"
+                       "0123456789abcde" REF OCCURRED),
+                E_BAD_VALUE, "nonce");
     check_parts(BEFORE("\x08\x01" NONCE OCCURRED), E_BAD_VALUE, "reference");
     check_parts(BEFORE("\x08\x01" NONCE "\x1a\x01\n" OCCURRED), E_BAD_VALUE, "reference");
     check_parts(BEFORE("\x08\x01" NONCE REF), E_BAD_VALUE, "occurred");
     check_parts(BEFORE("\x08\x01" NONCE REF "\x22\x01x"), E_BAD_VALUE, "occurred");
-    check_parts((struct parts){.between = SPAN_LIT("\x3a\x01x")}, E_BAD_VALUE, "event"); /* field 7 */
+    check_parts((struct parts){.between = SPAN_LIT("\x3a\x01x")}, E_BAD_VALUE,
+                "event"); /* field 7 */
     check_parts((struct parts){.between = SPAN_LIT("\x32\x01x")}, E_BAD_VALUE, "key_proof");
-    check_parts((struct parts){.after = SPAN_LIT("\xfa\x04\x00")}, E_BAD_VALUE, "kind"); /* a second body */
+    check_parts((struct parts){.after = SPAN_LIT("\xfa\x04\x00")}, E_BAD_VALUE,
+                "kind"); /* a second body */
     check_parts((struct parts){.kind = 89}, E_UNKNOWN_KIND, "kind");
     check_parts((struct parts){.kind = 5000}, E_UNKNOWN_KIND, "kind");
 
@@ -456,7 +549,10 @@ static struct span step_with_map(size_t names)
         snprintf(name, sizeof name, "n%03zu", i);
         size_t entry = wire_begin(&w, 1);
         wire_put_bytes(&w, 1, span_str(name));
-        wbuf_bytes(&w, "\x12\x03\x0a\x01" "5", 5);
+        wbuf_bytes(&w,
+                   "\x12\x03\x0a\x01"
+                   "5",
+                   5);
         wire_end(&w, entry);
     }
     wire_end(&w, map);
@@ -466,8 +562,10 @@ static struct span step_with_map(size_t names)
 TEST(maps_have_at_most_64_names)
 {
     setup();
-    check_parts((struct parts){.kind = KIND_PROCESS_STEP, .body = step_with_map(MAP_MAX)}, REFUSE_NONE, "");
-    check_parts((struct parts){.kind = KIND_PROCESS_STEP, .body = step_with_map(MAP_MAX + 1)}, E_BAD_VALUE, "params");
+    check_parts((struct parts){.kind = KIND_PROCESS_STEP, .body = step_with_map(MAP_MAX)},
+                REFUSE_NONE, "");
+    check_parts((struct parts){.kind = KIND_PROCESS_STEP, .body = step_with_map(MAP_MAX + 1)},
+                E_BAD_VALUE, "params");
 }
 
 TEST(memory_has_a_budget)
@@ -515,7 +613,7 @@ TEST(form_check_goes_in_order)
     check_form(&ev, E_BAD_VALUE, "reference");
     ev.fields[4].num = 0;
     check_form(&ev, E_BAD_VALUE, "quantity"); /* 0 is a number, but not above 0 */
-    ev.fields[12] = bad; /* storage_c, optional */
+    ev.fields[12] = bad;                      /* storage_c, optional */
     check_form(&ev, E_BAD_VALUE, "storage_c");
     ev.fields[4] = (struct value){.type = VALUE_TEXT, .raw = SPAN_LIT("5")};
     check_form(&ev, E_BAD_VALUE, "quantity");
@@ -586,9 +684,9 @@ TEST(reading_fields)
     struct event ev;
     struct gen g = {.state = 6, .a = arena};
     gen_event(&g, kind_find(KIND_SHIPMENT_RECEIVED), &ev);
-    ev.fields[2] = (struct value){.type = VALUE_BOOL};           /* seal_intact, mandatory */
-    ev.fields[5] = (struct value){.type = VALUE_BOOL};           /* returned, optional */
-    ev.fields[4] = (struct value){.type = VALUE_EMPTY};          /* discrepancy */
+    ev.fields[2] = (struct value){.type = VALUE_BOOL};  /* seal_intact, mandatory */
+    ev.fields[5] = (struct value){.type = VALUE_BOOL};  /* returned, optional */
+    ev.fields[4] = (struct value){.type = VALUE_EMPTY}; /* discrepancy */
     CHECK(event_get(&ev, FIELD_SEAL_INTACT) && !event_true(&ev, FIELD_SEAL_INTACT));
     CHECK(!event_get(&ev, FIELD_RETURNED) && !event_true(&ev, FIELD_RETURNED));
     CHECK(!event_get(&ev, FIELD_DISCREPANCY) && !event_get(&ev, FIELD_COI));

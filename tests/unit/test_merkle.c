@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The Merkle tree against RFC 6962 vectors, against a naive computation, and against altered proofs. */
+/* The Merkle tree against RFC 6962 vectors, against a naive computation, and against altered
+ * proofs. */
 #include "merkle.h"
 
 #include "check.h"
@@ -83,9 +84,14 @@ static void tree_free(struct tree *t)
     free(t);
 }
 
-static const char *const RFC_LEAVES[8] = {
-    "-", "00", "10", "2021", "3031", "40414243", "5051525354555657",
-    "606162636465666768696a6b6c6d6e6f"};
+static const char *const RFC_LEAVES[8] = {"-",
+                                          "00",
+                                          "10",
+                                          "2021",
+                                          "3031",
+                                          "40414243",
+                                          "5051525354555657",
+                                          "606162636465666768696a6b6c6d6e6f"};
 static const char *const RFC_ROOTS[9] = {
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
@@ -199,8 +205,14 @@ static void altered_inclusions(struct tree *t, uint64_t index, uint64_t size, st
         p->n++;
         CHECK(!merkle_verify_inclusion(t->c, index, size, &leaf, p->h + 1, p->n - 1, root));
     }
+    /* A path that is too long, also when the root was made to fit it. */
+    struct hash forged;
     p->h[p->n++] = t->leaves[0];
     CHECK(!included(t, index, size, &leaf, p, root));
+    merkle_node(t->c, &t->leaves[0], root, &forged);
+    CHECK(!included(t, index, size, &leaf, p, &forged));
+    merkle_node(t->c, root, &t->leaves[0], &forged);
+    CHECK(!included(t, index, size, &leaf, p, &forged));
     p->n--;
 }
 
@@ -257,8 +269,12 @@ static void altered_consistencies(struct tree *t, uint64_t m, uint64_t n, struct
         CHECK(!consistent(t, m, n, p));
         p->n++;
     }
+    /* A path that is too long, also when the roots were made to fit it. */
     p->h[p->n++] = t->leaves[0];
     CHECK(!consistent(t, m, n, p));
+    merkle_node(t->c, &t->leaves[0], &t->roots[m], &bad1);
+    merkle_node(t->c, &t->leaves[0], &t->roots[n], &bad2);
+    CHECK(!merkle_verify_consistency(t->c, m, n, &bad1, &bad2, p->h, p->n));
     p->n--;
 }
 
@@ -284,7 +300,8 @@ TEST(every_consistency)
     tree_free(t);
 }
 
-/* Every perfect subtree that a proof needs is needed: without it there is no proof, and no wrong one. */
+/* Every perfect subtree that a proof needs is needed: without it there is no proof, and no wrong
+ * one. */
 TEST(store_with_holes)
 {
     struct tree *t = tree_new();
@@ -295,7 +312,8 @@ TEST(store_with_holes)
             if (!t->memory.have[level][i])
                 continue;
             t->memory.have[level][i] = false;
-            CHECK(!merkle_root(t->c, &t->store, LEAVES, &root) || hash_eq(&root, &t->roots[LEAVES]));
+            CHECK(!merkle_root(t->c, &t->store, LEAVES, &root) ||
+                  hash_eq(&root, &t->roots[LEAVES]));
             if (merkle_inclusion(t->c, &t->store, 37, LEAVES, &p))
                 CHECK(included(t, 37, LEAVES, &t->leaves[37], &p, &t->roots[LEAVES]));
             if (merkle_consistency(t->c, &t->store, 37, LEAVES, &p))
@@ -330,9 +348,9 @@ static bool uniform_get(void *ctx, unsigned level, uint64_t index, struct hash *
 TEST(huge_trees)
 {
     static const uint64_t sizes[] = {
-        UINT64_C(1) << 32,       (UINT64_C(1) << 32) + 1,      (UINT64_C(1) << 62) - 1,
-        UINT64_C(1) << 62,       UINT64_C(0x5555555555555555), (UINT64_C(1) << 63) - 1,
-        UINT64_C(1) << 63,       (UINT64_C(1) << 63) + 1,      UINT64_MAX - 1,
+        UINT64_C(1) << 32, (UINT64_C(1) << 32) + 1,      (UINT64_C(1) << 62) - 1,
+        UINT64_C(1) << 62, UINT64_C(0x5555555555555555), (UINT64_C(1) << 63) - 1,
+        UINT64_C(1) << 63, (UINT64_C(1) << 63) + 1,      UINT64_MAX - 1,
         UINT64_MAX};
     const size_t n_sizes = sizeof sizes / sizeof sizes[0];
     struct crypto *c = crypto_new();
@@ -351,7 +369,8 @@ TEST(huge_trees)
             CHECK(merkle_inclusion(c, &s, indexes[k], n, &p));
             CHECK(merkle_verify_inclusion(c, indexes[k], n, &u.level[0], p.h, p.n, &root));
             CHECK(!merkle_verify_inclusion(c, indexes[k], n, &u.level[1], p.h, p.n, &root));
-            CHECK(!p.n || !merkle_verify_inclusion(c, indexes[k], n, &u.level[0], p.h, p.n - 1, &root));
+            CHECK(!p.n ||
+                  !merkle_verify_inclusion(c, indexes[k], n, &u.level[0], p.h, p.n - 1, &root));
         }
         for (size_t k = 0; k <= i; k++) {
             CHECK(merkle_root(c, &s, sizes[k], &root2));
@@ -368,9 +387,10 @@ TEST(huge_trees)
 }
 
 /*
- * The shared vectors are read from JSON, where a proof of one empty hash differs from an empty proof.
- * Some hashes there are not 32 bytes long. Our verifier cannot be given such: shorter ones are filled up
- * with zeros, so that the verdict is still the verifier's; longer ones count as refused.
+ * The shared vectors are read from JSON, where a proof of one empty hash differs from an empty
+ * proof. Some hashes there are not 32 bytes long. Our verifier cannot be given such: shorter ones
+ * are filled up with zeros, so that the verdict is still the verifier's; longer ones count as
+ * refused.
  */
 static bool json_hash(yajl_val v, struct hash *out)
 {
@@ -399,8 +419,8 @@ static bool vector_inclusion(struct crypto *c, yajl_val v)
 {
     struct hash root, leaf;
     struct merkle_path p;
-    return json_hash(json_member(v, "root"), &root) && json_hash(json_member(v, "leafHash"), &leaf) &&
-           json_path(json_member(v, "proof"), &p) &&
+    return json_hash(json_member(v, "root"), &root) &&
+           json_hash(json_member(v, "leafHash"), &leaf) && json_path(json_member(v, "proof"), &p) &&
            merkle_verify_inclusion(c, json_u64(v, "leafIdx"), json_u64(v, "treeSize"), &leaf, p.h,
                                    p.n, &root);
 }
@@ -409,8 +429,8 @@ static bool vector_consistency(struct crypto *c, yajl_val v)
 {
     struct hash root1, root2;
     struct merkle_path p;
-    return json_hash(json_member(v, "root1"), &root1) && json_hash(json_member(v, "root2"), &root2) &&
-           json_path(json_member(v, "proof"), &p) &&
+    return json_hash(json_member(v, "root1"), &root1) &&
+           json_hash(json_member(v, "root2"), &root2) && json_path(json_member(v, "proof"), &p) &&
            merkle_verify_consistency(c, json_u64(v, "size1"), json_u64(v, "size2"), &root1, &root2,
                                      p.h, p.n);
 }

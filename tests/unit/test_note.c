@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Signed notes, checkpoints and cosignatures: published examples, byte-exact output, and refusals. */
+/* Signed notes, checkpoints and cosignatures: published examples, byte-exact output, and refusals.
+ */
 #include "note.h"
 
 #include "check.h"
@@ -7,7 +8,7 @@
 
 #define DASH "\xe2\x80\x94 "
 #define C2SP_KEY "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"
-#define C2SP_SIG                                                                                  \
+#define C2SP_SIG                                                                                   \
     "Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM="
 #define C2SP_LINE DASH "example.com/foo " C2SP_SIG "\n"
 #define C2SP_TEXT "This is an example message.\n"
@@ -16,12 +17,12 @@
 #define LOG_KEY "ledger.example/cpc-a+0503a96b+AQOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4"
 #define WITNESS_KEY "witness.example/w1+20324abe+BCmsuuFBvMrwsi4alNNNC8c2HlJtC/4SyJeUvJMilm3X"
 #define CP_TEXT "ledger.example/cpc-a\n8\nXcnaeacGWamtVZy3Ad7ZoqudgjqtL0lgz+Nw7/RgQyg=\n"
-#define LOG_SIG                                                                                   \
+#define LOG_SIG                                                                                    \
     "BQOpa3PkCfG/OLmTtLZlxglsFowDGTJua0wjLzdaFqxbIOGoYMSpDjrvjLJfMxqGst0mVWT+IZZ9b1cXhgaajORiFAY="
 #define LOG_LINE DASH "ledger.example/cpc-a " LOG_SIG "\n"
-#define WITNESS_LINE                                                                              \
-    DASH "witness.example/w1 "                                                                    \
-         "IDJKvgAAAABlU/EAi4FlZFhmjhzCrrrbkpgsyKjJdWtQCGZM91zt2snyJVnuMDqh7IVMwGBa4VIxq8ilGYvN"      \
+#define WITNESS_LINE                                                                               \
+    DASH "witness.example/w1 "                                                                     \
+         "IDJKvgAAAABlU/EAi4FlZFhmjhzCrrrbkpgsyKjJdWtQCGZM91zt2snyJVnuMDqh7IVMwGBa4VIxq8ilGYvN"    \
          "/FCmgyW90FNAlIuwCA==\n"
 
 struct fixture {
@@ -71,11 +72,13 @@ TEST(c2sp_example)
     struct span bytes = SPAN_LIT(C2SP_TEXT "\n" C2SP_LINE);
     CHECK_EQ_INT(note_parse(f.a, bytes, &n, NULL), LEDGER_OK);
     CHECK(span_eq(n.text, SPAN_LIT(C2SP_TEXT)) && span_eq(n.sigs_text, SPAN_LIT(C2SP_LINE)));
-    CHECK(n.n == 1 && n.sigs[0].sig_n == 64 && span_eq(n.sigs[0].name, SPAN_LIT("example.com/foo")));
+    CHECK(n.n == 1 && n.sigs[0].sig_n == 64 &&
+          span_eq(n.sigs[0].name, SPAN_LIT("example.com/foo")));
     CHECK(verdict(&f, bytes, &matched, NULL) && matched == 1);
     /* Edited text: refused. Its signer unknown, by name or by id: nothing known failed. */
     CHECK(!verdict(&f, SPAN_LIT("This is an exemple message.\n\n" C2SP_LINE), &matched, NULL));
-    CHECK(verdict(&f, SPAN_LIT("edited\n\n" DASH "example.com/fop " C2SP_SIG "\n"), &matched, NULL));
+    CHECK(
+        verdict(&f, SPAN_LIT("edited\n\n" DASH "example.com/fop " C2SP_SIG "\n"), &matched, NULL));
     CHECK(matched == 0);
     f.keys[0].id[3] ^= 1;
     CHECK(verdict(&f, bytes, &matched, NULL) && matched == 0);
@@ -112,16 +115,20 @@ TEST(notes_refused)
         "\xf4\x90\x80\x80\n\n" C2SP_LINE, "\xf8\x88\x80\x80\x80\n\n" C2SP_LINE,
         /* Signature lines: the dash, the spaces, the name, the base64. */
         C2SP_TEXT "\n- example.com/foo " C2SP_SIG "\n",
-        C2SP_TEXT "\n\xe2\x80\x94" "example.com/foo " C2SP_SIG "\n",
+        C2SP_TEXT "\n\xe2\x80\x94"
+                  "example.com/foo " C2SP_SIG "\n",
         C2SP_TEXT "\n\xe2\x80\x93 example.com/foo " C2SP_SIG "\n",
         C2SP_TEXT "\n" DASH " example.com/foo " C2SP_SIG "\n",
         C2SP_TEXT "\n" DASH " " C2SP_SIG "\n", C2SP_TEXT "\n" DASH C2SP_SIG "\n",
         C2SP_TEXT "\n" DASH "example.com/foo  " C2SP_SIG "\n",
         C2SP_TEXT "\n" DASH "example.com/foo " C2SP_SIG " \n",
         C2SP_TEXT "\n" DASH "example.com+foo " C2SP_SIG "\n",
-        C2SP_TEXT "\n" DASH "example.com\xc2\xa0" "foo " C2SP_SIG "\n",
-        C2SP_TEXT "\n" DASH "example.com\xe2\x80\x83" "foo " C2SP_SIG "\n",
-        C2SP_TEXT "\n" DASH "example.com\xe3\x80\x80" "foo " C2SP_SIG "\n",
+        C2SP_TEXT "\n" DASH "example.com\xc2\xa0"
+                  "foo " C2SP_SIG "\n",
+        C2SP_TEXT "\n" DASH "example.com\xe2\x80\x83"
+                  "foo " C2SP_SIG "\n",
+        C2SP_TEXT "\n" DASH "example.com\xe3\x80\x80"
+                  "foo " C2SP_SIG "\n",
         C2SP_TEXT "\n" DASH "example.com/foo \n", C2SP_TEXT "\n" DASH "example.com/foo\n",
         C2SP_TEXT "\n" DASH "example.com/foo Uw2QOg==\n", /* a key id alone */
         C2SP_TEXT "\n" DASH "example.com/foo Uw2QOkn=\n", /* spare bits */
@@ -161,7 +168,8 @@ TEST(every_cut_and_flip)
         char text[sizeof whole];
         memcpy(text, whole, sizeof whole);
         text[bit / 8] = (char)(text[bit / 8] ^ (1 << bit % 8));
-        /* A changed name or key id makes a stranger of the signer, so one may be left; never both. */
+        /* A changed name or key id makes a stranger of the signer, so one may be left; never both.
+         */
         CHECK(!verdict(&f, span_of(text, sizeof whole - 1), &matched, times) || matched != 3);
         CHECK(bit / 8 >= sizeof CP_TEXT - 1 || matched == 0);
     }
@@ -188,7 +196,8 @@ TEST(many_and_long_signatures)
         CHECK_EQ_INT(rc, lines < NOTE_SIGS_MAX ? LEDGER_OK : LEDGER_ELIMIT);
         CHECK(rc || (note_verify(f.c, a, &n, f.keys, 2, &matched, NULL) && matched == 1));
     }
-    /* A stranger's post-quantum signature is ignored; as long a one under a known key is refused. */
+    /* A stranger's post-quantum signature is ignored; as long a one under a known key is refused.
+     */
     for (int known = 0; known < 2; known++) {
         memcpy(raw, f.keys[0].id, 4);
         b64_encode(span_of(raw, sizeof raw), text);
@@ -264,7 +273,13 @@ TEST(tlog_proof_lines)
     static const char *const lines[] = {"vBoGQ7EuTS18d5GPROD095qDi2z57FtcKD4fTYhZnms=",
                                         "yoVOoSjtBQtBs1/8G4e46yveRh6eO1WW7Oa51ZdaCuA=",
                                         "037kGJdt2VdTwcc4Yrk5j6Kiz5tP8P3+izDNlSCWFLc="};
-    static const char *const data[] = {"-", "00", "10", "2021", "3031", "40414243", "5051525354555657",
+    static const char *const data[] = {"-",
+                                       "00",
+                                       "10",
+                                       "2021",
+                                       "3031",
+                                       "40414243",
+                                       "5051525354555657",
                                        "606162636465666768696a6b6c6d6e6f"};
     struct crypto *c = crypto_new();
     struct arena *a = arena_new(4096);
@@ -333,32 +348,61 @@ TEST(newest_cosignature_counts)
 TEST(checkpoints_refused)
 {
 #define ROOT "XcnaeacGWamtVZy3Ad7ZoqudgjqtL0lgz+Nw7/RgQyg="
-    static const char *const bad[] = {
-        "", "a\n", "a\n8\n", "a\n8\n" ROOT, "\n8\n" ROOT "\n", "a\n\n" ROOT "\n", "a\n08\n" ROOT "\n",
-        "a\n+8\n" ROOT "\n", "a\n-8\n" ROOT "\n", "a\n 8\n" ROOT "\n", "a\n8 \n" ROOT "\n",
-        "a\n0x8\n" ROOT "\n", "a\n00\n" ROOT "\n", "a\n18446744073709551616\n" ROOT "\n",
-        "a\n99999999999999999999\n" ROOT "\n", "a\n8\n" ROOT " \n", "a\n8\n\n",
-        "a\n8\nXcnaeacGWamtVZy3Ad7ZoqudgjqtL0lgz+Nw7/RgQyh=\n",
-        "a\n8\nXcnaeacGWamtVZy3Ad7ZoqudgjqtL0lgz+Nw7/RgQw==\n",
-        "a\n8\nXcnaeacGWamtVZy3Ad7ZoqudgjqtL0lgz+Nw7/RgQygA\n",
-        "a\n8\n" ROOT "\n\n", "a\n8\n" ROOT "\next\n\n", "a\n8\n" ROOT "\n\next\n", "a\n8\n" ROOT "\next"};
+    static const char *const bad[] = {"",
+                                      "a\n",
+                                      "a\n8\n",
+                                      "a\n8\n" ROOT,
+                                      "\n8\n" ROOT "\n",
+                                      "a\n\n" ROOT "\n",
+                                      "a\n08\n" ROOT "\n",
+                                      "a\n+8\n" ROOT "\n",
+                                      "a\n-8\n" ROOT "\n",
+                                      "a\n 8\n" ROOT "\n",
+                                      "a\n8 \n" ROOT "\n",
+                                      "a\n0x8\n" ROOT "\n",
+                                      "a\n00\n" ROOT "\n",
+                                      "a\n18446744073709551616\n" ROOT "\n",
+                                      "a\n99999999999999999999\n" ROOT "\n",
+                                      "a\n8\n" ROOT " \n",
+                                      "a\n8\n\n",
+                                      "a\n8\nXcnaeacGWamtVZy3Ad7ZoqudgjqtL0lgz+Nw7/RgQyh=\n",
+                                      "a\n8\nXcnaeacGWamtVZy3Ad7ZoqudgjqtL0lgz+Nw7/RgQw==\n",
+                                      "a\n8\nXcnaeacGWamtVZy3Ad7ZoqudgjqtL0lgz+Nw7/RgQygA\n",
+                                      "a\n8\n" ROOT "\n\n",
+                                      "a\n8\n" ROOT "\next\n\n",
+                                      "a\n8\n" ROOT "\n\next\n",
+                                      "a\n8\n" ROOT "\next"};
     struct checkpoint cp;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct ledger_err err = {.rc = LEDGER_OK};
         CHECK_EQ_INT(checkpoint_parse(span_str(bad[i]), &cp, &err), LEDGER_EINVAL);
         CHECK(err.msg[0]);
     }
-    CHECK_EQ_INT(checkpoint_parse(SPAN_LIT("a b\n0\n" ROOT "\next 1\next 2\n"), &cp, NULL), LEDGER_OK);
+    CHECK_EQ_INT(checkpoint_parse(SPAN_LIT("a b\n0\n" ROOT "\next 1\next 2\n"), &cp, NULL),
+                 LEDGER_OK);
     CHECK(cp.size == 0 && span_eq(cp.origin, SPAN_LIT("a b")));
-    CHECK_EQ_INT(checkpoint_parse(SPAN_LIT("a\n18446744073709551615\n" ROOT "\n"), &cp, NULL), LEDGER_OK);
+    CHECK_EQ_INT(checkpoint_parse(SPAN_LIT("a\n18446744073709551615\n" ROOT "\n"), &cp, NULL),
+                 LEDGER_OK);
     CHECK(cp.size == UINT64_MAX);
 }
 
 TEST(names)
 {
-    static const char *const good[] = {"a", "example.com/foo", "\xc3\xa9t\xc3\xa9", "a\x7fz", "-", "go#1"};
-    static const char *const bad[] = {"", " ", "a b", "a+b", "a\tb", "a\nb", "\xc2\x85", "a\xe2\x80\xa8",
-                                      "\xe1\x9a\x80", "\xe2\x81\x9f", "\xe2\x80\xaf", "\xff", "a\xc3"};
+    static const char *const good[] = {"a",   "example.com/foo", "\xc3\xa9t\xc3\xa9", "a\x7fz", "-",
+                                       "go#1"};
+    static const char *const bad[] = {"",
+                                      " ",
+                                      "a b",
+                                      "a+b",
+                                      "a\tb",
+                                      "a\nb",
+                                      "\xc2\x85",
+                                      "a\xe2\x80\xa8",
+                                      "\xe1\x9a\x80",
+                                      "\xe2\x81\x9f",
+                                      "\xe2\x80\xaf",
+                                      "\xff",
+                                      "a\xc3"};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
         CHECK(note_name_valid(span_str(good[i])));
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
@@ -367,7 +411,8 @@ TEST(names)
     memset(name, 'n', sizeof name);
     CHECK(note_name_valid(span_of(name, NOTE_NAME_MAX)));
     CHECK(!note_name_valid(span_of(name, NOTE_NAME_MAX + 1)));
-    CHECK(origin_valid(SPAN_LIT("ledger.example/cpc-a")) && origin_valid(span_of(name, ORIGIN_MAX)));
+    CHECK(origin_valid(SPAN_LIT("ledger.example/cpc-a")) &&
+          origin_valid(span_of(name, ORIGIN_MAX)));
     CHECK(!origin_valid(span_of(name, ORIGIN_MAX + 1)) && !origin_valid(SPAN_LIT("")));
     CHECK(!origin_valid(SPAN_LIT("a b")) && !origin_valid(SPAN_LIT("a+b")) &&
           !origin_valid(SPAN_LIT("\xc3\xa9")) && !origin_valid(SPAN_LIT("a\x7f")));
@@ -375,20 +420,28 @@ TEST(names)
 
 TEST(keys)
 {
-    static const char *const good[] = {C2SP_KEY, LOG_KEY, WITNESS_KEY,
-                                       "sum.golang.org+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8"};
+    static const char *const good[] = {
+        C2SP_KEY, LOG_KEY, WITNESS_KEY,
+        "sum.golang.org+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8"};
     static const char *const bad[] = {
-        "", "+", "++", "a", "a+530d903a", "+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
+        "",
+        "+",
+        "++",
+        "a",
+        "a+530d903a",
+        "+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
         "example.com/fop+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
         "example.com/foo+530d903b+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
         "example.com/foo+530D903A+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
         "example.com/foo+530d903+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k",
         "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k=",
         "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2l",
-        "example.com/foo+530d903a+BOkyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k", /* type 4, id of 1 */
+        "example.com/foo+530d903a+BOkyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k", /* type 4, id of 1
+                                                                                  */
         "example.com/foo+530d903a+A+kyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k", /* type 3 */
         "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3Q==",
-        "example.com/foo+530d903a+AQ==", "example.com/foo+530d903a+",
+        "example.com/foo+530d903a+AQ==",
+        "example.com/foo+530d903a+",
         "exa mple.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k"};
     struct crypto *c = crypto_new();
     struct note_key k, again;
@@ -437,7 +490,8 @@ TEST(ecdsa_note)
         vectors_hex("3059301306072a8648ce3d020106082a8648ce3d03010703420004"
                     "60fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb6"
                     "7903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299");
-    struct span seed = vectors_hex("c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721");
+    struct span seed =
+        vectors_hex("c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721");
     struct secret_key secret;
     struct hash h;
     uint8_t rs[64], raw[4 + 72];
@@ -465,8 +519,9 @@ TEST(ecdsa_note)
     CHECK(!verdict(&f, wbuf_span(&w), &matched, NULL));
     char vkey[NOTE_NAME_MAX + 200];
     struct note_key again;
-    CHECK_EQ_INT(note_key_parse(f.c, span_of(vkey, note_key_format(&f.keys[0], vkey)), &again, NULL),
-                 LEDGER_OK);
+    CHECK_EQ_INT(
+        note_key_parse(f.c, span_of(vkey, note_key_format(&f.keys[0], vkey)), &again, NULL),
+        LEDGER_OK);
     CHECK_EQ_MEM(&again, &f.keys[0], sizeof again);
     /* A point off the curve. */
     uint8_t off[91];
@@ -485,7 +540,8 @@ static void check_shared_checkpoint(yajl_val v, const struct note *n)
     CHECK_EQ_INT(checkpoint_parse(n->text, &cp, NULL), LEDGER_OK);
     CHECK(span_eq(cp.origin, span_str(json_string(v, "origin"))));
     CHECK_EQ_INT(cp.size, YAJL_GET_INTEGER(json_member(v, "size")));
-    CHECK(b64_decode(span_str(json_string(v, "root")), root.b, HASH_LEN, &root_n) && root_n == HASH_LEN);
+    CHECK(b64_decode(span_str(json_string(v, "root")), root.b, HASH_LEN, &root_n) &&
+          root_n == HASH_LEN);
     CHECK(hash_eq(&cp.root, &root));
 }
 
@@ -525,9 +581,11 @@ TEST(shared_notes)
 /* The cosignature of that file again, from its seed. */
 TEST(sigsum_cosignature_made)
 {
-    static const char text[] = "example.org/log\n10\nHA5HAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
-    static const char line[] = DASH "example.org/witness ys8uUAAAAAAAAATSftMzceM8zssdZ9jin9SjwIxzx9iADMf6"
-                                    "3VqirX2hafol9RsqNqbofIz0LVRqHXI2kpEBSki5RTXFtxz1vo9+Cg==\n";
+    static const char text[] =
+        "example.org/log\n10\nHA5HAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
+    static const char line[] =
+        DASH "example.org/witness ys8uUAAAAAAAAATSftMzceM8zssdZ9jin9SjwIxzx9iADMf6"
+             "3VqirX2hafol9RsqNqbofIz0LVRqHXI2kpEBSki5RTXFtxz1vo9+Cg==\n";
     struct crypto *c = crypto_new();
     struct arena *a = arena_new(4096);
     uint8_t seed[32] = {0x11};
@@ -535,7 +593,8 @@ TEST(sigsum_cosignature_made)
     struct note_key k;
     struct wbuf w;
     CHECK(crypto_secret_from_seed(c, SIG_ED25519, seed, &secret));
-    CHECK(note_key_make(c, "example.org/witness", NOTE_COSIGNATURE_V1, span_of(secret.pub, 32), &k));
+    CHECK(
+        note_key_make(c, "example.org/witness", NOTE_COSIGNATURE_V1, span_of(secret.pub, 32), &k));
     wbuf_init(&w, a);
     note_cosign_line(c, &k, &secret, 1234, SPAN_LIT(text), &w);
     CHECK(span_eq(wbuf_span(&w), SPAN_LIT(line)));
@@ -543,7 +602,8 @@ TEST(sigsum_cosignature_made)
     crypto_free(c);
 }
 
-/* A whole tlog-tiles log of another program: for each size its checkpoint, its entries and its tile. */
+/* A whole tlog-tiles log of another program: for each size its checkpoint, its entries and its
+ * tile. */
 TEST(shared_tessera_log)
 {
     struct span vkey = vectors_file("vectors/tessera-log/VKEY");
@@ -591,8 +651,9 @@ TEST(shared_tessera_log)
 }
 
 TEST_MAIN(TEST_ENTRY(c2sp_example), TEST_ENTRY(text_with_empty_lines), TEST_ENTRY(notes_refused),
-          TEST_ENTRY(every_cut_and_flip), TEST_ENTRY(many_and_long_signatures), TEST_ENTRY(every_budget),
-          TEST_ENTRY(our_checkpoint), TEST_ENTRY(tlog_proof_lines), TEST_ENTRY(signing_refused),
-          TEST_ENTRY(newest_cosignature_counts), TEST_ENTRY(checkpoints_refused), TEST_ENTRY(names),
-          TEST_ENTRY(keys), TEST_ENTRY(ecdsa_note), TEST_ENTRY(shared_notes),
-          TEST_ENTRY(sigsum_cosignature_made), TEST_ENTRY(shared_tessera_log))
+          TEST_ENTRY(every_cut_and_flip), TEST_ENTRY(many_and_long_signatures),
+          TEST_ENTRY(every_budget), TEST_ENTRY(our_checkpoint), TEST_ENTRY(tlog_proof_lines),
+          TEST_ENTRY(signing_refused), TEST_ENTRY(newest_cosignature_counts),
+          TEST_ENTRY(checkpoints_refused), TEST_ENTRY(names), TEST_ENTRY(keys),
+          TEST_ENTRY(ecdsa_note), TEST_ENTRY(shared_notes), TEST_ENTRY(sigsum_cosignature_made),
+          TEST_ENTRY(shared_tessera_log))

@@ -2,8 +2,8 @@
 /*
  * Trust policies: what the format refuses, and what checkpoints are worth under nested quorums.
  *
- * In the texts below "@Ln" stands for the vkey of log n, "@Wn" for that of witness n, whose seeds are
- * n and 100 + n. "@Xn" is witness n's public key under another name, "@Yn" log n's.
+ * In the texts below "@Ln" stands for the vkey of log n, "@Wn" for that of witness n, whose seeds
+ * are n and 100 + n. "@Xn" is witness n's public key under another name, "@Yn" log n's.
  */
 #include "note.h"
 
@@ -29,7 +29,8 @@ static void make(struct crypto *c, char kind, unsigned n, struct note_key *k, st
     snprintf(name, sizeof name, "%s.example/%u%s", witness ? "witness" : "log", n,
              kind == 'X' || kind == 'Y' ? "b" : "");
     CHECK(crypto_secret_from_seed(c, SIG_ED25519, seed, s));
-    CHECK(note_key_make(c, name, witness ? NOTE_COSIGNATURE_V1 : NOTE_ED25519, span_of(s->pub, 32), k));
+    CHECK(note_key_make(c, name, witness ? NOTE_COSIGNATURE_V1 : NOTE_ED25519, span_of(s->pub, 32),
+                        k));
 }
 
 static struct fixture *setup(void)
@@ -73,17 +74,17 @@ static enum ledger_rc parse(struct fixture *f, const char *text)
 }
 
 /* The example of C2SP's text, with keys. */
-#define EXAMPLE                                                                                   \
-    "# Two operators\n"                                                                           \
-    "log @L0\n"                                                                                   \
-    "\n"                                                                                          \
-    "witness X1 @W1\nwitness X2 @W2 https://x2.example/\n\twitness  X3\t@W3 \n"                   \
-    "group X-witnesses 2 X1 X2 X3\n"                                                              \
-    "  # Another\n \t \n"                                                                         \
-    "witness Y1 @W4\nwitness Y2 @W5\nwitness Y3 @W6\n"                                            \
-    "group Y-witnesses any Y1 Y2 Y3\n"                                                            \
-    "group X-and-Y all X-witnesses Y-witnesses\n"                                                 \
-    "quorum X-and-Y\n"                                                                            \
+#define EXAMPLE                                                                                    \
+    "# Two operators\n"                                                                            \
+    "log @L0\n"                                                                                    \
+    "\n"                                                                                           \
+    "witness X1 @W1\nwitness X2 @W2 https://x2.example/\n\twitness  X3\t@W3 \n"                    \
+    "group X-witnesses 2 X1 X2 X3\n"                                                               \
+    "  # Another\n \t \n"                                                                          \
+    "witness Y1 @W4\nwitness Y2 @W5\nwitness Y3 @W6\n"                                             \
+    "group Y-witnesses any Y1 Y2 Y3\n"                                                             \
+    "group X-and-Y all X-witnesses Y-witnesses\n"                                                  \
+    "quorum X-and-Y\n"                                                                             \
     "log @L1 https://log.example/\n"
 
 TEST(example)
@@ -129,24 +130,43 @@ static const struct {
     const char *text;
 } REFUSED[] = {
     /* The quorum: missing, twice, unknown, defined below, several names. */
-    {0, ""}, {1, "log @L0\n"}, {2, "quorum none\nquorum none\n"}, {1, "quorum a\nwitness a @W0\n"},
-    {2, "witness a @W0\nquorum b\n"}, {2, "witness a @W0\nquorum A\n"}, {1, "quorum\n"},
-    {1, "quorum none none\n"}, {2, "witness a @W0\nquorum a # why\n"}, {1, "Quorum none\n"},
+    {0, ""},
+    {1, "log @L0\n"},
+    {2, "quorum none\nquorum none\n"},
+    {1, "quorum a\nwitness a @W0\n"},
+    {2, "witness a @W0\nquorum b\n"},
+    {2, "witness a @W0\nquorum A\n"},
+    {1, "quorum\n"},
+    {1, "quorum none none\n"},
+    {2, "witness a @W0\nquorum a # why\n"},
+    {1, "Quorum none\n"},
     /* Logs. */
-    {1, "log\nquorum none\n"}, {1, "log @L0 url more\nquorum none\n"}, {1, "log @W0\nquorum none\n"},
-    {1, "log nonsense\nquorum none\n"}, {2, "log @L0\nlog @L0\nquorum none\n"},
-    {3, "log @L0\nlog @L1\nlog @Y0\nquorum none\n"}, {1, "log name @L0\nquorum none\n"},
+    {1, "log\nquorum none\n"},
+    {1, "log @L0 url more\nquorum none\n"},
+    {1, "log @W0\nquorum none\n"},
+    {1, "log nonsense\nquorum none\n"},
+    {2, "log @L0\nlog @L0\nquorum none\n"},
+    {3, "log @L0\nlog @L1\nlog @Y0\nquorum none\n"},
+    {1, "log name @L0\nquorum none\n"},
     /* Witnesses. */
-    {1, "witness\nquorum none\n"}, {1, "witness a\nquorum none\n"}, {1, "witness @W0\nquorum none\n"},
-    {1, "witness a @L0\nquorum none\n"}, {1, "witness a @W0 url more\nquorum none\n"},
-    {2, "witness a @W0\nwitness a @W1\nquorum none\n"}, {2, "witness a @W0\nwitness b @W0\nquorum none\n"},
-    {2, "witness a @W0\nwitness b @X0\nquorum none\n"}, {1, "witness none @W0\nquorum none\n"},
+    {1, "witness\nquorum none\n"},
+    {1, "witness a\nquorum none\n"},
+    {1, "witness @W0\nquorum none\n"},
+    {1, "witness a @L0\nquorum none\n"},
+    {1, "witness a @W0 url more\nquorum none\n"},
+    {2, "witness a @W0\nwitness a @W1\nquorum none\n"},
+    {2, "witness a @W0\nwitness b @W0\nquorum none\n"},
+    {2, "witness a @W0\nwitness b @X0\nquorum none\n"},
+    {1, "witness none @W0\nquorum none\n"},
     /* Groups: form, names, members. */
-    {2, "witness a @W0\ngroup g\nquorum none\n"}, {2, "witness a @W0\ngroup g all\nquorum none\n"},
-    {2, "witness a @W0\ngroup none all a\nquorum none\n"}, {2, "witness a @W0\ngroup a all a\nquorum none\n"},
+    {2, "witness a @W0\ngroup g\nquorum none\n"},
+    {2, "witness a @W0\ngroup g all\nquorum none\n"},
+    {2, "witness a @W0\ngroup none all a\nquorum none\n"},
+    {2, "witness a @W0\ngroup a all a\nquorum none\n"},
     {3, "witness a @W0\ngroup g all a\nwitness g @W1\nquorum none\n"},
     {4, "witness a @W0\nwitness b @W1\ngroup g all a\ngroup g all b\nquorum none\n"},
-    {2, "witness a @W0\ngroup g all b\nquorum none\n"}, {2, "witness a @W0\ngroup g all g\nquorum none\n"},
+    {2, "witness a @W0\ngroup g all b\nquorum none\n"},
+    {2, "witness a @W0\ngroup g all g\nquorum none\n"},
     {2, "witness a @W0\ngroup g all a none\nquorum none\n"},
     {2, "witness a @W0\ngroup g all a b\nwitness b @W1\nquorum none\n"},
     {2, "witness a @W0\ngroup g any h a\ngroup h any g\nquorum none\n"},
@@ -154,14 +174,23 @@ static const struct {
     {3, "witness a @W0\ngroup g any a\ngroup h any a\nquorum none\n"},
     {4, "witness a @W0\ngroup g any a\ngroup h any g\ngroup i any g\nquorum none\n"},
     /* Thresholds. */
-    {2, "witness a @W0\ngroup g 0 a\nquorum none\n"}, {2, "witness a @W0\ngroup g 2 a\nquorum none\n"},
-    {2, "witness a @W0\ngroup g 01 a\nquorum none\n"}, {2, "witness a @W0\ngroup g +1 a\nquorum none\n"},
-    {2, "witness a @W0\ngroup g -1 a\nquorum none\n"}, {2, "witness a @W0\ngroup g 1x a\nquorum none\n"},
-    {2, "witness a @W0\ngroup g ALL a\nquorum none\n"}, {2, "witness a @W0\ngroup g 4294967297 a\nquorum none\n"},
+    {2, "witness a @W0\ngroup g 0 a\nquorum none\n"},
+    {2, "witness a @W0\ngroup g 2 a\nquorum none\n"},
+    {2, "witness a @W0\ngroup g 01 a\nquorum none\n"},
+    {2, "witness a @W0\ngroup g +1 a\nquorum none\n"},
+    {2, "witness a @W0\ngroup g -1 a\nquorum none\n"},
+    {2, "witness a @W0\ngroup g 1x a\nquorum none\n"},
+    {2, "witness a @W0\ngroup g ALL a\nquorum none\n"},
+    {2, "witness a @W0\ngroup g 4294967297 a\nquorum none\n"},
     {2, "witness a @W0\ngroup g a\nquorum none\n"},
     /* Octets, words. */
-    {1, "quorum none\r\n"}, {2, "quorum none\n#\x01\n"}, {2, "quorum none\n#\x7f\n"},
-    {2, "quorum none\n\v\n"}, {2, "quorum none\n\f\n"}, {1, "quorum\xc2\xa0none\n"}, {1, "policy\n"},
+    {1, "quorum none\r\n"},
+    {2, "quorum none\n#\x01\n"},
+    {2, "quorum none\n#\x7f\n"},
+    {2, "quorum none\n\v\n"},
+    {2, "quorum none\n\f\n"},
+    {1, "quorum\xc2\xa0none\n"},
+    {1, "policy\n"},
     {2, "quorum none\nlogs @L0\n"}};
 
 TEST(refused)
@@ -199,7 +228,8 @@ TEST(limits)
     struct fixture *f = setup();
     static char text[TEXT_MAX];
     for (unsigned extra = 0; extra < 4; extra++) {
-        unsigned logs = 32 + (extra == 1), witnesses = 32 + (extra == 2), groups = 32 + (extra == 3);
+        unsigned logs = 32 + (extra == 1), witnesses = 32 + (extra == 2),
+                 groups = 32 + (extra == 3);
         size_t n = 0;
         for (unsigned i = 0; i < logs; i++)
             n = put(text, n, "log @L%u\n#%u\n", i, i);
@@ -237,18 +267,20 @@ TEST(limits)
 TEST(auditors)
 {
     struct fixture *f = setup();
-    CHECK_EQ_INT(parse(f, "witness a @W0\ngroup g all a\nwitness b @W1\ngroup auditors any b\nquorum g\n"),
-                 LEDGER_OK);
+    CHECK_EQ_INT(
+        parse(f, "witness a @W0\ngroup g all a\nwitness b @W1\ngroup auditors any b\nquorum g\n"),
+        LEDGER_OK);
     CHECK_EQ_INT(f->p.auditors, 1);
-    CHECK_EQ_INT(parse(f, "witness a @W0\nwitness b @W1\nwitness auditors @W2\nquorum a\n"), LEDGER_OK);
+    CHECK_EQ_INT(parse(f, "witness a @W0\nwitness b @W1\nwitness auditors @W2\nquorum a\n"),
+                 LEDGER_OK);
     CHECK_EQ_INT(f->p.auditors, -4);
     CHECK_EQ_INT(parse(f, "witness auditors2 @W2\nquorum none\n"), LEDGER_OK);
     CHECK_EQ_INT(f->p.auditors, -1);
     teardown(f);
 }
 
-/* A checkpoint of "log.example/<origin>", signed by log `signer`, cosigned by witness i at times[i],
- * unless that is 0. Lives until the arena's next reset. */
+/* A checkpoint of "log.example/<origin>", signed by log `signer`, cosigned by witness i at
+ * times[i], unless that is 0. Lives until the arena's next reset. */
 static struct span checkpoint(struct fixture *f, unsigned origin, int signer, const uint64_t *times)
 {
     struct note_key k;
@@ -288,8 +320,8 @@ static struct policy_verdict judged(struct fixture *f, unsigned origin, int sign
     return v;
 }
 
-/* What a group's threshold means, by trying: the newest t for which those who signed at t or later are
- * enough. Spelled out for the example's groups. */
+/* What a group's threshold means, by trying: the newest t for which those who signed at t or later
+ * are enough. Spelled out for the example's groups. */
 static bool example_quorum(const uint64_t *times, uint64_t t)
 {
     int x = (times[1] >= t) + (times[2] >= t) + (times[3] >= t);
@@ -384,7 +416,8 @@ TEST(false_signatures)
     CHECK(tampered > good.n && refused > tampered);
     CHECK(policy_check(f->c, f->a, &f->p, good, &cp, &v, &f->err) && v.log_signed && v.quorum_met);
     /* A note that is no checkpoint, and an arena that is too small. */
-    CHECK(!policy_check(f->c, f->a, &f->p, SPAN_LIT("text\n\n\xe2\x80\x94 a AAAAAAA=\n"), &cp, &v, &f->err));
+    CHECK(!policy_check(f->c, f->a, &f->p, SPAN_LIT("text\n\n\xe2\x80\x94 a AAAAAAA=\n"), &cp, &v,
+                        &f->err));
     CHECK_EQ_INT(f->err.rc, LEDGER_EINVAL);
     struct arena *small = arena_new(1000);
     CHECK(!policy_check(f->c, small, &f->p, good, &cp, &v, &f->err));

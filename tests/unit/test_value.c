@@ -27,24 +27,65 @@ static void check_format(const char *given, const char *canonical)
 TEST(decimals_have_one_text)
 {
     static const char *const pairs[][2] = {
-        {"0", "0"}, {"-0", "0"}, {"0.0", "0"}, {"-0.000e7", "0"}, {"0e999999999999999999999", "0"},
-        {"40", "40"}, {"40.0", "40"}, {"4e1", "40"}, {"4E+1", "40"}, {"400e-1", "40"},
-        {"0.5", "0.5"}, {"-0.5", "-0.5"}, {"5e-1", "0.5"}, {"0.000000001", "0.000000001"},
-        {"1e-9", "0.000000001"}, {"1.0000000000000000000000", "1"}, {"-196", "-196"},
+        {"0", "0"},
+        {"-0", "0"},
+        {"0.0", "0"},
+        {"-0.000e7", "0"},
+        {"0e999999999999999999999", "0"},
+        {"40", "40"},
+        {"40.0", "40"},
+        {"4e1", "40"},
+        {"4E+1", "40"},
+        {"400e-1", "40"},
+        {"0.5", "0.5"},
+        {"-0.5", "-0.5"},
+        {"5e-1", "0.5"},
+        {"0.000000001", "0.000000001"},
+        {"1e-9", "0.000000001"},
+        {"1.0000000000000000000000", "1"},
+        {"-196", "-196"},
         {"999999999999999.999999999", "999999999999999.999999999"},
         {"-999999999999999.999999999", "-999999999999999.999999999"},
-        {"1e14", "100000000000000"}, {"0.000000000000000000001e21", "1"},
-        {"1000000000000000000000000e-24", "1"}, {"120.50", "120.5"}, {"10", "10"}};
+        {"1e14", "100000000000000"},
+        {"0.000000000000000000001e21", "1"},
+        {"1000000000000000000000000e-24", "1"},
+        {"120.50", "120.5"},
+        {"10", "10"}};
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
         check_format(pairs[i][0], pairs[i][1]);
 }
 
 TEST(what_is_no_decimal)
 {
-    static const char *const bad[] = {
-        "", "-", "+1", "01", "-01", "1.", ".5", "1e", "1e+", "1E-", "1 ", " 1", "0x1", "1,5", "NaN", "Infinity",
-        "--1", "1.5.2", "1e1.5", "1e15", "1000000000000000", "-1e15", "1e999", "1e99999999999999999999999",
-        "0.0000000001", "1e-10", "1.0000000001", "1e-99999999999999999999", "9999999999999999e-0"};
+    static const char *const bad[] = {"",
+                                      "-",
+                                      "+1",
+                                      "01",
+                                      "-01",
+                                      "1.",
+                                      ".5",
+                                      "1e",
+                                      "1e+",
+                                      "1E-",
+                                      "1 ",
+                                      " 1",
+                                      "0x1",
+                                      "1,5",
+                                      "NaN",
+                                      "Infinity",
+                                      "--1",
+                                      "1.5.2",
+                                      "1e1.5",
+                                      "1e15",
+                                      "1000000000000000",
+                                      "-1e15",
+                                      "1e999",
+                                      "1e99999999999999999999999",
+                                      "0.0000000001",
+                                      "1e-10",
+                                      "1.0000000001",
+                                      "1e-99999999999999999999",
+                                      "9999999999999999e-0"};
     dec_t v = 0;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         if (decimal_parse(span_str(bad[i]), &v, NULL))
@@ -118,23 +159,50 @@ TEST(times_are_instants)
 
 TEST(what_is_no_time)
 {
-    static const char *const bad[] = {
-        "", "2026-04-06", "2026-04-06T09:00:00", "2026-04-06T09:00Z", "2026-04-06 09:00:00Z",
-        "2026-04-06t09:00:00Z", "2026-04-06T09:00:00z", "2026-04-06T09:00:00.Z", "2026-04-06T09:00:00.1234567Z",
-        "2026-04-06T09:00:00,5Z", "2026-04-06T09:00:00+9:00", "2026-04-06T09:00:00+0900",
-        "2026-04-06T09:00:00+15:00", "2026-04-06T09:00:00+14:60", "2026-04-06T09:00:00+09", "2026-04-06T09:00:00ZZ",
-        "2026-04-06T09:00:00Z ", " 2026-04-06T09:00:00Z", "2026-02-29T00:00:00Z", "2026-02-30T00:00:00Z",
-        "1900-02-29T00:00:00Z", "2026-13-01T00:00:00Z", "2026-00-01T00:00:00Z", "2026-01-00T00:00:00Z",
-        "2026-04-31T00:00:00Z", "2026-04-06T24:00:00Z", "2026-04-06T09:60:00Z", "2026-04-06T23:59:60Z",
-        "0000-01-01T00:00:00Z", "12026-01-01T00:00:00Z", "+026-01-01T00:00:00Z", "2026-04-06T09:00:00*09:00",
-        "2026-04-06T-9:00:00Z", "2026-04-06T09:00:00+09:0a", "2026-04-06T09:00:00.12", "2026-W15-1T00:00:00Z"};
+    static const char *const bad[] = {"",
+                                      "2026-04-06",
+                                      "2026-04-06T09:00:00",
+                                      "2026-04-06T09:00Z",
+                                      "2026-04-06 09:00:00Z",
+                                      "2026-04-06t09:00:00Z",
+                                      "2026-04-06T09:00:00z",
+                                      "2026-04-06T09:00:00.Z",
+                                      "2026-04-06T09:00:00.1234567Z",
+                                      "2026-04-06T09:00:00,5Z",
+                                      "2026-04-06T09:00:00+9:00",
+                                      "2026-04-06T09:00:00+0900",
+                                      "2026-04-06T09:00:00+15:00",
+                                      "2026-04-06T09:00:00+14:60",
+                                      "2026-04-06T09:00:00+09",
+                                      "2026-04-06T09:00:00ZZ",
+                                      "2026-04-06T09:00:00Z ",
+                                      " 2026-04-06T09:00:00Z",
+                                      "2026-02-29T00:00:00Z",
+                                      "2026-02-30T00:00:00Z",
+                                      "1900-02-29T00:00:00Z",
+                                      "2026-13-01T00:00:00Z",
+                                      "2026-00-01T00:00:00Z",
+                                      "2026-01-00T00:00:00Z",
+                                      "2026-04-31T00:00:00Z",
+                                      "2026-04-06T24:00:00Z",
+                                      "2026-04-06T09:60:00Z",
+                                      "2026-04-06T23:59:60Z",
+                                      "0000-01-01T00:00:00Z",
+                                      "12026-01-01T00:00:00Z",
+                                      "+026-01-01T00:00:00Z",
+                                      "2026-04-06T09:00:00*09:00",
+                                      "2026-04-06T-9:00:00Z",
+                                      "2026-04-06T09:00:00+09:0a",
+                                      "2026-04-06T09:00:00.12",
+                                      "2026-W15-1T00:00:00Z"};
     int64_t us = 0;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         if (time_parse(span_str(bad[i]), &us))
             fprintf(stderr, "accepted: %s\n", bad[i]);
         CHECK(!time_parse(span_str(bad[i]), &us));
     }
-    CHECK_EQ_STR(time_fault(SPAN_LIT("2026-02-30T00:00:00Z"), &us), "is not a date of the calendar");
+    CHECK_EQ_STR(time_fault(SPAN_LIT("2026-02-30T00:00:00Z"), &us),
+                 "is not a date of the calendar");
 }
 
 TEST(every_day_agrees_with_the_c_library)
@@ -192,7 +260,7 @@ TEST(utf8_is_exactly_rfc_3629)
         for (size_t cut = 1; cut < n; cut++)
             CHECK(!utf8_valid(span_of(b, cut)));
     }
-    CHECK(!utf8_valid(SPAN_LIT("\xc0\x80")));         /* overlong NUL */
+    CHECK(!utf8_valid(SPAN_LIT("\xc0\x80"))); /* overlong NUL */
     CHECK(!utf8_valid(SPAN_LIT("\xc1\xbf")));
     CHECK(!utf8_valid(SPAN_LIT("\xe0\x9f\xbf")));
     CHECK(!utf8_valid(SPAN_LIT("\xf0\x8f\xbf\xbf")));
@@ -247,9 +315,11 @@ TEST(equality_of_the_rules)
 
 TEST(equality_of_members)
 {
-    struct value ab[2] = {{.type = VALUE_TEXT, .raw = SPAN_LIT("a")}, {.type = VALUE_INT, .num = 5}};
+    struct value ab[2] = {{.type = VALUE_TEXT, .raw = SPAN_LIT("a")},
+                          {.type = VALUE_INT, .num = 5}};
     struct value ba[2] = {ab[1], ab[0]};
-    struct span names[2] = {SPAN_LIT("x"), SPAN_LIT("y")}, renamed[2] = {SPAN_LIT("x"), SPAN_LIT("z")};
+    struct span names[2] = {SPAN_LIT("x"), SPAN_LIT("y")},
+                renamed[2] = {SPAN_LIT("x"), SPAN_LIT("z")};
     struct value list = {.type = VALUE_LIST, .n = 2, .items = ab};
     struct value turned = {.type = VALUE_LIST, .n = 2, .items = ba};
     struct value shorter = {.type = VALUE_LIST, .n = 1, .items = ab};
@@ -259,7 +329,8 @@ TEST(equality_of_members)
     struct value nest_a[2] = {list, map}, nest_b[2] = {list, map2};
     struct value outer_a = {.type = VALUE_LIST, .n = 2, .items = nest_a};
     struct value outer_b = {.type = VALUE_LIST, .n = 2, .items = nest_b};
-    CHECK(value_equal(&list, &list) && !value_equal(&list, &turned) && !value_equal(&list, &shorter));
+    CHECK(value_equal(&list, &list) && !value_equal(&list, &turned) &&
+          !value_equal(&list, &shorter));
     CHECK(!value_equal(&shorter, &list) && !value_equal(&list, &map));
     CHECK(value_equal(&map, &map) && !value_equal(&map, &map2));
     CHECK(value_equal(&nothing, &nothing) && !value_equal(&nothing, &absent));
@@ -270,5 +341,6 @@ TEST_MAIN(TEST_ENTRY(decimals_have_one_text), TEST_ENTRY(what_is_no_decimal),
           TEST_ENTRY(int_is_a_matter_of_writing), TEST_ENTRY(decimals_round_trip),
           TEST_ENTRY(decimal_sums_beyond_the_limit_have_a_text), TEST_ENTRY(times_are_instants),
           TEST_ENTRY(what_is_no_time), TEST_ENTRY(every_day_agrees_with_the_c_library),
-          TEST_ENTRY(times_beyond_the_calendar_still_have_a_text), TEST_ENTRY(utf8_is_exactly_rfc_3629),
-          TEST_ENTRY(texts_and_ids), TEST_ENTRY(equality_of_the_rules), TEST_ENTRY(equality_of_members))
+          TEST_ENTRY(times_beyond_the_calendar_still_have_a_text),
+          TEST_ENTRY(utf8_is_exactly_rfc_3629), TEST_ENTRY(texts_and_ids),
+          TEST_ENTRY(equality_of_the_rules), TEST_ENTRY(equality_of_members))

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * call_prove: gathering chain proofs from a stream and verifying each chain when it is whole. A chain may come in several parts: what
+ * follows under the same name without a map proof continues it.
+ *
+ * Checked: every chain that was named is answered, each under the one snapshot of the stream; members and histories are whole.
+ */
+#include <string.h>
+
+#include "core.h"
+
+#define LOGS_MAX CHAIN_LOGS_MAX
+
+struct list_part {
+    struct list_part *next;
+    const void *p; /* spans of members, or claims of a history */
+    size_t n;
+};
+struct list {
+    struct list_part *first, **end;
+    size_t n;
+    bool given;
+};
+struct gathered {
+    struct gathered *next;
+    struct message_proof proof; /* of the first part */
+    struct list logs[LOGS_MAX];
+    struct list history;
+};
+struct prove_work {
+    struct gathered *first, *last;
+    size_t n;
+    bool snapshot;
+};
+
+static struct span prove_request(struct ledger_client *cl, struct call *k, struct arena *a, uint64_t id)
+{
+    (void)cl;
+    return message_put_prove(a, id, &k->rq.u.prove, STREAM_CREDIT);
+}
+
+static bool list_add(struct arena *a, struct list *l, const void *p, size_t n)
+{
+    struct list_part *part = arena_alloc(a, sizeof *part);
+    if (!part)
+        return false;
+    *part = (struct list_part){NULL, p, n};
+    if (!l->end)
+        l->end = &l->first;
+    *l->end = part;
+    l->end = &part->next;
+    l->n += n;
+    l->given = true;
+    return true;
+}
+
+/* All elements in one array. */
+static void *list_join(struct arena *a, const struct list *l, size_t size)
+{
+    uint8_t *out = arena_alloc(a, (l->n + 1) * size);
+    size_t at = 0;
+    for (const struct list_part *p = l->first; out && p; p = p->next) {
+        memcpy(out + at, p->p, p->n * size);
+        at += p->n * size;
+    }
+    return out;
+}
+
+/* ---- gathering ---- */
+
+static bool continues(const struct gathered *g, const struct message_proof *p)
+{
+    return g && p->claim.map_proof.n == 0 && g->proof.claim.type == p->claim.type && span_eq(g->proof.claim.id, p->claim.id);
+}
+
+static enum call_step gather(struct call *k, struct prove_work *w, const struct message_proof *p)
+{
+    struct arena *a = k->reply->a;
+    if (!continues(w->last, p)) {
+        struct gathered *g = arena_alloc(a, sizeof *g);
+        if (!g)
+            return step_no_memory(k);
+        g->proof = *p;
+        if (w->last)
+            w->last->next = g;
+        else
+            w->first = g;
+        w->last = g;
+        w->n++;
+    }
+    struct gathered *g = w->last;
+    for (size_t i = 0; i < p->claim.n_logs; i++) {
+        if (p->logs[i].log >= LOGS_MAX)
+            return step_fail(k, LEDGER_EPROTO, "the server sent a list that this version does not know");
+        if (!list_add(a, &g->logs[p->logs[i].log], p->logs[i].members, p->logs[i].n))
+            return step_no_memory(k);
+    }
+    if (p->n_history && p->history_first != g->history.n)
+        return step_fail(k, LEDGER_EPROTO, "the server left out a part of a history");
+    return !p->n_history || list_add(a, &g->history, p->history, p->n_history) ? STEP_MORE : step_no_memory(k);
+}
+
+/* ---- verifying ---- */
+
+static bool join_logs(struct arena *a, struct gathered *g)
+{
+    struct member_claim *logs = arena_alloc(a, LOGS_MAX * sizeof *logs);
+    size_t n = 0;
+    for (unsigned i = 0; logs && i < LOGS_MAX; i++) {
+        if (!g->logs[i].given)
+            continue;
+        logs[n] = (struct member_claim){i, g->logs[i].n, list_join(a, &g->logs[i], sizeof(struct span))};
+        if (!logs[n++].members)
+            return false;
+    }
+    g->proof.claim.logs = logs;
+    g->proof.claim.n_logs = n;
+    return logs != NULL;
+}
+
+/* From the head backwards: each entry names the one before. */
+static bool verify_history(const struct verifier *vf, const struct gathered *g, struct proven_subject *out, struct verdict *v)
+{
+    struct hash expected = out->proven.chain.head;
+    if (g->history.n != out->proven.chain.count)
+        return verdict_bad(v, VERDICT_TAMPERED, VERDICT_NO_INDEX, "history", "it has %zu entries, and the chain has %llu",
+                           g->history.n, (unsigned long long)out->proven.chain.count);
+    for (size_t seq = out->n_history; seq-- > 0;)
+        if (!verify_entry(vf, &out->raw[seq], &out->history[seq], v) ||
+            !verify_chain_entry(vf, &out->proven, seq, &out->history[seq], &expected, v))
+            return false;
+    return hash_is_zero(&expected) ? true
+                                   : verdict_bad(v, VERDICT_TAMPERED, VERDICT_NO_INDEX, "history", "it has no beginning");
+}
+
+static bool is_named(const struct prove_request *rq, const struct chain_claim *c)
+{
+    for (size_t i = 0; i < rq->n; i++)
+        if (rq->chains[i].type == c->type && span_eq(rq->chains[i].id, c->id))
+            return true;
+    return false;
+}
+
+/* What was asked for must be there, or be withheld: a server that leaves members out would make a state look harmless. */
+static bool check_asked(const struct prove_request *rq, const struct gathered *g, const struct proven_subject *s, struct verdict *v)
+{
+    struct frontier *logs;
+    if (!s->proven.opened || !rq->members)
+        return true;
+    struct chain copy = s->proven.chain;
+    unsigned n = state_logs(&copy, &logs);
+    for (unsigned i = 0; i < n; i++)
+        if (!g->logs[i].given && logs[i].size > 0)
+            return verdict_bad(v, VERDICT_TAMPERED, s->proven.head.index, "members", "the list \"%s\" of %.*s is left out",
+                               state_log_name(copy.type, i), SPAN_FMT(s->name.id));
+    return true;
+}
+
+static bool verify_one(struct ledger_client *cl, struct call *k, struct gathered *g, struct proven_subject *out)
+{
+    struct reply *r = k->reply;
+    struct verifier vf = session_verifier(cl, r->a);
+    const struct prove_request *rq = &k->rq.u.prove;
+    out->name = (struct chain_name){g->proof.claim.type, g->proof.claim.id};
+    if (!verify_chain(&vf, &r->snapshot, &g->proof.claim, &out->proven, &r->verdict) ||
+        !check_asked(rq, g, out, &r->verdict))
+        return false;
+    if (!rq->history || !out->proven.present || !is_named(rq, &g->proof.claim))
+        return true;
+    out->n_history = g->history.n;
+    out->raw = list_join(r->a, &g->history, sizeof(struct entry_claim));
+    out->history = arena_alloc(r->a, (g->history.n + 1) * sizeof *out->history);
+    if (!out->raw || !out->history)
+        return verdict_bad(&r->verdict, VERDICT_DAMAGED, VERDICT_NO_INDEX, "history", "it needs more memory than there may be");
+    return verify_history(&vf, g, out, &r->verdict);
+}
+
+static bool all_named_are_there(const struct prove_request *rq, const struct proven_subject *subjects, size_t n)
+{
+    for (size_t i = 0; i < rq->n; i++) {
+        size_t j = 0;
+        while (j < n && !(subjects[j].name.type == rq->chains[i].type && span_eq(subjects[j].name.id, rq->chains[i].id)))
+            j++;
+        if (j == n)
+            return false;
+    }
+    return true;
+}
+
+static enum call_step verify_all(struct ledger_client *cl, struct call *k, struct prove_work *w)
+{
+    struct reply *r = k->reply;
+    struct proven_subject *subjects = arena_alloc(r->a, (w->n + 1) * sizeof *subjects);
+    size_t n = 0;
+    if (!subjects)
+        return step_no_memory(k);
+    if (!w->snapshot)
+        return step_fail(k, LEDGER_EPROTO, "the server sent proofs without the checkpoint that they stand on");
+    for (struct gathered *g = w->first; g; g = g->next) {
+        if (!join_logs(r->a, g))
+            return step_no_memory(k);
+        if (!verify_one(cl, k, g, &subjects[n++]))
+            return step_bad(k);
+    }
+    if (!all_named_are_there(&k->rq.u.prove, subjects, n))
+        return step_fail(k, LEDGER_EPROTO, "the server left out a chain that was asked for");
+    r->u.prove.subjects = subjects;
+    r->u.prove.n = n;
+    return STEP_TRUST;
+}
+
+static enum call_step prove_answer(struct ledger_client *cl, struct call *k, const struct message *m)
+{
+    const struct message_prove *p = &m->u.prove;
+    struct prove_work *w = k->work;
+    if (m->kind != MESSAGE_PROVE)
+        return step_fail(k, LEDGER_EPROTO, "the server answered another question than this one");
+    if (!w && !(w = k->work = arena_alloc(k->reply->a, sizeof *w)))
+        return step_no_memory(k);
+    if (p->has_snapshot && !w->snapshot) {
+        if (!step_snapshot(cl, k, &p->snapshot))
+            return STEP_FAILED;
+        w->snapshot = true;
+    }
+    enum call_step step = STEP_MORE;
+    for (size_t i = 0; i < p->n && step == STEP_MORE; i++)
+        step = gather(k, w, &p->proofs[i]);
+    if (step != STEP_MORE || m->more) {
+        if (step == STEP_MORE)
+            step_credit(cl, k);
+        return step;
+    }
+    return verify_all(cl, k, w);
+}
+
+const struct call_ops ops_prove = {.request = prove_request, .answer = prove_answer, .stream = true};

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * core: what the files of the running client share: the client, its calls, and the session with the server.
+ *
+ * Threads. A caller's thread makes a call and puts it into the *inbox* (under the mutex); from then on it belongs to the library's
+ * thread, which alone touches everything below "library's thread". Replies are handed over with the callback.
+ *
+ * A call's life: QUEUED (waits for a connection or for room on it) → SENT (a request of it is on the wire) → maybe QUEUED again (a
+ * lost connection, a busy server, a next step) → TRUSTING (its answer is verified against a checkpoint that is still being proven
+ * consistent) → ended: its reply goes to the callback, exactly once.
+ */
+#ifndef LEDGERD_CLIENT_CORE_H
+#define LEDGERD_CLIENT_CORE_H
+
+#include <pthread.h>
+
+#include "client.h"
+#include "connection.h"
+#include "message.h"
+#include "pins.h"
+#include "trust.h"
+
+#define REPLY_BYTES_MAX ((size_t)1 << 30)      /* arena of one reply */
+#define CALL_BYTES_MAX ((size_t)16 << 20)      /* arena of one call's request */
+#define SCRATCH_BYTES_MAX ((size_t)32 << 20)
+#define WINDOW_CALLS_MAX 64u                   /* requests of calls on the wire at once */
+#define PENDING_BYTES_MAX ((size_t)8 << 20)    /* no further request is written above this */
+#define ATTEMPT_MS_MAX 10000u                  /* dialling, TLS and hello together */
+#define BACKOFF_MS_MIN 50u
+#define BACKOFF_MS_MAX 5000u
+#define PIN_EVERY_MS 200u                      /* the pin on disk is at most this old */
+#define STREAM_CREDIT 8u
+
+enum call_state { CALL_QUEUED = 0, CALL_SENT, CALL_TRUSTING };
+
+/* What a call does after a response. */
+enum call_step {
+    STEP_MORE,  /* the stream goes on */
+    STEP_NEXT,  /* send the next request */
+    STEP_TRUST, /* answered and verified; what is left is its checkpoint (if it has one) */
+    STEP_FAILED,/* the error is in the reply */
+};
+
+struct call;
+struct call_ops {
+    /* The request to be sent now, in the arena. SPAN_NONE: out of memory. */
+    struct span (*request)(struct ledger_client *cl, struct call *k, struct arena *a, uint64_t id);
+    /* Takes a response (never an error), decoded in the reply's arena. */
+    enum call_step (*answer)(struct ledger_client *cl, struct call *k, const struct message *m);
+    /* The time is over. True: what there is so far is a good answer (nothing new in a quiet log). May be NULL. */
+    bool (*expire)(struct ledger_client *cl, struct call *k);
+    bool stream; /* a request that is given up has to be cancelled */
+};
+
+struct call {
+    struct call *next;
+    struct call_request rq;
+    struct arena *a;         /* copies of what rq points to */
+    const struct call_ops *ops;
+    reply_cb cb;
+    void *user;
+    unsigned timeout_ms, attempts;
+    uint64_t deadline_ms, not_before_ms;
+    enum call_state state;
+    uint64_t id;             /* of the request on the wire */
+    uint64_t floor;          /* size that was trusted when the request was sent: no answer may stand on less */
+    bool unresolved;         /* submit: an earlier attempt was sent and never answered */
+    bool busy;               /* the server was busy when it was asked last */
+    struct reply *reply;
+    void *work;              /* of the operation; in the reply's arena; NULL after a restart */
+};
+
+enum session_state { SESSION_IDLE = 0, SESSION_PAUSE, SESSION_DIALLING, SESSION_HELLO, SESSION_TRUSTING, SESSION_READY };
+
+struct ledger_client {
+    const struct ledger_profile *profile;
+    char program[128];
+    unsigned timeout_ms, first_contact_ms, calls_max;
+    struct connection *connection;
+
+    /* ---- shared, under the mutex ---- */
+    pthread_mutex_t mutex;
+    pthread_cond_t room;     /* a call ended */
+    struct call *inbox, **inbox_end;
+    unsigned calls;          /* alive, in the inbox or beyond */
+    bool closing;
+
+    /* ---- library's thread ---- */
+    struct crypto *c;
+    struct arena *scratch;
+    struct call *list, **list_end; /* in the order in which they were made */
+    struct trust trust;
+    enum session_state state;
+    uint64_t next_id, hello_id, recheck_id;
+    uint64_t attempt_deadline_ms, dial_at_ms, first_dial_ms;
+    unsigned failures;       /* attempts that failed in a row */
+    bool contacted;          /* a hello was ever answered */
+    struct ledger_err last;  /* why the last attempt failed */
+    bool tampered;           /* every call ends with `evidence` */
+    struct ledger_err evidence;
+    uint64_t pinned_size;    /* on disk, by us or by others */
+    uint64_t pin_written_ms;
+    char server_program[128], server_name_for_us[256];
+    unsigned version;
+};
+
+/* ---- client.c ---- */
+/* Ends a call with what its reply says: takes it off the list, hands the reply over, frees the call. */
+void call_end(struct ledger_client *cl, struct call *k);
+/* Ends it with an error. */
+void call_fail(struct ledger_client *cl, struct call *k, enum ledger_rc rc, const char *fmt, ...) LEDGER_PRINTF(4, 5);
+/* Forgets what an operation has gathered so far. */
+void call_restart(struct call *k);
+const struct call_ops *call_ops_of(enum call_op op); /* NULL for CALL_CONNECT */
+
+/* ---- session.c: in the library's thread ---- */
+extern const struct connection_events session_events;
+/* A verifier whose results live in `a`. */
+struct verifier session_verifier(struct ledger_client *cl, struct arena *a);
+
+/* ---- session_trust.c ---- */
+/* A note under the policy: signed by the log. (Its witnesses are asked for where a snapshot is verified: when an answer to a
+ * submission leaves the ledger no witness can have seen it.) */
+bool session_check_note(struct ledger_client *cl, struct arena *a, struct span note, struct checkpoint *cp,
+                        struct policy_verdict *trust, struct verdict *v) LEDGER_MUST_USE;
+/* Learns of a checked checkpoint and asks for what proves it consistent. False: the session is over (evidence, or out of memory). */
+bool session_see(struct ledger_client *cl, const struct checkpoint *cp, struct span note) LEDGER_MUST_USE;
+/* Is this response to one of our consistency requests? Then it is dealt with. */
+bool session_take_proof(struct ledger_client *cl, const struct message *m) LEDGER_MUST_USE;
+/* Is anything still waiting for a proof? */
+bool session_settled(const struct ledger_client *cl);
+/* Writes the newest trusted checkpoint to disk, if it is due (or at once). False: the session is over. */
+bool session_pin(struct ledger_client *cl, bool at_once, struct ledger_err *err);
+/* Keeps evidence and ends every call, now and later, with ETAMPER. */
+void session_tampered(struct ledger_client *cl, const struct trust_conflict *conflict, const char *what);
+
+/* ---- session.c, for the other two ---- */
+/* Ends the connection; what was under way is sent again after a pause, until its deadline. */
+void session_lost(struct ledger_client *cl, const struct ledger_err *why);
+/* Ends the connection and every call with an error that trying again would not cure. */
+void session_fail_all(struct ledger_client *cl, const struct ledger_err *why);
+uint64_t session_id(struct ledger_client *cl);
+/* Sends a message (SPAN_NONE: out of memory). False: the session is over. */
+bool session_send(struct ledger_client *cl, struct span message);
+/* The error that an Error message stands for. */
+enum ledger_rc rc_from_message(const struct message_error *e);
+
+/* ---- for the operations (call_*.c) ---- */
+enum call_step step_fail(struct call *k, enum ledger_rc rc, const char *fmt, ...) LEDGER_PRINTF(3, 4);
+enum call_step step_no_memory(struct call *k);
+/* A verification failed: the verdict is in the reply. */
+enum call_step step_bad(struct call *k);
+/* Verifies a snapshot into the reply and learns of it. */
+bool step_snapshot(struct ledger_client *cl, struct call *k, const struct snapshot_claim *claim) LEDGER_MUST_USE;
+/* One more response may be sent on this call's stream. */
+void step_credit(struct ledger_client *cl, struct call *k);
+
+extern const struct call_ops ops_snapshot, ops_submit, ops_prove, ops_entries, ops_find, ops_receipt, ops_status;
+
+#endif

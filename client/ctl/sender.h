@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sender: submits many events in order. Neighbours with the same signatures go in one batch under one signature, up to SENDER_FLIGHTS
+ * batches are on their way at once, and the results come back in the order in which the events went in. The ledger judges them in
+ * that order too: the batches travel on one connection, and one that could not be delivered stops the rest.
+ *
+ * Results are handed to a callback in the caller's own thread, from within the functions below. After a batch without an answer
+ * nothing more is sent; what was on its way is still waited for and handed out.
+ */
+#ifndef LEDGERD_CTL_SENDER_H
+#define LEDGERD_CTL_SENDER_H
+
+#include "signers.h"
+
+#define SENDER_FLIGHTS 16u
+
+/* What became of one event. */
+struct sent {
+    const struct submit_result *result; /* NULL: a local one, or there was no answer */
+    const struct hash *event_id;        /* NULL: a local one */
+    enum ledger_recorded recorded;      /* what is certain when there was no answer; ANSWERED otherwise */
+    const struct checkpoint *checkpoint;/* that the result stands on; NULL: none */
+};
+typedef void (*sender_cb)(void *ctx, void *tag, const struct sent *sent);
+
+struct sender;
+/* Returns owned; NULL after a message. The client is connected when it is needed. */
+struct sender *sender_new(struct ctl *ctl, bool all_or_nothing, sender_cb cb, void *ctx);
+void sender_free(struct sender *s); /* waits for nothing; NULL is allowed */
+
+/*
+ * All four return EXIT_GOOD, or the exit code after a message. The keys must live until sender_drain. `refused`, where given, is set
+ * if the library found the event to be refused whatever the ledger's state is (too large): nothing was taken then.
+ */
+int sender_add(struct sender *s, const struct signing *signings, unsigned n, struct span event, void *tag, struct refusal *refused);
+/* A result that is known already, to be handed out in its place. */
+int sender_local(struct sender *s, void *tag);
+/* Sends what was added, and waits for all answers. */
+int sender_drain(struct sender *s);
+/* How many batches were begun so far; the open one counts. */
+unsigned sender_batches(const struct sender *s);
+
+#endif

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ledgerctl trace: the lineage of an item, backwards (inputs and split lines) or forwards (uses and units). Every item is proven
+ * with all members of its lists, and every item that those name must itself be among the proven ones: a lineage with a hole is a
+ * proof that fails.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "ask.h"
+
+struct node {
+    const struct proven_chain *pc;
+    bool shown;
+};
+struct arc { /* from the item asked about outwards */
+    const char *how;     /* "consumed", "split" */
+    struct span item;
+    dec_t quantity;
+    struct span uom;
+    uint64_t index;
+    bool has_quantity;
+};
+struct trace {
+    struct ctl *ctl;
+    bool back;
+    size_t n;
+    struct node *nodes; /* ascending by id */
+};
+
+static int node_order(const void *x, const void *y)
+{
+    return span_cmp(((const struct node *)x)->pc->chain.id, ((const struct node *)y)->pc->chain.id);
+}
+
+static struct node *find_node(const struct trace *t, struct span id)
+{
+    struct proven_chain pc = {.chain.id = id};
+    struct node key = {.pc = &pc};
+    return bsearch(&key, t->nodes, t->n, sizeof key, node_order);
+}
+
+static size_t n_arcs(const struct trace *t, const struct proven_chain *pc)
+{
+    const struct member_claim *a = pc->logs[t->back ? ITEM_LOG_INPUTS : ITEM_LOG_USES];
+    const struct member_claim *b = t->back ? NULL : pc->logs[ITEM_LOG_UNITS];
+    return (a ? a->n : 0) + (b ? b->n : 0) + (t->back && pc->chain.item.parent.p ? 1 : 0);
+}
+
+static void edge_arc(struct span member, const char *how, struct arc *out)
+{
+    struct edge e = {0};
+    if (edge_decode(member, &e))
+        *out = (struct arc){how, e.item, e.quantity, e.uom, e.index, true};
+}
+
+/* Arc number i of an item, the split line first. */
+static struct arc arc_at(const struct trace *t, const struct proven_chain *pc, size_t i)
+{
+    struct arc out = {.how = "?"};
+    const struct item_state *s = &pc->chain.item;
+    if (t->back && s->parent.p) {
+        if (i == 0)
+            return (struct arc){.how = "split from", .item = s->parent, .index = s->made_index};
+        i--;
+    }
+    const struct member_claim *units = t->back ? NULL : pc->logs[ITEM_LOG_UNITS];
+    size_t n_units = units ? units->n : 0;
+    if (i < n_units)
+        edge_arc(units->members[i], "split into", &out);
+    else
+        edge_arc(pc->logs[t->back ? ITEM_LOG_INPUTS : ITEM_LOG_USES]->members[i - n_units], t->back ? "consumed" : "consumed into", &out);
+    return out;
+}
+
+/* ---- what must hold ---- */
+
+static int build(struct trace *t, const struct reply *r)
+{
+    t->nodes = arena_alloc(t->ctl->a, (r->u.prove.n + 1) * sizeof *t->nodes);
+    if (!t->nodes)
+        return ctl_fail(t->ctl, EXIT_NO_ANSWER, "out of memory");
+    for (size_t i = 0; i < r->u.prove.n; i++) {
+        const struct proven_chain *pc = &r->u.prove.subjects[i].proven;
+        if (pc->chain.type == CHAIN_ITEM && pc->present)
+            t->nodes[t->n++].pc = pc;
+    }
+    qsort(t->nodes, t->n, sizeof t->nodes[0], node_order);
+    return EXIT_GOOD;
+}
+
+static int check_complete(const struct trace *t)
+{
+    for (size_t i = 0; i < t->n; i++) {
+        const struct proven_chain *pc = t->nodes[i].pc;
+        if (!pc->opened)
+            return ctl_fail(t->ctl, EXIT_NO_ANSWER, "the state of %s is withheld from this certificate: no lineage without it",
+                            ctl_span(t->ctl, pc->chain.id));
+        for (size_t k = 0; k < n_arcs(t, pc); k++) {
+            struct span other = arc_at(t, pc, k).item;
+            if (!find_node(t, other))
+                return ctl_fail(t->ctl, EXIT_TAMPERED, "the server left %s out of the lineage although the proven lists of %s name it",
+                                ctl_span(t->ctl, other), ctl_span(t->ctl, pc->chain.id));
+        }
+    }
+    return EXIT_GOOD;
+}
+
+/* ---- forms ---- */
+
+static const char *item_text(struct ctl *ctl, const struct proven_chain *pc)
+{
+    const struct item_state *s = &pc->chain.item;
+    const char *end = s->terminal == TERMINAL_ADMINISTERED ? ctl_text(ctl, ", administered to %s", ctl_span(ctl, s->patient))
+                      : s->terminal                        ? ", disposed"
+                      : s->shipment.p                      ? ctl_text(ctl, ", in shipment %s", ctl_span(ctl, s->shipment))
+                                                           : ctl_text(ctl, ", at %s", ctl_span(ctl, s->holder));
+    const char *recall = s->open_recalls ? ctl_paint(ctl, COLOR_BAD, " RECALLED") : "";
+    return ctl_text(ctl, "%s  (%s, %s %s left%s)%s", ctl_paint(ctl, COLOR_BOLD, ctl_span(ctl, pc->chain.id)), item_class_name(s->klass),
+                    ctl_dec(ctl, s->available), ctl_span(ctl, s->uom), end, recall);
+}
+
+static const char *arc_text(struct ctl *ctl, const struct arc *a)
+{
+    return a->has_quantity ? ctl_text(ctl, "%s %s %s, entry #%llu: ", a->how, ctl_dec(ctl, a->quantity), ctl_span(ctl, a->uom),
+                                      (unsigned long long)a->index)
+                           : ctl_text(ctl, "%s, entry #%llu: ", a->how, (unsigned long long)a->index);
+}
+
+struct step {
+    const struct proven_chain *pc;
+    size_t next;       /* arc to go on with */
+    const char *prefix;
+};
+
+/* Depth first with a stack of its own: lineages may be deeper than a call stack. Each item's arcs are shown once. */
+static int print_tree(struct trace *t, struct node *root)
+{
+    struct ctl *ctl = t->ctl;
+    struct step *stack = arena_alloc(ctl->a, (t->n + 1) * sizeof *stack);
+    size_t depth = 0;
+    if (!stack)
+        return ctl_fail(ctl, EXIT_NO_ANSWER, "out of memory");
+    printf("%s\n", item_text(ctl, root->pc));
+    root->shown = true;
+    stack[depth++] = (struct step){root->pc, 0, ""};
+    while (depth) {
+        struct step *s = &stack[depth - 1];
+        size_t n = n_arcs(t, s->pc);
+        if (s->next == n) {
+            depth--;
+            continue;
+        }
+        bool last = s->next + 1 == n;
+        struct arc a = arc_at(t, s->pc, s->next++);
+        struct node *other = find_node(t, a.item);
+        bool seen = other->shown && n_arcs(t, other->pc) > 0;
+        printf("%s%s %s%s%s\n", s->prefix, last ? "└─" : "├─", arc_text(ctl, &a), item_text(ctl, other->pc), seen ? "  (see above)" : "");
+        if (!other->shown) {
+            other->shown = true;
+            const char *prefix = ctl_text(ctl, "%s%s", s->prefix, last ? "   " : "│  ");
+            stack[depth++] = (struct step){other->pc, 0, prefix};
+        }
+    }
+    return EXIT_GOOD;
+}
+
+static void edge_json(struct json_writer *w, struct span from, const struct arc *a)
+{
+    json_object(w);
+    json_put_string(w, "item", from);
+    json_put_string(w, "how", span_str(a->how));
+    json_put_string(w, "other", a->item);
+    if (a->has_quantity) {
+        json_put_dec(w, "quantity", a->quantity);
+        json_put_string(w, "uom", a->uom);
+    }
+    json_put_uint(w, "entry", a->index);
+    json_end(w);
+}
+
+static int print_json(const struct trace *t, const struct reply *r, struct span id)
+{
+    struct json_writer w;
+    json_writer_init(&w, t->ctl->a, true);
+    json_object(&w);
+    json_put_string(&w, "item", id);
+    json_put_string(&w, "direction", span_str(t->back ? "back" : "forward"));
+    json_name(&w, SPAN_LIT("items"));
+    json_array(&w);
+    for (size_t i = 0; i < t->n; i++)
+        chain_json(&w, t->nodes[i].pc);
+    json_end(&w);
+    json_name(&w, SPAN_LIT("edges"));
+    json_array(&w);
+    for (size_t i = 0; i < t->n; i++)
+        for (size_t k = 0; k < n_arcs(t, t->nodes[i].pc); k++) {
+            struct arc a = arc_at(t, t->nodes[i].pc, k);
+            edge_json(&w, t->nodes[i].pc->chain.id, &a);
+        }
+    json_end(&w);
+    ctl_basis_json(&w, r);
+    json_end(&w);
+    return ctl_print_json(t->ctl, &w);
+}
+
+static const char *dot_quote(struct ctl *ctl, struct span s)
+{
+    const char *text = ctl_span(ctl, s), *out = "\"";
+    for (; *text; text++)
+        out = ctl_text(ctl, *text == '"' || *text == '\\' ? "%s\\%c" : "%s%c", out, *text);
+    return ctl_text(ctl, "%s\"", out);
+}
+
+static int print_dot(const struct trace *t)
+{
+    struct ctl *ctl = t->ctl;
+    printf("digraph lineage {\n  rankdir=LR;\n  node [shape=box];\n");
+    for (size_t i = 0; i < t->n; i++) {
+        const struct item_state *s = &t->nodes[i].pc->chain.item;
+        printf("  %s%s;\n", dot_quote(ctl, t->nodes[i].pc->chain.id),
+               s->open_recalls ? " [color=red]" : s->terminal == TERMINAL_ADMINISTERED ? " [style=bold]" : "");
+    }
+    for (size_t i = 0; i < t->n; i++) /* arrows point the way of the material */
+        for (size_t k = 0; k < n_arcs(t, t->nodes[i].pc); k++) {
+            struct arc a = arc_at(t, t->nodes[i].pc, k);
+            const char *self = dot_quote(ctl, t->nodes[i].pc->chain.id), *other = dot_quote(ctl, a.item);
+            printf("  %s -> %s", t->back ? other : self, t->back ? self : other);
+            if (a.has_quantity)
+                printf(" [label=%s]", dot_quote(ctl, span_str(ctl_text(ctl, "%s %s", ctl_dec(ctl, a.quantity), ctl_span(ctl, a.uom)))));
+            printf(";\n");
+        }
+    printf("}\n");
+    return EXIT_GOOD;
+}
+
+static int print(struct trace *t, const struct reply *r, struct span id, bool dot)
+{
+    struct node *root = find_node(t, id);
+    if (!root)
+        return ask_absent(t->ctl, r, &r->u.prove.subjects[0].proven);
+    int exit = check_complete(t);
+    if (exit)
+        return exit;
+    if (dot)
+        return print_dot(t);
+    if (t->ctl->json)
+        return print_json(t, r, id);
+    exit = print_tree(t, root);
+    printf("%zu items.\n", t->n);
+    ctl_basis(t->ctl, r);
+    return exit;
+}
+
+int cmd_trace(struct ctl *ctl, int argc, char **argv)
+{
+    bool back = false, forward = false, dot = false, done;
+    const struct ctl_opt opts[] = {{"back", OPT_FLAG, {.flag = &back}, 'b'}, {"forward", OPT_FLAG, {.flag = &forward}, 'f'},
+                                   {"dot", OPT_FLAG, {.flag = &dot}, 0}};
+    char **args;
+    unsigned n;
+    struct reply *r;
+    if (!ctl_options(ctl, argc, argv, opts, 3, 1, 1, &args, &n, &done))
+        return EXIT_USAGE;
+    if (done)
+        return EXIT_GOOD;
+    if (back == forward)
+        return ctl_fail(ctl, EXIT_USAGE, "which way? --back or --forward");
+    struct chain_name name = {CHAIN_ITEM, span_str(args[0])};
+    struct prove_request rq = {.chains = &name, .n = 1, .closure = back ? CLOSE_BACK : CLOSE_FORWARD, .members = true};
+    int exit = ask_prove(ctl, &rq, &r);
+    if (exit)
+        return exit;
+    struct trace t = {.ctl = ctl, .back = back};
+    exit = build(&t, r);
+    if (!exit)
+        exit = print(&t, r, name.id, dot);
+    reply_free(r);
+    return exit;
+}

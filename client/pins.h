@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pins: the last checkpoint that this profile has seen of a ledger, kept on disk as the signed note itself. It is what makes a rolled-back
+ * or forked ledger visible: every later checkpoint has to continue it.
+ *
+ * Files: FOLDER/pins/NAME.checkpoint (NAME is the origin with everything but letters, digits, '.', '-' and '_' as %XX), replaced
+ * atomically; FOLDER/pins/lock, so that several programs can share a profile; FOLDER/pins/evidence-TIME.txt, written once and never
+ * touched again.
+ *
+ * A pin only ever grows. A program that finds a newer pin than its own learns it (pin_advance) and has to ask the server to prove that the
+ * two belong together. A pin that cannot be read is an error, never "no pin": otherwise deleting a byte would undo it.
+ * May include: POSIX.
+ */
+#ifndef LEDGERD_CLIENT_PINS_H
+#define LEDGERD_CLIENT_PINS_H
+
+#include "profile.h"
+
+struct pin {
+    bool present;
+    uint64_t size;
+    struct hash root;
+    struct span note; /* from the arena */
+};
+
+/* Reads the pin of the profile's origin; out->present is false if there is none yet. EINVAL: damaged; EIO. */
+enum ledger_rc pin_load(struct arena *a, const struct ledger_profile *p, struct pin *out, struct ledger_err *err) LEDGER_MUST_USE;
+
+/*
+ * Makes `mine` the pin unless the pin on disk is as large or larger. *other is what is on disk if that is another checkpoint, else
+ * other->present is false. ETAMPER: the one on disk has the same size and another root: two programs were shown two ledgers.
+ */
+enum ledger_rc pin_advance(struct arena *a, const struct ledger_profile *p, const struct pin *mine, struct pin *other,
+                           struct ledger_err *err) LEDGER_MUST_USE;
+
+/* What contradicts what. */
+struct pin_evidence {
+    const char *what;        /* a sentence */
+    struct span known;       /* note that was verified before */
+    struct span received;    /* note that does not fit to it */
+    struct span proof;       /* consistency path that failed; may be absent */
+    int64_t now_us;
+};
+/* Writes an evidence file and says where. EIO. */
+enum ledger_rc pin_write_evidence(struct arena *a, const struct ledger_profile *p, const struct pin_evidence *e,
+                                  char path[PROFILE_PATH_MAX + 64], struct ledger_err *err) LEDGER_MUST_USE;
+
+#endif

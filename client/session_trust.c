@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * session_trust: the session's side of trust.h and pins.h: asking for consistency proofs, taking them, keeping the pin on disk, and
+ * stopping with evidence when the server contradicts itself.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "core.h"
+
+struct verifier session_verifier(struct ledger_client *cl, struct arena *a)
+{
+    return (struct verifier){.c = cl->c, .a = a, .policy = cl->profile->policy, .index_key = cl->profile->index_key,
+                             .origin = cl->profile->origin};
+}
+
+bool session_check_note(struct ledger_client *cl, struct arena *a, struct span note, struct checkpoint *cp,
+                        struct policy_verdict *trust, struct verdict *v)
+{
+    struct verifier vf = session_verifier(cl, a);
+    memset(cp, 0, sizeof *cp);
+    memset(trust, 0, sizeof *trust);
+    memset(v, 0, sizeof *v);
+    if (verify_checkpoint(&vf, note, cp, trust, v))
+        return true;
+    bool only_quorum = v->kind == VERDICT_UNTRUSTED && trust->log_signed && !trust->quorum_met &&
+                       span_eq(cp->origin, span_str(cl->profile->origin));
+    if (only_quorum)
+        memset(v, 0, sizeof *v);
+    return only_quorum;
+}
+
+static void fail_no_memory(struct ledger_client *cl)
+{
+    struct ledger_err err;
+    ledger_fail(&err, LEDGER_ENOMEM, "out of memory");
+    session_fail_all(cl, &err);
+}
+
+/* ---- proofs ---- */
+
+static bool ask_proof(struct ledger_client *cl, struct trust_node *n)
+{
+    uint64_t small = n->size < n->base->size ? n->size : n->base->size;
+    uint64_t large = n->size < n->base->size ? n->base->size : n->size;
+    n->request_id = session_id(cl);
+    struct arena_mark mark = arena_mark(cl->scratch);
+    bool sent = session_send(cl, message_put_consistency(cl->scratch, n->request_id, small, large));
+    arena_release(cl->scratch, mark);
+    return sent;
+}
+
+bool session_see(struct ledger_client *cl, const struct checkpoint *cp, struct span note)
+{
+    struct trust_node *n;
+    struct trust_conflict conflict;
+    struct verdict v = {0};
+    enum ledger_rc rc = trust_see(&cl->trust, cp, note, &n, &conflict, &v);
+    if (rc == LEDGER_ETAMPER) {
+        session_tampered(cl, &conflict, v.text);
+        return false;
+    }
+    if (rc != LEDGER_OK) {
+        fail_no_memory(cl);
+        return false;
+    }
+    return n->trusted || n->request_id != 0 || ask_proof(cl, n);
+}
+
+/* A server that signed a larger tree and cannot prove that it continues the smaller one has no such tree. */
+static void proof_refused(struct ledger_client *cl, struct trust_node *n, const struct message_error *e)
+{
+    struct ledger_err err;
+    struct trust_conflict conflict = {n->base->note, n->note, SPAN_NONE};
+    char what[200];
+    enum ledger_rc rc = rc_from_message(e);
+    if (rc == LEDGER_ENOTFOUND || rc == LEDGER_EINVAL || rc == LEDGER_ELIMIT) {
+        snprintf(what, sizeof what, "the server has signed both checkpoints and gives no proof that they are of one log (%.80s)",
+                 e->text);
+        session_tampered(cl, &conflict, what);
+        return;
+    }
+    ledger_fail(&err, rc, "the server gives no consistency proof: %s", e->text);
+    if (rc == LEDGER_EDENIED || rc == LEDGER_EVERSION)
+        session_fail_all(cl, &err);
+    else
+        session_lost(cl, &err);
+}
+
+bool session_take_proof(struct ledger_client *cl, const struct message *m)
+{
+    struct trust_node *n = trust_by_request(&cl->trust, m->id);
+    struct trust_conflict conflict;
+    struct verdict v = {0};
+    struct ledger_err err;
+    if (!n || n->linked || m->id == 0)
+        return false;
+    if (m->kind == MESSAGE_ERROR) {
+        proof_refused(cl, n, &m->u.error);
+        return true;
+    }
+    if (m->kind != MESSAGE_CONSISTENCY) {
+        ledger_fail(&err, LEDGER_EPROTO, "the server answered another question than the one about consistency");
+        session_fail_all(cl, &err);
+        return true;
+    }
+    struct verifier vf = session_verifier(cl, cl->scratch);
+    if (trust_link(&cl->trust, &vf, n, m->u.consistency.path, &conflict, &v) != LEDGER_OK)
+        session_tampered(cl, &conflict, v.text);
+    return true;
+}
+
+bool session_settled(const struct ledger_client *cl)
+{
+    for (const struct trust_node *n = cl->trust.first; n; n = n->next)
+        if (!n->trusted)
+            return false;
+    return cl->recheck_id == 0;
+}
+
+/* ---- the pin on disk ---- */
+
+bool session_pin(struct ledger_client *cl, bool at_once, struct ledger_err *err)
+{
+    const struct trust_node *latest = cl->trust.latest;
+    uint64_t now = connection_clock_ms();
+    if (!latest || latest->size <= cl->pinned_size || (!at_once && now - cl->pin_written_ms < PIN_EVERY_MS))
+        return true;
+    struct pin mine = {true, latest->size, latest->root, latest->note}, other;
+    struct arena_mark mark = arena_mark(cl->scratch);
+    enum ledger_rc rc = pin_advance(cl->scratch, cl->profile, &mine, &other, err);
+    bool goes_on = true;
+    cl->pin_written_ms = now;
+    if (rc == LEDGER_ETAMPER) {
+        struct trust_conflict conflict = {other.note, latest->note, SPAN_NONE};
+        session_tampered(cl, &conflict, err->msg);
+        return false;
+    }
+    if (rc == LEDGER_OK) {
+        cl->pinned_size = other.present ? other.size : latest->size;
+        /* Another program has seen more. Whether the two of us see one ledger is for the server to prove. */
+        struct checkpoint cp = {span_str(cl->profile->origin), other.size, other.root};
+        if (other.present && cl->state >= SESSION_TRUSTING)
+            goes_on = session_see(cl, &cp, other.note);
+    }
+    arena_release(cl->scratch, mark);
+    return goes_on;
+}
+
+/* ---- evidence ---- */
+
+void session_tampered(struct ledger_client *cl, const struct trust_conflict *conflict, const char *what)
+{
+    struct timespec now;
+    char path[PROFILE_PATH_MAX + 64];
+    struct ledger_err err = {0};
+    clock_gettime(CLOCK_REALTIME, &now);
+    struct pin_evidence e = {.what = what, .known = conflict->known, .received = conflict->received, .proof = conflict->proof,
+                             .now_us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000};
+    struct arena *a = arena_new(SCRATCH_BYTES_MAX);
+    enum ledger_rc rc = a ? pin_write_evidence(a, cl->profile, &e, path, &err) : LEDGER_ENOMEM;
+    if (rc == LEDGER_OK)
+        ledger_fail(&cl->evidence, LEDGER_ETAMPER, "%.120s; evidence: %.100s", what, path);
+    else
+        ledger_fail(&cl->evidence, LEDGER_ETAMPER, "%.120s; evidence could not be kept: %.80s", what, err.msg);
+    arena_free(a);
+    cl->tampered = true;
+    session_fail_all(cl, &cl->evidence);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * main: ledgerd's subcommands. Everything that a command needs is made in its own file; here is only the choice.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "commands.h"
+
+static const char HELP[] =
+    "usage: ledgerd COMMAND [arguments]\n"
+    "\n"
+    "  init DIR --origin NAME   make a new ledger\n"
+    "  run DIR                  serve it\n"
+    "  check DIR                verify every record of a ledger that is not being served\n"
+    "  rebuild DIR              derive everything but the log anew from the log\n"
+    "  cert issue|renew-server|revoke|list DIR\n"
+    "                           certificates of clients and server\n"
+    "\n"
+    "ledgerd COMMAND --help tells more. ledgerd --version prints the version.\n"
+    "Exit code: 0 done, 1 failed, 2 wrong usage or configuration, 3 evidence of damage or tampering.\n";
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*run)(int argc, char **argv);
+    } COMMANDS[] = {
+        {"init", cmd_init}, {"run", cmd_run}, {"check", cmd_check}, {"rebuild", cmd_rebuild}, {"cert", cmd_cert},
+    };
+    /* A peer that goes away must be an error of one write and not the end of the process. */
+    signal(SIGPIPE, SIG_IGN);
+    if (argc < 2) {
+        fputs(HELP, stderr);
+        return EXIT_CODE_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+        fputs(HELP, stdout);
+        return EXIT_CODE_OK;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        puts("ledgerd " LEDGERD_VERSION);
+        return EXIT_CODE_OK;
+    }
+    for (size_t i = 0; i < sizeof COMMANDS / sizeof COMMANDS[0]; i++)
+        if (strcmp(argv[1], COMMANDS[i].name) == 0)
+            return COMMANDS[i].run(argc - 1, argv + 1);
+    fprintf(stderr, "ledgerd: there is no command \"%s\"; see ledgerd --help\n", argv[1]);
+    return EXIT_CODE_USAGE;
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * run: `ledgerd run`: puts configuration, store, pipeline and server together and serves until told to stop.
+ *
+ * Order: the address is bound before the pipeline starts, because its start writes an EPOCH entry, which a mere mistake in the
+ * address should not cause; and nobody is served before it has started. The address is told in the log and in DIR/run/address.
+ *
+ * Failure modes: a commit whose outcome is unknown ends the process at once and answers nothing: whoever waits asks again, and
+ * the next start verifies what the disk holds.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "commands.h"
+#include "config.h"
+#include "files.h"
+#include "log.h"
+#include "pipeline.h"
+#include "server/server.h"
+#include "store/store.h"
+
+static const char HELP[] =
+    "usage: ledgerd run DIR [--listen ADDRESS:PORT] [--plain]\n"
+    "\n"
+    "Serves the ledger in DIR until SIGTERM or SIGINT. SIGHUP reads the access table, the certificates\n"
+    "and the revocation list again.\n"
+    "\n"
+    "  --listen ADDRESS:PORT  instead of what DIR/ledgerd.conf says; port 0 takes any free one\n"
+    "  --plain                TCP without TLS; only for a loopback address\n"
+    "\n"
+    "The address that is served is logged as \"listening\" and written to DIR/run/address.\n"
+    "Exit code: 0 ended as told, 1 failed, 2 wrong usage or configuration, 3 the records are not\n"
+    "what they were (nothing was written).\n";
+
+struct run {
+    const char *listen;
+    bool plain;
+    char dir[FILES_PATH_MAX], config_path[FILES_PATH_MAX], address_path[FILES_PATH_MAX];
+    struct config config;
+    struct store *store;
+    struct server *server;
+    struct pipeline *pipeline;
+};
+
+/* In the writer's thread. Nothing is tidied up: no answer may leave the process any more. */
+static void fatal_cb(void *ctx, const struct ledger_err *err)
+{
+    const struct run *r = ctx;
+    logline(LOG_ERROR, "the process ends: what is on the disk must be verified by the next start", "reason=%s", err->msg);
+    unlink(r->address_path);
+    _exit(err->rc == LEDGER_ETAMPER ? EXIT_CODE_EVIDENCE : EXIT_CODE_FAILED);
+}
+
+/* The callbacks' ctx is this struct, as one of them is not the server's. */
+static void done_cb(void *ctx, struct job *job)
+{
+    server_job_done(((struct run *)ctx)->server, job);
+}
+
+static void committed_cb(void *ctx, uint64_t size)
+{
+    server_committed(((struct run *)ctx)->server, size);
+}
+
+static enum ledger_rc load_config(struct run *r, struct ledger_err *err)
+{
+    enum ledger_rc rc = files_path(r->config_path, r->dir, "ledgerd.conf", err);
+    if (rc == LEDGER_OK)
+        rc = files_path(r->address_path, r->dir, "run/address", err);
+    if (rc == LEDGER_OK)
+        rc = config_load(&r->config, r->config_path, err);
+    if (rc != LEDGER_OK)
+        return rc;
+    if (r->listen && strlen(r->listen) >= sizeof r->config.listen) {
+        config_fini(&r->config);
+        return ledger_fail(err, LEDGER_EINVAL, "--listen: the address is too long");
+    }
+    if (r->listen)
+        memcpy(r->config.listen, r->listen, strlen(r->listen) + 1);
+    r->config.plain = r->config.plain || r->plain;
+    return LEDGER_OK;
+}
+
+static enum ledger_rc start_pipeline(struct run *r, struct ledger_err *err)
+{
+    const struct config *c = &r->config;
+    struct pipeline_options o = {
+        .store = r->store, .workers = c->workers, .queue_jobs_max = c->queue_jobs, .batch_events_max = c->batch_events,
+        .heartbeat_s = c->heartbeat_s, .done_cb = done_cb, .committed_cb = committed_cb, .fatal_cb = fatal_cb, .ctx = r,
+        .anchor_path = c->anchor[0] ? c->anchor : NULL, .program = "ledgerd " LEDGERD_VERSION,
+    };
+    return pipeline_start(&o, &r->pipeline, err);
+}
+
+static enum ledger_rc tell_address(struct run *r, struct ledger_err *err)
+{
+    char folder[FILES_PATH_MAX], line[CONFIG_ADDRESS_MAX + 2];
+    struct stat st;
+    enum ledger_rc rc = files_path(folder, r->dir, "run", err);
+    if (rc == LEDGER_OK && stat(folder, &st) != 0)
+        rc = files_mkdir(folder, err);
+    if (rc != LEDGER_OK)
+        return rc;
+    int n = snprintf(line, sizeof line, "%s\n", server_address(r->server));
+    rc = files_replace(r->address_path, span_of(line, (size_t)n), err);
+    logline(LOG_INFO, "listening", "address=%s tls=%s", server_address(r->server), r->config.plain ? "no" : "yes");
+    return rc;
+}
+
+static enum ledger_rc serve(struct run *r, struct ledger_err *err)
+{
+    struct server_options o = {
+        .dir = r->dir, .config_path = r->config_path, .config = &r->config, .store = r->store};
+    enum ledger_rc rc = server_new(&o, &r->server, err);
+    if (rc != LEDGER_OK)
+        return rc;
+    rc = start_pipeline(r, err);
+    if (rc == LEDGER_OK && (rc = tell_address(r, err)) != LEDGER_OK)
+        pipeline_stop(r->pipeline);
+    if (rc == LEDGER_OK)
+        rc = server_run(r->server, r->pipeline, err);
+    unlink(r->address_path);
+    pipeline_free(r->pipeline);
+    server_free(r->server);
+    return rc;
+}
+
+static int exit_code(enum ledger_rc rc)
+{
+    if (rc == LEDGER_OK)
+        return EXIT_CODE_OK;
+    return rc == LEDGER_ETAMPER ? EXIT_CODE_EVIDENCE : EXIT_CODE_FAILED;
+}
+
+static int run(struct run *r)
+{
+    struct ledger_err err = {0};
+    struct store_options o;
+    umask(077);
+    if (load_config(r, &err) != LEDGER_OK) {
+        fprintf(stderr, "ledgerd run: %s\n", err.msg);
+        return EXIT_CODE_USAGE;
+    }
+    o = (struct store_options){.map_bytes = r->config.map_bytes, .reserve_bytes = r->config.reserve_bytes};
+    enum ledger_rc rc = store_open_with(r->dir, STORE_WRITE, &o, &r->store, &err);
+    if (rc == LEDGER_OK)
+        rc = serve(r, &err);
+    store_close(r->store);
+    config_fini(&r->config);
+    if (rc == LEDGER_OK)
+        logline(LOG_INFO, "ended", NULL);
+    else
+        logline(LOG_ERROR, "ended", "reason=%s", err.msg);
+    return exit_code(rc);
+}
+
+int cmd_run(int argc, char **argv)
+{
+    static const struct option OPTIONS[] = {
+        {"listen", required_argument, NULL, 'l'}, {"plain", no_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0}};
+    struct run r = {0};
+    int option;
+    while ((option = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
+        if (option == 'h') {
+            fputs(HELP, stdout);
+            return EXIT_CODE_OK;
+        }
+        if (option == 'l')
+            r.listen = optarg;
+        else if (option == 'p')
+            r.plain = true;
+        else
+            return EXIT_CODE_USAGE;
+    }
+    if (optind != argc - 1 || strlen(argv[optind]) >= sizeof r.dir) {
+        fputs("ledgerd run: one DIR is wanted, see ledgerd run --help\n", stderr);
+        return EXIT_CODE_USAGE;
+    }
+    memcpy(r.dir, argv[optind], strlen(argv[optind]) + 1);
+    return run(&r);
+}

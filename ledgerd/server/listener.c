@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * listener: binding the address and letting connections in.
+ *
+ * Beyond connections_max a connection is taken and closed at once: one that is not taken would wait in the kernel without knowing
+ * why, and libuv stops polling for new ones until it is taken.
+ */
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "../log.h"
+#include "internal.h"
+
+#define BACKLOG 511
+#define DESCRIPTORS_SPARE 64 /* store, logs, threads' pipes */
+
+static bool parse_address(const char *host, uint16_t port, struct sockaddr_storage *out)
+{
+    const char *literal = strcmp(host, "localhost") == 0 ? "127.0.0.1" : host;
+    memset(out, 0, sizeof *out);
+    return uv_ip4_addr(literal, port, (struct sockaddr_in *)out) == 0 ||
+           uv_ip6_addr(literal, port, (struct sockaddr_in6 *)out) == 0;
+}
+
+static bool is_loopback(const struct sockaddr_storage *a)
+{
+    if (a->ss_family == AF_INET)
+        return ntohl(((const struct sockaddr_in *)a)->sin_addr.s_addr) >> 24 == 127;
+    return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)a)->sin6_addr);
+}
+
+static bool write_address(struct server *s)
+{
+    struct sockaddr_storage bound;
+    int n = sizeof bound;
+    char host[INET6_ADDRSTRLEN + 1];
+    if (uv_tcp_getsockname(&s->listener, (struct sockaddr *)&bound, &n) != 0)
+        return false;
+    bool six = bound.ss_family == AF_INET6;
+    uint16_t port = six ? ((struct sockaddr_in6 *)&bound)->sin6_port : ((struct sockaddr_in *)&bound)->sin_port;
+    int e = six ? uv_ip6_name((struct sockaddr_in6 *)&bound, host, sizeof host)
+                : uv_ip4_name((struct sockaddr_in *)&bound, host, sizeof host);
+    snprintf(s->address, sizeof s->address, "%s%s%s:%u", six ? "[" : "", host, six ? "]" : "", ntohs(port));
+    return e == 0;
+}
+
+/* As many descriptors as the system allows; if these are too few, fewer connections. */
+static void fit_descriptors(struct server *s)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    rlim_t soft = limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        limit.rlim_cur = soft;
+    if (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= (rlim_t)s->config.connections_max + DESCRIPTORS_SPARE)
+        return;
+    s->config.connections_max = limit.rlim_cur > 2 * DESCRIPTORS_SPARE ? (uint32_t)limit.rlim_cur - DESCRIPTORS_SPARE
+                                                                         : DESCRIPTORS_SPARE;
+    logline(LOG_WARN, "fewer connections than configured: the limit of open files is too low",
+            "connections_max=%u open_files=%llu", s->config.connections_max, (unsigned long long)limit.rlim_cur);
+}
+
+static void refused_closed_cb(uv_handle_t *h)
+{
+    free(h);
+}
+
+static void turn_away(struct server *s)
+{
+    uv_tcp_t *h = malloc(sizeof *h);
+    if (!h || uv_tcp_init(&s->loop, h) != 0) {
+        free(h);
+        return;
+    }
+    (void)!uv_accept((uv_stream_t *)&s->listener, (uv_stream_t *)h);
+    uv_close((uv_handle_t *)h, refused_closed_cb);
+    atomic_fetch_add(&s->figures.turned_away, 1);
+    if (server_may_log(s))
+        logline(LOG_WARN, "connection turned away: too many", "connections=%zu", s->connections_n);
+}
+
+static void connection_cb(uv_stream_t *h, int status)
+{
+    struct server *s = h->data;
+    if (status < 0) {
+        if (server_may_log(s))
+            logline(LOG_WARN, "a connection could not be accepted", "reason=%s", uv_strerror(status));
+        return;
+    }
+    if (s->connections_n >= s->config.connections_max) {
+        turn_away(s);
+        return;
+    }
+    reload_if_changed(s);
+    connection_accept(s);
+}
+
+enum ledger_rc listener_open(struct server *s, struct ledger_err *err)
+{
+    char host[CONFIG_ADDRESS_MAX];
+    uint16_t port;
+    struct sockaddr_storage address;
+    enum ledger_rc rc = config_address(s->config.listen, host, &port, err);
+    if (rc != LEDGER_OK)
+        return rc;
+    if (!parse_address(host, port, &address))
+        return ledger_fail(err, LEDGER_EINVAL, "listen: \"%.100s\" is no IP address", host);
+    if (s->config.plain && !is_loopback(&address))
+        return ledger_fail(err, LEDGER_EINVAL,
+                           "listen: connections without TLS are for loopback addresses only, not for %.100s", host);
+    fit_descriptors(s);
+    int e = uv_tcp_init(&s->loop, &s->listener);
+    s->listener.data = s;
+    if (!e)
+        e = uv_tcp_bind(&s->listener, (const struct sockaddr *)&address, 0);
+    if (!e)
+        e = uv_listen((uv_stream_t *)&s->listener, BACKLOG, connection_cb);
+    if (e || !write_address(s))
+        return ledger_fail(err, LEDGER_EIO, "listen on %.100s: %s", s->config.listen,
+                           e ? uv_strerror(e) : "the address cannot be told");
+    return LEDGER_OK;
+}

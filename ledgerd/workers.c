@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * workers: what can be done to a request without knowing what comes before it in the log. Events are decoded strictly, the
+ * root of their ids is computed, each signature is verified once for all of them, and each event's signature block is made.
+ *
+ * A worker judges nothing. Its verdict on a signature holds for one key id; the writer asks again whether that is the
+ * party's key at the time of recording, and verifies itself what a worker could not (a party registered a moment ago).
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "event.h"
+#include "pipeline_internal.h"
+#include "state.h"
+
+struct worker {
+    struct pipeline *p;
+    struct crypto *c;
+    struct arena *a; /* scratch, emptied for each job */
+};
+
+static enum ledger_rc over_budget(struct ledger_err *err)
+{
+    return ledger_fail(err, LEDGER_ENOMEM, "the request takes too much memory; send fewer events together");
+}
+
+/* ---- events ---- */
+
+static enum ledger_rc decode_events(struct worker *w, struct work *work, struct ledger_err *err)
+{
+    struct job *job = work->job;
+    work->events = arena_alloc(work->a, job->n_events * sizeof *work->events);
+    job->results = arena_alloc(job->a, job->n_events * sizeof *job->results);
+    if (!work->events || !job->results)
+        return over_budget(err);
+    for (size_t i = 0; i < job->n_events; i++) {
+        struct work_event *e = &work->events[i];
+        enum ledger_rc rc = event_decode(w->c, work->a, job->events[i], &e->ev, &job->results[i].why, err);
+        if (rc == LEDGER_ENOMEM)
+            return over_budget(err);
+        if (rc && rc != LEDGER_EREFUSED)
+            return ledger_wrap(err, rc, "event %zu", i);
+        e->refused = rc == LEDGER_EREFUSED;
+        event_id(w->c, job->events[i], &e->ev.id); /* part of the signed root even if it is malformed */
+    }
+    return LEDGER_OK;
+}
+
+/* ---- the tree of the event ids ---- */
+
+/* Nodes by level, complete subtrees only; a merkle_store over plain arrays. */
+struct id_tree {
+    struct hash *level[11];
+    size_t n[11];
+};
+
+static bool id_tree_get(void *ctx, unsigned level, uint64_t index, struct hash *out)
+{
+    const struct id_tree *t = ctx;
+    if (level >= 11 || index >= t->n[level])
+        return false;
+    *out = t->level[level][index];
+    return true;
+}
+
+static bool id_tree_put(void *ctx, unsigned level, uint64_t index, const struct hash *h)
+{
+    struct id_tree *t = ctx;
+    if (level >= 11 || index != t->n[level])
+        return false;
+    t->level[level][t->n[level]++] = *h;
+    return true;
+}
+
+_Static_assert(BATCH_EVENTS_MAX <= 1024, "id_tree has levels for 1,024 leaves");
+
+static bool id_tree_build(struct worker *w, struct work *work, struct id_tree *t, const struct merkle_store *s)
+{
+    size_t n = work->job->n_events;
+    for (unsigned l = 0; l < 11; l++) {
+        t->n[l] = 0;
+        t->level[l] = arena_alloc(w->a, ((n >> l) + 1) * sizeof(struct hash));
+        if (!t->level[l])
+            return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct hash leaf;
+        merkle_leaf(w->c, span_of(work->events[i].ev.id.b, HASH_LEN), &leaf);
+        if (!merkle_append(w->c, s, i, &leaf))
+            return false;
+    }
+    return merkle_root(w->c, s, n, &work->root);
+}
+
+static enum ledger_rc make_paths(struct worker *w, struct work *work, struct ledger_err *err)
+{
+    struct id_tree t;
+    struct merkle_store s = {&t, id_tree_get, id_tree_put};
+    size_t n = work->job->n_events;
+    if (!id_tree_build(w, work, &t, &s))
+        return over_budget(err);
+    for (size_t i = 0; i < n; i++) {
+        struct merkle_path path;
+        LEDGER_REQUIRE(merkle_inclusion(w->c, &s, i, n, &path));
+        struct span kept = arena_copy(work->a, span_of(path.h, path.n * HASH_LEN));
+        if (path.n && !kept.p)
+            return over_budget(err);
+        work->events[i].path = kept.p;
+        work->events[i].path_n = path.n;
+    }
+    return LEDGER_OK;
+}
+
+/* ---- signatures ---- */
+
+/* Decodes them all; on the first that is malformed notes why no block can be made. */
+static void decode_signatures(struct worker *w, struct work *work)
+{
+    struct job *job = work->job;
+    char field[40];
+    struct ledger_err err;
+    if (job->n_signatures > SIGNATURES_READ_MAX) {
+        refuse(&work->signatures_why, E_SIG_COUNT, NULL, "signatures", "%zu signatures are more than any kind asks for",
+               job->n_signatures);
+        return;
+    }
+    for (size_t i = 0; i < job->n_signatures; i++) {
+        struct signature *s = &work->block.sigs[i];
+        snprintf(field, sizeof field, "signatures[%zu]", i);
+        if (signature_decode(job->signatures[i], s, &err)) {
+            refuse(&work->signatures_why, E_SIG_INVALID, NULL, field, "%s", err.msg);
+            return;
+        }
+        struct span again = signature_encode(w->a, s);
+        if (!span_eq(again, job->signatures[i])) {
+            refuse(&work->signatures_why, E_SIG_INVALID, NULL, field, "it is not the canonical encoding of a signature");
+            return;
+        }
+    }
+    work->block.n = job->n_signatures;
+    work->block.events = (unsigned)job->n_events;
+}
+
+static bool party_key(struct worker *w, const struct kv *kv, struct span party, struct party_state *out)
+{
+    struct hash key;
+    struct span record;
+    struct chain ch;
+    chain_key(w->c, store_index_key(w->p->o.store), CHAIN_PARTY, party, &key);
+    if (kv_get(kv, KV_CHAIN, span_of(key.b, HASH_LEN), &record) || chain_record_decode(record, &ch, NULL))
+        return false;
+    *out = ch.party;
+    return ch.type == CHAIN_PARTY;
+}
+
+static bool verify_one(struct worker *w, const struct kv *kv, const struct work *work, unsigned i)
+{
+    const struct signature *s = &work->block.sigs[i];
+    struct party_state party;
+    uint8_t id[KEY_ID_LEN];
+    if (!party_key(w, kv, s->party, &party) || party.alg != s->alg)
+        return false;
+    crypto_key_id(w->c, (enum sig_alg)party.alg, party.key, id);
+    if (!span_eq(s->key_id, span_of(id, sizeof id)))
+        return false;
+    struct span msg = signature_input(w->c, w->a, span_str(w->p->origin), s, i + 1, work->block.events, &work->root,
+                                      i ? &work->block.sigs[i - 1] : NULL);
+    return msg.p && crypto_verify(w->c, (enum sig_alg)party.alg, party.key, msg, s->sig);
+}
+
+static enum ledger_rc verify_signatures(struct worker *w, struct work *work, struct ledger_err *err)
+{
+    struct store_snapshot *sn;
+    enum ledger_rc rc = store_snapshot_open(w->p->o.store, &sn, err);
+    if (rc)
+        return rc;
+    struct kv kv = store_snapshot_kv(sn);
+    for (unsigned i = 0; i < work->block.n; i++)
+        work->pre.ok[i] = verify_one(w, &kv, work, i);
+    store_snapshot_close(sn);
+    return LEDGER_OK;
+}
+
+static enum ledger_rc make_blocks(struct work *work, struct ledger_err *err)
+{
+    for (size_t i = 0; i < work->job->n_events; i++) {
+        struct work_event *e = &work->events[i];
+        if (e->refused)
+            continue;
+        work->block.index = (unsigned)i;
+        work->block.path = e->path;
+        work->block.path_n = e->path_n;
+        e->block = sigblock_encode(work->a, &work->block);
+        if (!e->block.p)
+            return over_budget(err);
+    }
+    return LEDGER_OK;
+}
+
+static enum ledger_rc prepare(struct worker *w, struct work *work, struct ledger_err *err)
+{
+    struct job *job = work->job;
+    if (job->n_events == 0)
+        return ledger_fail(err, LEDGER_EINVAL, "the request has no events");
+    if (job->n_events > BATCH_EVENTS_MAX)
+        return ledger_fail(err, LEDGER_ELIMIT, "a request has at most %d events", BATCH_EVENTS_MAX);
+    enum ledger_rc rc = decode_events(w, work, err);
+    if (!rc)
+        rc = make_paths(w, work, err);
+    if (rc)
+        return rc;
+    decode_signatures(w, work);
+    if (work->signatures_why.code != REFUSE_NONE)
+        return LEDGER_OK;
+    rc = verify_signatures(w, work, err);
+    return rc ? rc : make_blocks(work, err);
+}
+
+/* ---- the thread ---- */
+
+static struct job *take(struct pipeline *p)
+{
+    pthread_mutex_lock(&p->lock);
+    while (!p->next_new && !p->stopping && !p->dead)
+        pthread_cond_wait(&p->new_work, &p->lock);
+    struct job *job = p->dead ? NULL : p->next_new;
+    if (job) {
+        p->next_new = job->next;
+        work_of(job)->state = WORK_TAKEN;
+    }
+    pthread_mutex_unlock(&p->lock);
+    return job;
+}
+
+static void give(struct pipeline *p, struct job *job)
+{
+    pthread_mutex_lock(&p->lock);
+    work_of(job)->state = WORK_READY;
+    p->stats.signatures += work_of(job)->block.n;
+    if (p->head == job)
+        pthread_cond_signal(&p->ready_work);
+    pthread_mutex_unlock(&p->lock);
+}
+
+void *worker_main(void *pipeline)
+{
+    struct pipeline *p = pipeline;
+    struct worker w = {.p = p, .c = crypto_new(), .a = arena_new(WORK_BUDGET)};
+    if (!w.c || !w.a) {
+        struct ledger_err err;
+        ledger_fail(&err, LEDGER_ENOMEM, "a verification worker could not start");
+        pipeline_fatal(p, &err);
+    } else {
+        for (struct job *job; (job = take(p));) {
+            arena_reset(w.a);
+            job->rc = prepare(&w, work_of(job), &job->err);
+            give(p, job);
+        }
+    }
+    arena_free(w.a);
+    crypto_free(w.c);
+    return NULL;
+}

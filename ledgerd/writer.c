@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * writer: the one thread that changes the ledger: its start, its loop, its heartbeat, its end. What one batch is: writer_batch.c.
+ *
+ * A batch that fails for want of memory or space recorded nothing; its requests are tried again one by one, so that a
+ * request that is too large fails alone. Any other failure is a broken invariant or an unknown outcome: fatal.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "anchor.h"
+#include "files.h"
+#include "log.h"
+#include "pipeline_internal.h"
+#include "tail.h"
+
+/* ---- start ---- */
+
+static enum ledger_rc allocate(struct writer *w, struct ledger_err *err)
+{
+    w->c = crypto_new();
+    w->a = arena_new(SCRATCH_BUDGET);
+    w->batch = kv_mem_new(&w->txn, BATCH_BUDGET);
+    if (w->batch) {
+        w->rows = kv_mem_kv(w->batch);
+        w->group = kv_mem_new(&w->rows, BATCH_BUDGET);
+    }
+    if (!w->c || !w->a || !w->batch || !w->group)
+        return ledger_fail(err, LEDGER_ENOMEM, "the writer: out of memory");
+    return LEDGER_OK;
+}
+
+/* A ledger that was never started has no anchor yet; a missing one later on would hide a rollback. */
+static enum ledger_rc check_anchor(const char *path, const struct tail *t, struct ledger_err *err)
+{
+    uint64_t size = 0;
+    enum ledger_rc rc = tail_anchor(path, t, &size, err);
+    if (rc != LEDGER_ENOTFOUND)
+        return rc;
+    if (t->m.epoch == 0)
+        return LEDGER_OK;
+    return ledger_fail(err, LEDGER_EINVAL,
+                       "the anchor %s is missing: put the newest checkpoint that anybody holds there; see \"Restoring\" in "
+                       "docs/operations.md", path);
+}
+
+static enum ledger_rc verify_tail(struct writer *w, const char *anchor, struct ledger_err *err)
+{
+    struct store *s = w->p->o.store;
+    struct store_snapshot *sn;
+    struct tail t;
+    enum ledger_rc rc = store_snapshot_open(s, &sn, err);
+    if (rc)
+        return rc;
+    rc = tail_verify(s, sn, w->c, w->a, &t, err);
+    if (!rc)
+        rc = check_anchor(anchor, &t, err);
+    store_snapshot_close(sn);
+    w->m = t.m;
+    w->m.kv = w->rows;
+    w->root = t.root;
+    w->key = t.key;
+    w->note_size = t.m.size;
+    return rc;
+}
+
+/* The note of what is there already: signed again, which gives the same note as the last time. */
+static enum ledger_rc sign_present(struct writer *w, struct ledger_err *err)
+{
+    struct checkpoint cp = {span_str(w->m.origin), w->note_size, w->root};
+    struct wbuf note;
+    arena_reset(w->a);
+    wbuf_init(&note, w->a);
+    checkpoint_sign(w->c, &w->key, store_log_key(w->p->o.store), &cp, &note);
+    struct span s = wbuf_span(&note);
+    if (!s.p || s.n > sizeof w->note)
+        return ledger_fail(err, LEDGER_ENOMEM, "checkpoint: out of memory");
+    memcpy(w->note, s.p, s.n);
+    w->note_n = s.n;
+    return LEDGER_OK;
+}
+
+static enum ledger_rc anchor_path(const struct pipeline *p, char *out, struct ledger_err *err)
+{
+    const char *given = p->o.anchor_path;
+    if (!given)
+        return anchor_default_path(store_dir(p->o.store), out, FILES_PATH_MAX, err);
+    size_t n = strlen(given);
+    if (n >= FILES_PATH_MAX)
+        return ledger_fail(err, LEDGER_EINVAL, "the path of the anchor is too long");
+    memcpy(out, given, n + 1);
+    return LEDGER_OK;
+}
+
+enum ledger_rc writer_init(struct writer *w, struct pipeline *p, struct ledger_err *err)
+{
+    char path[FILES_PATH_MAX];
+    w->p = p;
+    enum ledger_rc rc = allocate(w, err);
+    if (!rc)
+        rc = anchor_path(p, path, err);
+    if (!rc)
+        rc = verify_tail(w, path, err);
+    if (!rc)
+        rc = sign_present(w, err);
+    if (!rc) /* an anchor that cannot be written is found out before anything is recorded */
+        rc = anchor_write(path, span_of(w->note, w->note_n), err);
+    if (rc)
+        return rc;
+    memcpy(p->origin, w->m.origin, sizeof p->origin);
+    if (p->o.heartbeat_s == 0)
+        p->o.heartbeat_s = w->m.heartbeat_s;
+    clock_watch_start(&w->clock, w->m.recorded_us);
+    rc = writer_own(w, OWN_EPOCH, err);
+    if (!rc)
+        rc = anchor_write(path, span_of(w->note, w->note_n), err);
+    if (!rc)
+        rc = anchor_start(path, w->note_size, &p->anchor, err);
+    return rc;
+}
+
+void writer_fini(struct writer *w)
+{
+    kv_mem_free(w->group);
+    kv_mem_free(w->batch);
+    arena_free(w->a);
+    crypto_free(w->c);
+}
+
+/* ---- the loop ---- */
+
+int64_t monotonic_now_us(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * US_PER_S + ts.tv_nsec / 1000;
+}
+
+static int64_t heartbeat_due_us(const struct writer *w)
+{
+    return w->p->o.heartbeat_s ? w->sealed_us + (int64_t)w->p->o.heartbeat_s * US_PER_S : INT64_MAX;
+}
+
+static bool front_ready(const struct pipeline *p)
+{
+    return p->head && work_of(p->head)->state == WORK_READY;
+}
+
+/* Waits until there is something to do; with the lock. */
+static void wait_for_work(struct writer *w)
+{
+    struct pipeline *p = w->p;
+    int64_t due = heartbeat_due_us(w);
+    int e = 0;
+    while (!front_ready(p) && !p->dead && !(p->stopping && !p->head) && e == 0) {
+        if (due == INT64_MAX) {
+            e = pthread_cond_wait(&p->ready_work, &p->lock);
+            continue;
+        }
+        struct timespec until = {.tv_sec = due / US_PER_S, .tv_nsec = due % US_PER_S * 1000};
+        e = pthread_cond_timedwait(&p->ready_work, &p->lock, &until);
+    }
+}
+
+/* Takes what is ready at the front, as many events as one batch may have but at least one request; with the lock. */
+static struct job *take_ready(struct pipeline *p)
+{
+    struct job *first = NULL, **end = &first;
+    size_t events = 0;
+    while (front_ready(p) && (!first || events + p->head->n_events <= p->o.batch_events_max)) {
+        struct job *job = p->head;
+        p->head = job->next;
+        if (!p->head)
+            p->tail = NULL;
+        job->next = NULL;
+        events += job->n_events;
+        *end = job;
+        end = &job->next;
+    }
+    return first;
+}
+
+/* Requests that the workers could not prepare are answered at once; the rest is what goes on. */
+static struct job *answer_unprepared(struct pipeline *p, struct job *jobs)
+{
+    struct job *good = NULL, **end = &good;
+    for (struct job *job = jobs, *next; job; job = next) {
+        next = job->next;
+        job->next = NULL;
+        if (job->rc) {
+            pipeline_done(p, job);
+        } else {
+            *end = job;
+            end = &job->next;
+        }
+    }
+    return good;
+}
+
+static bool nothing_recorded(enum ledger_rc rc)
+{
+    return rc == LEDGER_ENOMEM || rc == LEDGER_EFULL || rc == LEDGER_ELIMIT;
+}
+
+static void report_trouble(struct pipeline *p, enum ledger_rc rc, const struct ledger_err *err)
+{
+    if (rc != LEDGER_EFULL)
+        return;
+    pthread_mutex_lock(&p->lock);
+    bool first = p->stats.writable;
+    stats_trouble(p, err);
+    pthread_mutex_unlock(&p->lock);
+    if (first)
+        logline(LOG_ERROR, "nothing can be recorded", "error=%s", err->msg);
+}
+
+static void fail_job(struct pipeline *p, struct job *job, enum ledger_rc rc, const struct ledger_err *err)
+{
+    job->rc = rc;
+    job->err = *err;
+    job->err.rc = rc;
+    pipeline_done(p, job);
+}
+
+static void forget(struct job *jobs)
+{
+    for (; jobs; jobs = jobs->next)
+        work_free(jobs);
+}
+
+/* Each on its own, after a batch of them failed. False: fatal. */
+static bool write_singly(struct writer *w, struct job *jobs)
+{
+    while (jobs) {
+        struct ledger_err err = {0};
+        struct job *job = jobs, *rest = NULL;
+        jobs = job->next;
+        job->next = NULL;
+        enum ledger_rc rc = writer_batch(w, job, &rest, &err);
+        if (nothing_recorded(rc)) {
+            report_trouble(w->p, rc, &err);
+            fail_job(w->p, job, rc, &err);
+        } else if (rc) {
+            job->next = jobs;
+            forget(job);
+            pipeline_fatal(w->p, &err);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool write_jobs(struct writer *w, struct job *jobs)
+{
+    while (jobs) {
+        struct ledger_err err = {0};
+        struct job *rest = NULL;
+        enum ledger_rc rc = writer_batch(w, jobs, &rest, &err);
+        if (nothing_recorded(rc))
+            return write_singly(w, jobs);
+        if (rc) {
+            forget(jobs);
+            pipeline_fatal(w->p, &err);
+            return false;
+        }
+        jobs = rest;
+    }
+    return true;
+}
+
+/* A seal without events: the ledger says that nothing happened. */
+static bool write_seal(struct writer *w)
+{
+    struct ledger_err err = {0};
+    enum ledger_rc rc = writer_own(w, OWN_SEAL, &err);
+    if (nothing_recorded(rc))
+        report_trouble(w->p, LEDGER_EFULL, &err);
+    else if (rc)
+        pipeline_fatal(w->p, &err);
+    return rc == LEDGER_OK || nothing_recorded(rc);
+}
+
+void *writer_main(void *pipeline)
+{
+    struct pipeline *p = pipeline;
+    struct writer *w = &p->w;
+    bool alive = true;
+    while (alive) {
+        pthread_mutex_lock(&p->lock);
+        wait_for_work(w);
+        struct job *jobs = take_ready(p);
+        alive = !p->dead;
+        bool end = p->stopping && !p->head && !jobs;
+        pthread_mutex_unlock(&p->lock);
+        if (!alive)
+            forget(jobs);
+        else if (jobs)
+            alive = write_jobs(w, answer_unprepared(p, jobs));
+        if (alive && (end || monotonic_now_us() >= heartbeat_due_us(w)))
+            alive = write_seal(w) && !end;
+    }
+    return NULL;
+}

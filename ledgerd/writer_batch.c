@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * writer_batch: one batch, from the first judgement to the answers.
+ *
+ *   begin → (clock step) → judge each request → seal → receipts' paths, checked against the new root → append (commits) → sign →
+ *   anchor → answers
+ *
+ * Everything that can fail for want of memory is done before the commit, so that after it there is nothing left to do but
+ * to sign and answer. A batch that accepted nothing writes nothing and is answered with the latest checkpoint.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "anchor.h"
+#include "log.h"
+#include "pipeline_internal.h"
+#include "store/log.h"
+
+struct batch {
+    struct job *jobs, *end;   /* end: the first that is not part of it */
+    struct machine before;
+    struct checkpoint cp;     /* what the answers stand on */
+    bool wrote, own;
+    size_t events;
+    int64_t commit_us;
+};
+
+static enum ledger_rc draw_nonce(uint8_t *out, size_t n, struct ledger_err *err)
+{
+    if (getrandom(out, n, 0) != (ssize_t)n)
+        return ledger_fail(err, LEDGER_EINTERNAL, "no random numbers: %s", strerror(errno));
+    return LEDGER_OK;
+}
+
+static void drop(struct writer *w, const struct batch *b)
+{
+    kv_mem_discard(w->group);
+    kv_mem_discard(w->batch);
+    store_abort(w->p->o.store);
+    w->m = b->before;
+}
+
+static enum ledger_rc begin(struct writer *w, struct batch *b, struct ledger_err *err)
+{
+    b->before = w->m;
+    w->batch_links = 0;
+    return store_begin(w->p->o.store, &w->txn, err);
+}
+
+/* A step of the clock is recorded before anything that is recorded by the clock. */
+static enum ledger_rc note_clock_step(struct writer *w, struct ledger_err *err)
+{
+    struct clock_step step = {0};
+    struct appended_entry out;
+    if (!clock_watch_stepped(&w->clock, &step.clock_us, &step.expected_us))
+        return LEDGER_OK;
+    arena_reset(w->a);
+    enum ledger_rc rc = draw_nonce(step.nonce, sizeof step.nonce, err);
+    if (rc)
+        return rc;
+    struct span payload = clock_step_encode(w->a, &step);
+    if (!payload.p)
+        return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    rc = machine_own(&w->m, OWN_CLOCK_STEP, payload, step.clock_us, &out, err);
+    if (rc)
+        return rc;
+    logline(LOG_WARN, "the clock was set", "clock_us=%lld expected_us=%lld", (long long)step.clock_us,
+            (long long)step.expected_us);
+    return LEDGER_OK;
+}
+
+static enum ledger_rc epoch_entry(struct writer *w, struct ledger_err *err)
+{
+    char host[256] = "";
+    struct epoch e = {.epoch = w->m.epoch + 1, .program = span_str(w->p->program), .reason = SPAN_LIT("start")};
+    struct appended_entry out;
+    gethostname(host, sizeof host - 1);
+    e.host = span_str(host);
+    arena_reset(w->a);
+    enum ledger_rc rc = draw_nonce(e.nonce, sizeof e.nonce, err);
+    if (rc)
+        return rc;
+    struct span payload = epoch_encode(w->a, &e);
+    if (!payload.p)
+        return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    return machine_own(&w->m, OWN_EPOCH, payload, clock_watch_real_us(&w->clock), &out, err);
+}
+
+/* ---- judging and receipts ---- */
+
+static enum ledger_rc judge_jobs(struct writer *w, struct batch *b, struct ledger_err *err)
+{
+    int64_t now = clock_watch_real_us(&w->clock);
+    struct job *job = b->jobs;
+    for (; job; job = job->next) {
+        if (job != b->jobs && (b->events + job->n_events > w->p->o.batch_events_max || w->batch_links >= BATCH_LINKS_MAX))
+            break;
+        enum ledger_rc rc = judge_job(w, job, now, err);
+        if (rc)
+            return rc;
+        b->events += job->n_events;
+    }
+    b->end = job;
+    return LEDGER_OK;
+}
+
+static enum ledger_rc seal(struct writer *w, struct batch *b, struct ledger_err *err)
+{
+    struct appended_entry out;
+    arena_reset(w->a);
+    return machine_seal(&w->m, clock_watch_real_us(&w->clock), &out, &b->cp, err);
+}
+
+/* A receipt that would not verify shows that the store is damaged: better found here than by the client. */
+static enum ledger_rc make_path(struct writer *w, const struct batch *b, struct job *job, struct job_result *r,
+                                struct ledger_err *err)
+{
+    struct merkle_store tree = machine_tree(&w->m);
+    struct merkle_path path;
+    struct hash leaf;
+    merkle_leaf(w->c, r->header, &leaf);
+    if (!merkle_inclusion(w->c, &tree, r->index, b->cp.size, &path) ||
+        !merkle_verify_inclusion(w->c, r->index, b->cp.size, &leaf, path.h, path.n, &b->cp.root))
+        return ledger_fail(err, LEDGER_ETAMPER, "entry %llu is not under the root of its own tree; run `ledgerd check`",
+                           (unsigned long long)r->index);
+    r->path = arena_copy(job->a, span_of(path.h, path.n * HASH_LEN));
+    if (!r->path.p)
+        return ledger_fail(err, LEDGER_ENOMEM, "the receipts take too much memory; send fewer events together");
+    return LEDGER_OK;
+}
+
+static enum ledger_rc make_receipts(struct writer *w, struct batch *b, struct ledger_err *err)
+{
+    size_t note_max = w->note_n + 24; /* only the size's digits can become more */
+    for (struct job *job = b->jobs; job != b->end; job = job->next) {
+        uint8_t *note = arena_alloc(job->a, note_max);
+        if (!note)
+            return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+        job->checkpoint = span_of(note, note_max);
+        for (size_t i = 0; i < job->n_events; i++) {
+            struct job_result *r = &job->results[i];
+            if (r->outcome != JOB_ACCEPTED && r->outcome != JOB_BEFORE)
+                continue;
+            enum ledger_rc rc = make_path(w, b, job, r, err);
+            if (rc)
+                return rc;
+        }
+    }
+    return LEDGER_OK;
+}
+
+/* ---- commit, signature, answers ---- */
+
+static enum ledger_rc append(struct writer *w, struct batch *b, struct ledger_err *err)
+{
+    struct log_batch rows = {w->batch, b->own};
+    int64_t t = monotonic_now_us();
+    enum log_outcome outcome = log_append(w->p->o.store, b->before.size, w->m.epoch, &rows, err);
+    b->commit_us = monotonic_now_us() - t;
+    switch (outcome) {
+    case LOG_APPENDED:
+        b->wrote = true;
+        return LEDGER_OK;
+    case LOG_FULL:
+        return LEDGER_EFULL;
+    case LOG_CONFLICT:
+        return LEDGER_EINTERNAL;
+    case LOG_UNKNOWN:
+        break;
+    }
+    return LEDGER_EIO;
+}
+
+/* Ed25519 is deterministic: after a crash between the commit and this, the next start signs the same note. */
+static void sign(struct writer *w, const struct checkpoint *cp)
+{
+    struct wbuf note;
+    arena_reset(w->a);
+    wbuf_init(&note, w->a);
+    checkpoint_sign(w->c, &w->key, store_log_key(w->p->o.store), cp, &note);
+    struct span s = wbuf_span(&note);
+    LEDGER_REQUIRE(s.p && s.n <= sizeof w->note);
+    memcpy(w->note, s.p, s.n);
+    w->note_n = s.n;
+    w->note_size = cp->size;
+    w->root = cp->root;
+}
+
+static void count(struct writer *w, const struct batch *b)
+{
+    struct pipeline *p = w->p;
+    uint64_t accepted = 0, refused = 0;
+    for (struct job *job = b->jobs; job != b->end; job = job->next)
+        for (size_t i = 0; i < job->n_events; i++) {
+            accepted += job->results[i].outcome == JOB_ACCEPTED;
+            refused += job->results[i].outcome == JOB_REFUSED;
+        }
+    pthread_mutex_lock(&p->lock);
+    p->stats.events += accepted;
+    p->stats.refused += refused;
+    if (b->wrote) {
+        p->stats.batches += !b->own;
+        p->stats.seals++;
+        p->stats.batch_events_last = accepted;
+        p->stats.size = b->cp.size;
+        p->stats.last_commit_us = b->commit_us;
+        p->stats.writable = true;
+        p->stats.text[0] = 0;
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
+static void committed(struct writer *w, struct batch *b)
+{
+    struct pipeline *p = w->p;
+    int64_t clock_us, expected_us;
+    w->sealed_us = monotonic_now_us();
+    if (clock_watch_stepped(&w->clock, &clock_us, &expected_us))
+        clock_watch_accept(&w->clock, clock_us);
+    sign(w, &b->cp);
+    if (p->anchor)
+        anchor_set(p->anchor, w->note_size, span_of(w->note, w->note_n));
+    if (p->o.committed_cb)
+        p->o.committed_cb(p->o.ctx, b->cp.size);
+}
+
+static void answer(struct writer *w, struct batch *b)
+{
+    for (struct job *job = b->jobs, *next; job != b->end; job = next) {
+        next = job->next;
+        LEDGER_REQUIRE(w->note_n <= job->checkpoint.n);
+        memcpy((uint8_t *)(uintptr_t)job->checkpoint.p, w->note, w->note_n); /* allocated by make_receipts */
+        job->checkpoint.n = w->note_n;
+        pipeline_done(w->p, job);
+    }
+}
+
+static enum ledger_rc run_batch(struct writer *w, struct batch *b, struct ledger_err *err)
+{
+    enum ledger_rc rc = note_clock_step(w, err);
+    if (!rc)
+        rc = judge_jobs(w, b, err);
+    if (rc)
+        return rc;
+    b->cp = (struct checkpoint){span_str(w->m.origin), w->note_size, w->root};
+    bool changed = w->m.size > b->before.size;
+    if (changed)
+        rc = seal(w, b, err);
+    if (!rc)
+        rc = make_receipts(w, b, err);
+    if (!rc && changed)
+        rc = append(w, b, err);
+    return rc;
+}
+
+enum ledger_rc writer_batch(struct writer *w, struct job *jobs, struct job **rest, struct ledger_err *err)
+{
+    struct batch b = {.jobs = jobs};
+    enum ledger_rc rc = begin(w, &b, err);
+    if (!rc)
+        rc = run_batch(w, &b, err);
+    if (rc) {
+        drop(w, &b);
+        return rc;
+    }
+    if (b.wrote)
+        committed(w, &b);
+    else
+        drop(w, &b);
+    *rest = b.end;
+    count(w, &b);
+    answer(w, &b);
+    return LEDGER_OK;
+}
+
+enum ledger_rc writer_own(struct writer *w, enum own_kind kind, struct ledger_err *err)
+{
+    struct batch b = {.own = true};
+    w->sealed_us = monotonic_now_us(); /* also when it fails: the next try is due after the next interval */
+    enum ledger_rc rc = begin(w, &b, err);
+    if (!rc)
+        rc = kind == OWN_EPOCH ? epoch_entry(w, err) : note_clock_step(w, err);
+    if (!rc)
+        rc = seal(w, &b, err);
+    if (!rc)
+        rc = append(w, &b, err);
+    if (rc) {
+        drop(w, &b);
+        return rc;
+    }
+    if (kind == OWN_EPOCH)
+        sign(w, &b.cp);
+    else
+        committed(w, &b);
+    count(w, &b);
+    return LEDGER_OK;
+}

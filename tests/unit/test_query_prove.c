@@ -1,0 +1,608 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_query_prove: proofs of chains, lineages and histories, verified by the verifier that clients
+ * use (proto/verify.h), the lists of FindRequest, and what a store that has been tampered with
+ * makes of them.
+ */
+#include "lib/query_world.h"
+
+#include "standing.h"
+
+#define COMMA ,
+
+static void name_chain(struct world *w, Ledgerd__V1__ProveRequest *p, enum chain_type type,
+                       const char *id)
+{
+    Ledgerd__V1__ChainName *n = arena_alloc(w->a, sizeof *n);
+    Ledgerd__V1__ChainName **list = arena_alloc(w->a, (p->n_chains + 1) * sizeof *list);
+    CHECK(n && list);
+    ledgerd__v1__chain_name__init(n);
+    n->type = type;
+    struct span s = arena_copy(w->a, span_str(id));
+    n->id = (ProtobufCBinaryData){s.n, (uint8_t *)(uintptr_t)s.p};
+    if (p->n_chains)
+        memcpy(list, p->chains, p->n_chains * sizeof *list);
+    list[p->n_chains++] = n;
+    p->chains = list;
+}
+
+#define PROVE(name) Ledgerd__V1__ProveRequest name = LEDGERD__V1__PROVE_REQUEST__INIT
+
+static void ask_prove(struct world *w, Ledgerd__V1__ProveRequest *p, struct answers *out)
+{
+    Ledgerd__V1__Request req = REQUEST(7);
+    req.op_case = LEDGERD__V1__REQUEST__OP_PROVE;
+    req.prove = p;
+    ask(w, &req, out);
+}
+
+/* A stream of ChainProofs put together: what goes on in further responses is appended to what it
+ * continues. */
+#define PROOFS_MAX 512
+struct proofs {
+    struct snapshot snapshot;
+    size_t n, responses;
+    struct proof {
+        Ledgerd__V1__ChainProof *first;
+        struct member_claim logs[CHAIN_LOGS_MAX];
+        bool given[CHAIN_LOGS_MAX];
+        size_t n_history;
+        Ledgerd__V1__Record **history;
+        struct proven_chain proven;
+    } p[PROOFS_MAX];
+};
+
+static void join_members(struct world *w, struct proof *p, const Ledgerd__V1__MemberLog *log)
+{
+    CHECK(log->log < CHAIN_LOGS_MAX);
+    struct member_claim *m = &p->logs[log->log];
+    struct span *all = arena_alloc(w->a, (m->n + log->n_members + 1) * sizeof *all);
+    CHECK(all != NULL);
+    if (m->n)
+        memcpy(all, m->members, m->n * sizeof *all);
+    for (size_t i = 0; i < log->n_members; i++)
+        all[m->n + i] = of_bin(log->members[i]);
+    *m = (struct member_claim){log->log, m->n + log->n_members, all};
+    p->given[log->log] = true;
+}
+
+static void join_history(struct world *w, struct proof *p, const Ledgerd__V1__ChainProof *part)
+{
+    if (part->n_history == 0)
+        return;
+    Ledgerd__V1__Record **all = arena_alloc(w->a, (p->n_history + part->n_history) * sizeof *all);
+    CHECK(all != NULL);
+    CHECK_EQ_INT(part->history_first, p->n_history);
+    if (p->n_history)
+        memcpy(all, p->history, p->n_history * sizeof *all);
+    memcpy(all + p->n_history, part->history, part->n_history * sizeof *all);
+    p->history = all;
+    p->n_history += part->n_history;
+}
+
+static void join_proofs(struct world *w, const struct answers *ans, struct proofs *out)
+{
+    memset(out, 0, sizeof *out);
+    out->responses = ans->n;
+    for (size_t i = 0; i < ans->n; i++) {
+        const Ledgerd__V1__Response *r = ans->r[i];
+        if (r->answer_case == LEDGERD__V1__RESPONSE__ANSWER_ERROR)
+            fprintf(stderr, "%s\n", r->error->text);
+        CHECK_EQ_INT(r->answer_case, LEDGERD__V1__RESPONSE__ANSWER_PROVE);
+        CHECK_EQ_INT(r->prove->snapshot != NULL, i == 0);
+        if (i == 0)
+            out->snapshot = verified_snapshot(w, r->prove->snapshot);
+        for (size_t k = 0; k < r->prove->n_proofs; k++) {
+            Ledgerd__V1__ChainProof *part = r->prove->proofs[k];
+            if (part->map_proof.len)
+                out->p[out->n++].first = part;
+            CHECK(out->n > 0 && out->n < PROOFS_MAX);
+            struct proof *p = &out->p[out->n - 1];
+            CHECK(span_eq(of_bin(part->name->id), of_bin(p->first->name->id)));
+            for (size_t l = 0; l < part->n_logs; l++)
+                join_members(w, p, part->logs[l]);
+            join_history(w, p, part);
+        }
+    }
+}
+
+/* Verifies every proof of the stream. */
+static struct proofs *verified_proofs(struct world *w, const struct answers *ans)
+{
+    struct proofs *out = arena_alloc(w->a, sizeof *out);
+    struct verifier vf = world_verifier(w);
+    CHECK(out != NULL);
+    join_proofs(w, ans, out);
+    for (size_t i = 0; i < out->n; i++) {
+        struct proof *p = &out->p[i];
+        struct member_claim *logs = arena_alloc(w->a, sizeof p->logs);
+        CHECK(logs != NULL);
+        struct chain_claim claim = {.type = (enum chain_type)p->first->name->type,
+                                    .id = of_bin(p->first->name->id),
+                                    .map_proof = of_bin(p->first->map_proof),
+                                    .head = of_bin(p->first->head),
+                                    .salt = of_bin(p->first->salt),
+                                    .state = of_bin(p->first->state),
+                                    .logs = logs,
+                                    .withheld = p->first->withheld};
+        for (unsigned l = 0; l < CHAIN_LOGS_MAX; l++)
+            if (p->given[l])
+                logs[claim.n_logs++] = p->logs[l];
+        VERIFIED(verify_chain(&vf, &out->snapshot, &claim, &p->proven, v));
+    }
+    return out;
+}
+
+static struct proof *find_proof(struct proofs *ps, enum chain_type type, const char *id)
+{
+    for (size_t i = 0; i < ps->n; i++)
+        if (ps->p[i].first->name->type == type &&
+            span_eq(of_bin(ps->p[i].first->name->id), span_str(id)))
+            return &ps->p[i];
+    return NULL;
+}
+
+/* ---- proofs ---- */
+
+TEST(lineage_back_answers_a_standing_check)
+{
+    struct world *w = make_ledger();
+    struct answers ans;
+    release_ledger(w);
+    PROVE(p);
+    name_chain(w, &p, CHAIN_ITEM, "U1");
+    name_chain(w, &p, CHAIN_SUBJECT, "C1");
+    p.closure = LEDGERD__V1__CLOSURE__CLOSURE_BACK;
+    p.members = p.related = true;
+    ask_prove(w, &p, &ans);
+    struct proofs *ps = verified_proofs(w, &ans);
+    const char *const items[] = {"U1", "L1", "APH-1", "M1"};
+    for (size_t i = 0; i < 4; i++) {
+        struct proof *x = find_proof(ps, CHAIN_ITEM, items[i]);
+        CHECK(x && x->proven.present && x->proven.opened);
+        for (unsigned l = 0; l < ITEM_LOGS; l++)
+            CHECK(x->proven.logs[l] != NULL);
+    }
+    CHECK(!find_proof(ps, CHAIN_ITEM, "M0"));
+    CHECK(!find_proof(ps, CHAIN_ITEM, "U2"));
+    CHECK(find_proof(ps, CHAIN_SUBJECT, "C1") && find_proof(ps, CHAIN_PRODUCT, "PC-1"));
+    CHECK(find_proof(ps, CHAIN_SHIPMENT, "SH-1") != NULL);
+    CHECK_EQ_INT(ps->n, 7);
+    /* Breadth first: those named come first, and what they lead to after them. */
+    CHECK(span_eq(of_bin(ps->p[0].first->name->id), SPAN_LIT("U1")));
+    CHECK(span_eq(of_bin(ps->p[1].first->name->id), SPAN_LIT("C1")));
+    struct proven_set *set = proven_set_new(w->c, (size_t)64 << 20);
+    for (size_t i = 0; i < ps->n; i++)
+        MUST(proven_set_add(set, &ps->p[i].proven));
+    struct kv kv = proven_set_kv(set);
+    struct judge j = {.c = w->c,
+                      .a = w->a,
+                      .kv = &kv,
+                      .index_key = &w->index_key,
+                      .wire = true,
+                      .origin = SPAN_LIT(WORLD_ORIGIN),
+                      .recorded_us = w->now_us,
+                      .index = w->m.size};
+    struct standing_query q = {.purpose = PURPOSE_ADMINISTER,
+                               .item = SPAN_LIT("U1"),
+                               .at_us = w->now_us,
+                               .coi = SPAN_LIT("C1"),
+                               .subject_commit = SPAN_LIT("abc")};
+    struct findings found = {0};
+    CHECK_EQ_INT(standing_check(&j, &q, &found), LEDGER_OK);
+    CHECK_EQ_INT(found.n, 1);
+    CHECK_EQ_INT(found.r[0].code, E_IN_TRANSIT);
+    CHECK(!proven_set_missing(set, NULL));
+    proven_set_free(set);
+    world_close(w);
+}
+
+TEST(lineage_forward_finds_where_a_material_went)
+{
+    struct world *w = make_ledger();
+    struct answers ans;
+    PROVE(p);
+    name_chain(w, &p, CHAIN_ITEM, "M1");
+    name_chain(w, &p, CHAIN_ITEM, "M1");
+    p.closure = LEDGERD__V1__CLOSURE__CLOSURE_FORWARD;
+    ask_prove(w, &p, &ans);
+    struct proofs *ps = verified_proofs(w, &ans);
+    CHECK_EQ_INT(ps->n, 4);
+    CHECK(find_proof(ps, CHAIN_ITEM, "L1") && find_proof(ps, CHAIN_ITEM, "U1") &&
+          find_proof(ps, CHAIN_ITEM, "U2"));
+    CHECK(!find_proof(ps, CHAIN_ITEM, "L1")->proven.logs[0]);
+    world_close(w);
+}
+
+TEST(related_cases_are_proven_and_absence_too)
+{
+    struct world *w = make_ledger();
+    struct answers ans;
+    release_ledger(w);
+    PROVE(p);
+    name_chain(w, &p, CHAIN_ITEM, "M0");
+    name_chain(w, &p, CHAIN_ITEM, "NO-SUCH-ITEM");
+    name_chain(w, &p, CHAIN_CASE, "recall/NONE");
+    p.related = true;
+    ask_prove(w, &p, &ans);
+    struct proofs *ps = verified_proofs(w, &ans);
+    struct proof *recall = find_proof(ps, CHAIN_CASE, "recall/R-1");
+    CHECK(recall && recall->proven.opened && recall->proven.chain.kase.open);
+    CHECK(find_proof(ps, CHAIN_CASE, "deviation/DEV-1") != NULL);
+    CHECK(!find_proof(ps, CHAIN_ITEM, "NO-SUCH-ITEM")->proven.present);
+    CHECK(!find_proof(ps, CHAIN_CASE, "recall/NONE")->proven.present);
+    CHECK_EQ_INT(ps->n, 5);
+    world_close(w);
+}
+
+/* Walks the history backwards under the verifier's eyes. */
+static void check_history(struct world *w, const struct proof *p)
+{
+    struct verifier vf = world_verifier(w);
+    struct hash expected = p->proven.chain.head;
+    CHECK_EQ_INT(p->n_history, p->proven.chain.count);
+    for (uint64_t seq = p->n_history; seq-- > 0;) {
+        struct entry e = verified_entry(w, p->history[seq]);
+        VERIFIED(verify_chain_entry(&vf, &p->proven, seq, &e, &expected, v));
+    }
+    CHECK(hash_is_zero(&expected));
+}
+
+TEST(histories_are_complete_and_in_order)
+{
+    struct world *w = make_ledger();
+    struct answers ans;
+    world_begin(w);
+    play_moves(w, "M0", 800);
+    world_commit(w);
+    PROVE(p);
+    name_chain(w, &p, CHAIN_ITEM, "L1");
+    name_chain(w, &p, CHAIN_ITEM, "M0");
+    name_chain(w, &p, CHAIN_PARTY, "admin");
+    name_chain(w, &p, CHAIN_LEDGER, WORLD_ORIGIN);
+    p.history = true;
+    p.members = true;
+    p.closure = LEDGERD__V1__CLOSURE__CLOSURE_BACK;
+    ask_prove(w, &p, &ans);
+    CHECK(ans.n >= 3);
+    struct proofs *ps = verified_proofs(w, &ans);
+    for (size_t i = 0; i < 4; i++)
+        check_history(w, &ps->p[i]);
+    CHECK_EQ_INT(find_proof(ps, CHAIN_ITEM, "M0")->n_history, 802);
+    CHECK_EQ_INT(find_proof(ps, CHAIN_ITEM, "M1")->n_history, 0);
+    world_close(w);
+}
+
+TEST(members_that_fill_several_responses)
+{
+    struct world *w = world_open();
+    struct answers ans;
+    char *fields = malloc(32000);
+    CHECK(fields != NULL);
+    world_begin(w);
+    for (unsigned version = 0; version < 40; version++) {
+        int n = snprintf(fields, 32000, "product_code=PC-9;version=V%u;tests=", version);
+        for (unsigned i = 0; i < 25; i++)
+            n += snprintf(fields + n, 32000 - (size_t)n, "%stest %u %0900d:%%:1:2:TRUE",
+                          i ? "|" : "", i, 0);
+        play(w, "SPECIFICATION_SET", "u.qa,u.qp", fields);
+    }
+    free(fields);
+    world_commit(w);
+    PROVE(p);
+    name_chain(w, &p, CHAIN_PRODUCT, "PC-9");
+    p.members = true;
+    ask_prove(w, &p, &ans);
+    CHECK(ans.n >= 3);
+    struct proofs *ps = verified_proofs(w, &ans);
+    CHECK_EQ_INT(ps->n, 1);
+    CHECK_EQ_INT(ps->p[0].logs[PRODUCT_LOG_VERSIONS].n, 40);
+    CHECK(ps->p[0].proven.logs[PRODUCT_LOG_VERSIONS] != NULL);
+    world_close(w);
+}
+
+TEST(one_snapshot_for_a_whole_stream)
+{
+    struct world *w = make_ledger();
+    bool more;
+    world_begin(w);
+    play_moves(w, "M0", 600);
+    world_commit(w);
+    PROVE(p);
+    Ledgerd__V1__Request req = REQUEST(9);
+    req.op_case = LEDGERD__V1__REQUEST__OP_PROVE;
+    req.prove = &p;
+    name_chain(w, &p, CHAIN_ITEM, "M0");
+    name_chain(w, &p, CHAIN_ITEM, "M1");
+    p.history = true;
+    struct answers ans = {.n = 0};
+    struct query *q = ask_begin(w, &req);
+    ans.r[ans.n++] = ask_next(w, q, &more);
+    CHECK(more);
+    uint64_t size = w->m.size;
+    world_begin(w);
+    play_moves(w, "M0", 1);
+    play_moves(w, "M1", 1);
+    world_commit(w);
+    while (more)
+        ans.r[ans.n++] = ask_next(w, q, &more);
+    query_end(q);
+    struct proofs *ps = verified_proofs(w, &ans);
+    CHECK_EQ_INT(ps->snapshot.cp.size, size);
+    check_history(w, &ps->p[0]);
+    check_history(w, &ps->p[1]);
+    world_close(w);
+}
+
+TEST(states_are_withheld_from_those_who_may_not_read_them)
+{
+    struct world *w = make_ledger();
+    struct answers ans;
+    w->access.may_read_states = false;
+    w->access.read_kinds = 0;
+    PROVE(p);
+    name_chain(w, &p, CHAIN_ITEM, "U1");
+    p.members = p.history = true;
+    ask_prove(w, &p, &ans);
+    struct proofs *ps = verified_proofs(w, &ans);
+    CHECK(ps->p[0].proven.present && !ps->p[0].proven.opened);
+    CHECK(ps->p[0].first->withheld && ps->p[0].first->n_logs == 0);
+    CHECK_EQ_INT(ps->p[0].first->salt.len + ps->p[0].first->state.len, 0);
+    CHECK(ps->p[0].history[0]->withheld && ps->p[0].history[0]->event.len == 0);
+    check_history(w, &ps->p[0]);
+    p.related = true;
+    ask_prove(w, &p, &ans);
+    check_error(&ans, LEDGERD__V1__ERROR_CODE__ERROR_DENIED, "states");
+    p.related = false;
+    p.closure = LEDGERD__V1__CLOSURE__CLOSURE_BACK;
+    ask_prove(w, &p, &ans);
+    check_error(&ans, LEDGERD__V1__ERROR_CODE__ERROR_DENIED, "states");
+    world_close(w);
+}
+
+TEST(prove_refuses_what_it_cannot_mean)
+{
+    struct world *w = world_open();
+    struct answers ans;
+    PROVE(none);
+    ask_prove(w, &none, &ans);
+    check_error(&ans, LEDGERD__V1__ERROR_CODE__ERROR_MALFORMED, "no chain");
+    PROVE(type);
+    name_chain(w, &type, (enum chain_type)8, "x");
+    ask_prove(w, &type, &ans);
+    check_error(&ans, LEDGERD__V1__ERROR_CODE__ERROR_MALFORMED, "type 8");
+    PROVE(id);
+    name_chain(w, &id, CHAIN_ITEM, "");
+    ask_prove(w, &id, &ans);
+    check_error(&ans, LEDGERD__V1__ERROR_CODE__ERROR_MALFORMED, "id");
+    PROVE(closure);
+    name_chain(w, &closure, CHAIN_ITEM, "x");
+    closure.closure = (Ledgerd__V1__Closure)7;
+    ask_prove(w, &closure, &ans);
+    check_error(&ans, LEDGERD__V1__ERROR_CODE__ERROR_MALFORMED, "closure");
+    world_close(w);
+}
+
+/* ---- find ---- */
+
+static Ledgerd__V1__FindRequest find_request(enum chain_type type)
+{
+    Ledgerd__V1__FindRequest f;
+    ledgerd__v1__find_request__init(&f);
+    f.type = type;
+    return f;
+}
+
+/* The ids found, separated by spaces; "…" at the end if truncated. */
+static const char *found(struct world *w, Ledgerd__V1__FindRequest *f, struct answers *ans)
+{
+    Ledgerd__V1__Request req = REQUEST(4);
+    char *text = arena_alloc(w->a, 1 << 20);
+    size_t n = 0;
+    CHECK(text != NULL);
+    req.op_case = LEDGERD__V1__REQUEST__OP_FIND;
+    req.find = f;
+    ask(w, &req, ans);
+    for (size_t i = 0; i < ans->n; i++) {
+        if (ans->r[i]->answer_case == LEDGERD__V1__RESPONSE__ANSWER_ERROR)
+            return ans->r[i]->error->text;
+        const Ledgerd__V1__FindResponse *r = ans->r[i]->find;
+        if (i == 0)
+            (void)verified_snapshot(w, r->snapshot);
+        for (size_t k = 0; k < r->n_ids; k++)
+            n += (size_t)sprintf(text + n, "%s%.*s", n ? " " : "", SPAN_FMT(of_bin(r->ids[k])));
+        if (r->truncated)
+            n += (size_t)sprintf(text + n, " …");
+    }
+    return text;
+}
+
+TEST(find_by_every_filter)
+{
+    struct world *w = make_ledger();
+    struct answers ans;
+    release_ledger(w);
+    struct {
+        Ledgerd__V1__FindRequest f;
+        const char *want;
+    } cases[24];
+    size_t n = 0;
+#define FIND(t, set, result)                                                                       \
+    do {                                                                                           \
+        Ledgerd__V1__FindRequest f = find_request(t);                                              \
+        set;                                                                                       \
+        cases[n].f = f;                                                                            \
+        cases[n++].want = (result);                                                                \
+    } while (0)
+#define TEXT(s) (char *)(uintptr_t)(s)
+    FIND(CHAIN_ITEM, , "APH-1 L1 M0 M1 U1 U2");
+    FIND(CHAIN_ITEM, f.state = TEXT("available"), "APH-1 L1 M0 M1 U2");
+    FIND(CHAIN_ITEM, f.state = TEXT("released"), "APH-1 L1 M0 M1 U1 U2");
+    FIND(CHAIN_ITEM, f.state = TEXT("in-transit"), "U1");
+    FIND(CHAIN_ITEM, f.state = TEXT("quarantined"), "M0");
+    FIND(CHAIN_ITEM, f.state = TEXT("administered"), "");
+    FIND(CHAIN_ITEM, f.hold = TEXT("recall"), "M0");
+    FIND(CHAIN_ITEM, f.hold = TEXT("deviation"), "M0");
+    FIND(CHAIN_ITEM, f.hold = TEXT("excursion"), "");
+    FIND(CHAIN_ITEM, f.hold = TEXT("any"), "M0");
+    FIND(CHAIN_ITEM, f.klass = TEXT("unit"), "U1 U2");
+    FIND(CHAIN_ITEM, f.klass = TEXT("unit"); f.state = TEXT("available"), "U2");
+    FIND(CHAIN_ITEM, f.coi = TEXT("C1"), "APH-1 L1 U1 U2");
+    FIND(CHAIN_ITEM, f.expires_before_us = INT64_C(1800000000000000), "APH-1");
+    FIND(CHAIN_ITEM, f.holder = TEXT("HOSP"), "");
+    FIND(CHAIN_ITEM, f.id_prefix = TEXT("M"), "M0 M1");
+    FIND(CHAIN_ITEM, f.limit = 2, "APH-1 L1 …");
+    FIND(CHAIN_ITEM, f.limit = 2;
+         f.after = (ProtobufCBinaryData){2 COMMA(uint8_t *) TEXT("L1")}, "M0 M1 …");
+    FIND(CHAIN_ITEM, f.limit = 2;
+         f.after = (ProtobufCBinaryData){2 COMMA(uint8_t *) TEXT("M1")}, "U1 U2");
+    FIND(CHAIN_CASE, f.state = TEXT("open"), "deviation/DEV-1 recall/R-1");
+    FIND(CHAIN_CASE, f.klass = TEXT("recall"), "recall/R-1");
+    FIND(CHAIN_SHIPMENT, f.state = TEXT("open"), "SH-1");
+    FIND(CHAIN_SHIPMENT, f.state = TEXT("closed"), "");
+    FIND(CHAIN_SUBJECT, , "C1");
+    for (size_t i = 0; i < n; i++)
+        CHECK_EQ_STR(found(w, &cases[i].f, &ans), cases[i].want);
+    world_close(w);
+}
+
+TEST(released_follows_the_split_line)
+{
+    struct world *w = make_ledger();
+    struct answers ans;
+    Ledgerd__V1__FindRequest f = find_request(CHAIN_ITEM);
+    f.state = TEXT("released");
+    CHECK_EQ_STR(found(w, &f, &ans), "APH-1 M0 M1");
+    release_ledger(w);
+    CHECK_EQ_STR(found(w, &f, &ans), "APH-1 L1 M0 M1 U1 U2");
+    world_begin(w);
+    play(w, "QC_RESULT", "u.qc",
+         "item=L1;test=sterility;method=culture;value=growth;unit=-;verdict=FAIL;sample=S2");
+    world_commit(w);
+    CHECK_EQ_STR(found(w, &f, &ans), "APH-1 M0 M1");
+    world_close(w);
+}
+
+TEST(find_refuses_filters_that_do_not_apply)
+{
+    struct world *w = world_open();
+    struct answers ans;
+    Ledgerd__V1__FindRequest f = find_request(CHAIN_PARTY);
+    CHECK_EQ_STR(found(w, &f, &ans), "admin u.coll u.consent u.h1 u.op u.qa u.qc u.qp u.wh");
+    f.state = TEXT("open");
+    CHECK(strstr(found(w, &f, &ans), "party") != NULL);
+    check_error(&ans, LEDGERD__V1__ERROR_CODE__ERROR_MALFORMED, "open");
+    f = find_request(CHAIN_CASE);
+    f.holder = TEXT("CPC");
+    found(w, &f, &ans);
+    check_error(&ans, LEDGERD__V1__ERROR_CODE__ERROR_MALFORMED, "holder");
+    f = find_request(CHAIN_ITEM);
+    f.klass = TEXT("recall");
+    found(w, &f, &ans);
+    check_error(&ans, LEDGERD__V1__ERROR_CODE__ERROR_MALFORMED, "class");
+    f = find_request((enum chain_type)0);
+    found(w, &f, &ans);
+    check_error(&ans, LEDGERD__V1__ERROR_CODE__ERROR_MALFORMED, "type 0");
+    w->access.may_read_states = false;
+    f = find_request(CHAIN_ITEM);
+    found(w, &f, &ans);
+    check_error(&ans, LEDGERD__V1__ERROR_CODE__ERROR_DENIED, "states");
+    world_close(w);
+}
+
+/* ---- a store that was tampered with, a stream that is not read ---- */
+
+/* One bit of a stored value is flipped: an error, or an answer that verifies; `must_fail`: an error
+ * that says what is wrong. */
+static void check_tampered_chain(struct world *w, enum kv_table t, struct span key, size_t from_end,
+                                 bool must_fail)
+{
+    struct answers ans;
+    PROVE(p);
+    name_chain(w, &p, CHAIN_ITEM, "U1");
+    p.closure = LEDGERD__V1__CLOSURE__CLOSURE_BACK;
+    p.members = true;
+    tamper(w, t, key, from_end);
+    ask_prove(w, &p, &ans);
+    if (ans.r[0]->answer_case != LEDGERD__V1__RESPONSE__ANSWER_ERROR) {
+        CHECK(!must_fail);
+        CHECK_EQ_INT(verified_proofs(w, &ans)->n, 4);
+    } else if (must_fail) {
+        check_error(&ans, LEDGERD__V1__ERROR_CODE__ERROR_INTERNAL, "stored data does not verify");
+    }
+    tamper(w, t, key, from_end); /* and back */
+}
+
+static size_t stored_size(struct world *w, enum kv_table t, struct span key)
+{
+    struct store_snapshot *sn;
+    struct span v;
+    MUST(store_snapshot_open(w->store, &sn, err));
+    struct kv kv = store_snapshot_kv(sn);
+    MUST(kv_get(&kv, t, key, &v));
+    store_snapshot_close(sn);
+    return v.n;
+}
+
+TEST(tampered_chains_are_not_proven)
+{
+    struct world *w = make_ledger();
+    uint8_t key[KV_KEY_MAX];
+    struct hash l1;
+    chain_key(w->c, &w->index_key, CHAIN_ITEM, SPAN_LIT("L1"), &l1);
+    struct span record = span_of(l1.b, HASH_LEN), meta = SPAN_LIT("machine");
+    check_tampered_chain(w, KV_MEMBER, kv_key_member(key, &l1, ITEM_LOG_INPUTS, 0), 0, true);
+    check_tampered_chain(w, KV_MEMBER, kv_key_member(key, &l1, ITEM_LOG_UNITS, 1), 5, true);
+    check_tampered_chain(w, KV_CHECKPOINT, kv_key_u64(key, w->m.size), 7, true);
+    check_tampered_chain(w, KV_TREE, kv_key_tree(key, 0, w->m.size - 1), 7, true);
+    size_t n = stored_size(w, KV_CHAIN, record);
+    for (size_t i = 0; i < n; i += 5)
+        check_tampered_chain(w, KV_CHAIN, record, i, true);
+    n = stored_size(w, KV_META, meta);
+    for (size_t i = 0; i < n; i += 5)
+        check_tampered_chain(w, KV_META, meta, i, false);
+    world_close(w);
+}
+
+TEST(a_snapshot_is_not_pinned_for_ever)
+{
+    if (!getenv("LEDGERD_SLOW_TESTS"))
+        CHECK_SKIP("takes as long as a snapshot may be pinned; set LEDGERD_SLOW_TESTS");
+    struct world *w = make_ledger();
+    bool more;
+    world_begin(w);
+    play_moves(w, "M0", 600);
+    world_commit(w);
+    PROVE(p);
+    Ledgerd__V1__Request req = REQUEST(9);
+    req.op_case = LEDGERD__V1__REQUEST__OP_PROVE;
+    req.prove = &p;
+    name_chain(w, &p, CHAIN_ITEM, "M0");
+    p.history = true;
+    for (int expire = 0; expire < 2; expire++) {
+        struct answers ans = {.n = 1};
+        struct query *q = ask_begin(w, &req);
+        CHECK(ask_next(w, q, &more) && more);
+        CHECK(!query_expire(q));
+        usleep((QUERY_PIN_MS_MAX + 100) * 1000);
+        if (expire)
+            CHECK(query_expire(q) && !query_expire(q));
+        ans.r[0] = ask_next(w, q, &more);
+        CHECK(!more);
+        check_error(&ans, LEDGERD__V1__ERROR_CODE__ERROR_TIMEOUT, "seconds");
+        query_end(q);
+    }
+    world_close(w);
+}
+
+TEST_MAIN(TEST_ENTRY(lineage_back_answers_a_standing_check),
+          TEST_ENTRY(lineage_forward_finds_where_a_material_went),
+          TEST_ENTRY(related_cases_are_proven_and_absence_too),
+          TEST_ENTRY(histories_are_complete_and_in_order),
+          TEST_ENTRY(members_that_fill_several_responses),
+          TEST_ENTRY(one_snapshot_for_a_whole_stream),
+          TEST_ENTRY(states_are_withheld_from_those_who_may_not_read_them),
+          TEST_ENTRY(prove_refuses_what_it_cannot_mean), TEST_ENTRY(find_by_every_filter),
+          TEST_ENTRY(released_follows_the_split_line),
+          TEST_ENTRY(find_refuses_filters_that_do_not_apply),
+          TEST_ENTRY(tampered_chains_are_not_proven), TEST_ENTRY(a_snapshot_is_not_pinned_for_ever))
