@@ -20,7 +20,8 @@ Q := $(if $(V),,@)
 BUILD_PACKAGES := gcc libc6-dev make pkg-config protobuf-compiler protobuf-c-compiler libprotobuf-c-dev liblmdb-dev \
 	libuv1-dev libssl-dev libsodium-dev libyajl-dev libinih-dev libsystemd-dev
 DEMO_PACKAGES := $(BUILD_PACKAGES) openssl
-CHECK_PACKAGES := $(DEMO_PACKAGES) python3 golang-go golang-golang-x-mod-dev binutils
+CHECK_PACKAGES := $(DEMO_PACKAGES) python3 golang-go golang-golang-x-mod-dev binutils universal-ctags
+LINT_PACKAGES := $(CHECK_PACKAGES) cppcheck
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
 	-Wformat=2 -Wcast-qual -Wundef -Wswitch-enum $(if $(WERROR),-Werror)
@@ -49,17 +50,19 @@ CTL_SRC := $(filter-out client/ctl/main.c,$(wildcard client/ctl/*.c))
 TESTLIB_SRC := $(wildcard tests/lib/*.c)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 INTEGRATION_SRC := $(wildcard tests/integration/*.c)
+INTEROP_SRC := $(wildcard tests/interop/*.c)
 BENCH_SRC := $(wildcard tests/bench/*.c)
 
 obj = $(1:%.c=$(O)/obj/%.o)
 GEN_OBJ := $(PROTOS:%=$(O)/obj/gen/%.pb-c.o)
 UNIT_BIN := $(UNIT_SRC:tests/%.c=$(O)/tests/%)
 INTEGRATION_BIN := $(INTEGRATION_SRC:tests/%.c=$(O)/tests/%)
+INTEROP_BIN := $(INTEROP_SRC:tests/%.c=$(O)/tests/%)
 BENCH_BIN := $(BENCH_SRC:tests/%.c=$(O)/tests/%)
 LIBS := $(O)/libclient-ctl.a $(O)/libledgerd.a $(O)/libdaemon.a $(O)/libproto.a $(O)/libgen.a
 
 .DELETE_ON_ERROR:
-.PHONY: all lib programs demo check check-programs bench lint install uninstall clean help deps-build deps-demo deps-check
+.PHONY: all lib programs demo check check-programs bench lint install uninstall clean help deps-build deps-demo deps-check deps-lint
 
 all: deps-build
 	$(Q)$(MAKE) --no-print-directory programs lib
@@ -95,6 +98,8 @@ deps-demo:
 	$(call need,$(DEMO_PACKAGES))
 deps-check:
 	$(call need,$(CHECK_PACKAGES))
+deps-lint:
+	$(call need,$(LINT_PACKAGES))
 
 # ---- build ----
 
@@ -104,6 +109,8 @@ $(O)/flags: FORCE
 	@mkdir -p $(O); printf '%s\n' '$(subst ','\'',$(FLAGS))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(FLAGS))' > $@
 FORCE:
 
+# Made by a pattern rule, they would be deleted as intermediate files, and made again by the next make.
+.SECONDARY: $(GEN_C) $(GEN_H)
 $(GEN)/%.pb-c.c $(GEN)/%.pb-c.h &: proto/%.proto
 	@mkdir -p $(GEN)
 	$(Q)protoc-c --proto_path=proto --c_out=$(GEN) $(notdir $<)
@@ -115,7 +122,7 @@ $(O)/obj/gen/%.o: $(GEN)/%.c $(GEN_H) $(O)/flags
 INC_proto := -Iproto
 INC_ledgerd := -Iproto -Iledgerd -I$(GEN)
 INC_client := -Iproto -Iclient -Iinclude -I$(GEN)
-INC_tests := -Iproto -Iledgerd -Iclient -Iinclude -Itests -I$(GEN)
+INC_tests := -Iproto -Iledgerd -Iclient -Iinclude -Itests -Itests/lib -I$(GEN)
 $(O)/obj/%.o: %.c $(GEN_H) $(O)/flags
 	@mkdir -p $(@D)
 	@$(if $(V),,echo "  CC $<")
@@ -146,9 +153,9 @@ $(O)/libledgerd.pc: client/libledgerd.pc.in Makefile
 $(O)/tests/%: $(O)/obj/tests/%.o $(call obj,$(TESTLIB_SRC)) $(LIBS)
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(LDFLAGS_ALL) -o $@ $< $(call obj,$(TESTLIB_SRC)) -Wl,--start-group $(LIBS) -Wl,--end-group $(DAEMON_LIBS) $(CLIENT_LIBS)
-.PRECIOUS: $(O)/obj/tests/%.o
+.PRECIOUS: $(O)/obj/%.o
 
-check-programs: programs lib $(UNIT_BIN) $(INTEGRATION_BIN)
+check-programs: programs lib $(UNIT_BIN) $(INTEGRATION_BIN) $(INTEROP_BIN)
 
 check: deps-check
 	$(Q)$(MAKE) --no-print-directory check-programs
@@ -162,7 +169,8 @@ bench: deps-check
 	$(Q)$(MAKE) --no-print-directory programs $(BENCH_BIN)
 	$(Q)sh tests/bench/bench.sh $(O)
 
-lint: deps-check
+lint: deps-lint
+	$(Q)$(MAKE) --no-print-directory programs
 	$(Q)sh tests/lint.sh $(O)
 
 # ---- install ----

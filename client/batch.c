@@ -276,7 +276,7 @@ LEDGER_API enum ledger_rc ledger_batch_encode(const struct ledger_batch *b, uint
 {
     *bytes = NULL;
     *n = 0;
-    return message_batch_encode(b, bytes, n, err);
+    return rpc_batch_encode(b, bytes, n, err);
 }
 
 static enum ledger_rc take_signature(struct ledger_batch *b, struct span bytes, struct ledger_err *err)
@@ -302,7 +302,7 @@ LEDGER_API enum ledger_rc ledger_batch_decode(const char *origin, const uint8_t 
     struct arena *a = arena_new(BATCH_ARENA_MAX);
     if (!a)
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
-    enum ledger_rc rc = message_batch_decode(a, span_of(bytes, n), &m, err);
+    enum ledger_rc rc = rpc_batch_decode(a, span_of(bytes, n), &m, err);
     if (rc == LEDGER_OK)
         rc = ledger_batch_new(origin, &b, err);
     for (size_t i = 0; rc == LEDGER_OK && i < m.n_events; i++)

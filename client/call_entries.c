@@ -75,11 +75,11 @@ static struct span entries_request(struct ledger_client *cl, struct call *k, str
         return SPAN_NONE;
     if (w->step == ENTRIES_ROOT) {
         struct receipt_request before = {.by_index = true, .index = rq->cursor.next - 1};
-        return message_put_receipt(a, id, &before);
+        return rpc_put_receipt(a, id, &before);
     }
     if (w->step == ENTRIES_PROOF)
-        return message_put_consistency(a, id, w->frontier.size, w->snapshot_size);
-    return message_put_entries(a, id, rq, request_end(k), STREAM_CREDIT);
+        return rpc_put_consistency(a, id, w->frontier.size, w->snapshot_size);
+    return rpc_put_entries(a, id, rq, request_end(k), STREAM_CREDIT);
 }
 
 /* ---- (1) the tree over everything before ---- */
@@ -231,7 +231,7 @@ static bool has_enough(const struct call *k, const struct entries_work *w)
 static void cancel(struct ledger_client *cl, struct call *k)
 {
     struct arena_mark mark = arena_mark(cl->scratch);
-    (void)session_send(cl, message_put_cancel(cl->scratch, session_id(cl), k->id));
+    (void)session_send(cl, rpc_put_cancel(cl->scratch, session_id(cl), k->id));
     arena_release(cl->scratch, mark);
 }
 

@@ -36,7 +36,7 @@ struct prove_work {
 static struct span prove_request(struct ledger_client *cl, struct call *k, struct arena *a, uint64_t id)
 {
     (void)cl;
-    return message_put_prove(a, id, &k->rq.u.prove, STREAM_CREDIT);
+    return rpc_put_prove(a, id, &k->rq.u.prove, STREAM_CREDIT);
 }
 
 static bool list_add(struct arena *a, struct list *l, const void *p, size_t n)

@@ -11,7 +11,7 @@
 static struct span submit_request(struct ledger_client *cl, struct call *k, struct arena *a, uint64_t id)
 {
     (void)cl;
-    return message_put_submit(a, id, k->rq.u.submit.batch, k->rq.u.submit.all_or_nothing);
+    return rpc_put_submit(a, id, k->rq.u.submit.batch, k->rq.u.submit.all_or_nothing);
 }
 
 static void copy_text(char *out, size_t n, const char *text)

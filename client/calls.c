@@ -63,7 +63,7 @@ bool step_snapshot(struct ledger_client *cl, struct call *k, const struct snapsh
 void step_credit(struct ledger_client *cl, struct call *k)
 {
     struct arena_mark mark = arena_mark(cl->scratch);
-    (void)session_send(cl, message_put_credit(cl->scratch, session_id(cl), k->id, 1));
+    (void)session_send(cl, rpc_put_credit(cl->scratch, session_id(cl), k->id, 1));
     arena_release(cl->scratch, mark);
 }
 
@@ -78,7 +78,7 @@ static struct span snapshot_request(struct ledger_client *cl, struct call *k, st
 {
     (void)cl;
     (void)k;
-    return message_put_checkpoint(a, id);
+    return rpc_put_checkpoint(a, id);
 }
 
 static enum call_step snapshot_answer(struct ledger_client *cl, struct call *k, const struct message *m)
@@ -106,7 +106,7 @@ struct find_work {
 static struct span find_request(struct ledger_client *cl, struct call *k, struct arena *a, uint64_t id)
 {
     (void)cl;
-    return message_put_find(a, id, &k->rq.u.find);
+    return rpc_put_find(a, id, &k->rq.u.find);
 }
 
 static enum call_step find_join(struct call *k, const struct find_work *w, bool truncated)
@@ -161,7 +161,7 @@ const struct call_ops ops_find = {.request = find_request, .answer = find_answer
 static struct span receipt_request(struct ledger_client *cl, struct call *k, struct arena *a, uint64_t id)
 {
     (void)cl;
-    return message_put_receipt(a, id, &k->rq.u.receipt);
+    return rpc_put_receipt(a, id, &k->rq.u.receipt);
 }
 
 static bool is_asked_for(const struct receipt_request *rq, const struct header *h)
@@ -195,7 +195,7 @@ static struct span status_request(struct ledger_client *cl, struct call *k, stru
 {
     (void)cl;
     (void)k;
-    return message_put_status(a, id);
+    return rpc_put_status(a, id);
 }
 
 static enum call_step status_answer(struct ledger_client *cl, struct call *k, const struct message *m)

@@ -247,7 +247,7 @@ static enum ledger_rc start(struct ledger_client *cl, const struct call_request 
     k->cb = target->cb;
     k->user = target->user;
     k->timeout_ms = timeout_ms ? timeout_ms : cl->timeout_ms;
-    k->deadline_ms = connection_clock_ms() + k->timeout_ms;
+    k->deadline_ms = conn_clock_ms() + k->timeout_ms;
     struct timespec until = after_ms(CLOCK_MONOTONIC, k->timeout_ms);
     pthread_mutex_lock(&cl->mutex);
     rc = wait_for_room(cl, target->wait ? &until : NULL, err);
@@ -256,7 +256,7 @@ static enum ledger_rc start(struct ledger_client *cl, const struct call_request 
         *cl->inbox_end = k;
         cl->inbox_end = &k->next;
         /* Within the mutex, so that the loop cannot be closed in between. */
-        connection_wake(cl->connection);
+        conn_wake(cl->connection);
     }
     pthread_mutex_unlock(&cl->mutex);
     if (rc != LEDGER_OK)
@@ -292,7 +292,7 @@ enum ledger_rc client_call(struct ledger_client *cl, const struct call_request *
     struct waiter w = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, NULL};
     struct call_target target = {on_reply, &w, true};
     *out = NULL;
-    if (connection_is_own_thread(cl->connection))
+    if (conn_is_own_thread(cl->connection))
         return ledger_fail(err, LEDGER_EINVAL, "a blocking function was called from a callback");
     enum ledger_rc rc = start(cl, rq, timeout_ms, &target, err);
     if (rc == LEDGER_OK) {
@@ -319,7 +319,7 @@ const struct ledger_profile *client_profile(const struct ledger_client *cl)
 
 static void client_free(struct ledger_client *cl)
 {
-    connection_free(cl->connection);
+    conn_free(cl->connection);
     trust_free(&cl->trust);
     arena_free(cl->scratch);
     crypto_free(cl->c);
@@ -363,10 +363,10 @@ LEDGER_API enum ledger_rc ledger_client_open(const struct ledger_profile *profil
     trust_init(&cl->trust);
     cl->c = crypto_new();
     cl->scratch = arena_new(SCRATCH_BYTES_MAX);
-    enum ledger_rc rc = cl->c && cl->scratch ? connection_new(profile, &session_events, cl, &cl->connection, err)
+    enum ledger_rc rc = cl->c && cl->scratch ? conn_new(profile, &session_events, cl, &cl->connection, err)
                                              : ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     if (rc == LEDGER_OK)
-        rc = connection_start(cl->connection, err);
+        rc = conn_start(cl->connection, err);
     if (rc != LEDGER_OK) {
         client_free(cl);
         return rc;
@@ -379,12 +379,12 @@ LEDGER_API void ledger_client_close(struct ledger_client *cl)
 {
     if (!cl)
         return;
-    LEDGER_REQUIRE(!connection_is_own_thread(cl->connection));
+    LEDGER_REQUIRE(!conn_is_own_thread(cl->connection));
     pthread_mutex_lock(&cl->mutex);
     cl->closing = true;
     pthread_cond_broadcast(&cl->room);
-    connection_wake(cl->connection);
+    conn_wake(cl->connection);
     pthread_mutex_unlock(&cl->mutex);
-    connection_join(cl->connection);
+    conn_join(cl->connection);
     client_free(cl);
 }

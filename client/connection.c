@@ -68,7 +68,7 @@ static enum ledger_rc rc_from_uv(struct ledger_err *err, int code, const char *d
     return LEDGER_ECONNECT;
 }
 
-uint64_t connection_clock_ms(void)
+uint64_t conn_clock_ms(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -104,14 +104,14 @@ static void bytes_free(struct bytes *b)
 static void on_closed(uv_handle_t *h)
 {
     struct socket *s = h->data;
-    tls_session_free(s->tls);
+    tls_client_session_free(s->tls);
     bytes_free(&s->out);
     bytes_free(&s->in_flight);
     bytes_free(&s->frame);
     free(s);
 }
 
-void connection_drop(struct connection *c)
+void conn_drop(struct connection *c)
 {
     struct socket *s = c->socket;
     c->socket = NULL;
@@ -127,7 +127,7 @@ void connection_drop(struct connection *c)
 
 static void lose(struct connection *c, const struct ledger_err *why)
 {
-    connection_drop(c);
+    conn_drop(c);
     c->events.lost_cb(c->user, why);
 }
 
@@ -159,10 +159,10 @@ static void flush(struct socket *s)
     if (s->writing)
         return;
     if (s->tls) {
-        struct span waiting = tls_output(s->tls);
+        struct span waiting = tls_client_output(s->tls);
         if (!bytes_add(&s->in_flight, waiting.p, waiting.n))
             return;
-        tls_output_taken(s->tls);
+        tls_client_output_taken(s->tls);
     } else {
         struct bytes swap = s->in_flight;
         s->in_flight = s->out;
@@ -175,15 +175,15 @@ static void flush(struct socket *s)
     s->writing = uv_write(&s->write, (uv_stream_t *)&s->tcp, &buf, 1, on_written) == 0;
 }
 
-size_t connection_pending(const struct connection *c)
+size_t conn_pending(const struct connection *c)
 {
     const struct socket *s = c->socket;
     if (!s)
         return 0;
-    return (s->writing ? s->in_flight.n : 0) + (s->tls ? tls_output(s->tls).n : s->out.n);
+    return (s->writing ? s->in_flight.n : 0) + (s->tls ? tls_client_output(s->tls).n : s->out.n);
 }
 
-enum ledger_rc connection_send(struct connection *c, struct span message, struct ledger_err *err)
+enum ledger_rc conn_send(struct connection *c, struct span message, struct ledger_err *err)
 {
     struct socket *s = c->socket;
     if (!s || !s->open)
@@ -194,9 +194,9 @@ enum ledger_rc connection_send(struct connection *c, struct span message, struct
     uint8_t header[HEADER_BYTES] = {(uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n};
     enum ledger_rc rc = LEDGER_OK;
     if (s->tls) {
-        rc = tls_write(s->tls, span_of(header, sizeof header), err);
+        rc = tls_client_write(s->tls, span_of(header, sizeof header), err);
         if (rc == LEDGER_OK)
-            rc = tls_write(s->tls, message, err);
+            rc = tls_client_write(s->tls, message, err);
     } else if (!bytes_add(&s->out, header, sizeof header) || !bytes_add(&s->out, message.p, message.n)) {
         rc = ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     }
@@ -247,16 +247,16 @@ static bool take_tls(struct socket *s, struct span bytes, struct ledger_err *err
     uint8_t plain[16384];
     size_t got = 1;
     bool was_open = s->open;
-    if (tls_receive(s->tls, bytes, err) != LEDGER_OK)
+    if (tls_client_receive(s->tls, bytes, err) != LEDGER_OK)
         return false;
-    if (!s->open && tls_handshake(s->tls, &s->open, err) != LEDGER_OK)
+    if (!s->open && tls_client_handshake(s->tls, &s->open, err) != LEDGER_OK)
         return false;
     if (s->open && !was_open) {
         flush(s);
         c->events.open_cb(c->user);
     }
     while (c->socket == s && s->open && got > 0) {
-        if (tls_read(s->tls, plain, sizeof plain, &got, err) != LEDGER_OK)
+        if (tls_client_read(s->tls, plain, sizeof plain, &got, err) != LEDGER_OK)
             return false;
         if (!take_plain(s, plain, got, err))
             return false;
@@ -310,7 +310,7 @@ static void on_connected(uv_connect_t *req, int status)
         status = uv_read_start((uv_stream_t *)&s->tcp, on_alloc, on_read);
     if (status != 0) {
         rc_from_uv(&err, status, "cannot connect to", c->profile);
-        connection_drop(c);
+        conn_drop(c);
         try_next(c, &err);
         return;
     }
@@ -321,7 +321,7 @@ static void on_connected(uv_connect_t *req, int status)
         c->events.open_cb(c->user);
         return;
     }
-    if (tls_handshake(s->tls, &s->open, &err) != LEDGER_OK)
+    if (tls_client_handshake(s->tls, &s->open, &err) != LEDGER_OK)
         lose(c, &err);
     else
         flush(s);
@@ -333,13 +333,13 @@ static enum ledger_rc make_socket(struct connection *c, struct ledger_err *err)
     if (!s)
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     s->c = c;
-    if (c->tls && tls_session_new(c->tls, c->profile->host, &s->tls, err) != LEDGER_OK) {
+    if (c->tls && tls_client_session_new(c->tls, c->profile->host, &s->tls, err) != LEDGER_OK) {
         free(s);
         return LEDGER_ENOMEM;
     }
     int bad = uv_tcp_init(&c->loop, &s->tcp);
     if (bad) {
-        tls_session_free(s->tls);
+        tls_client_session_free(s->tls);
         free(s);
         return rc_from_uv(err, bad, "cannot make a socket for", c->profile);
     }
@@ -361,7 +361,7 @@ static void try_next(struct connection *c, struct ledger_err *last)
         if (bad == 0)
             return;
         rc_from_uv(last, bad, "cannot connect to", c->profile);
-        connection_drop(c);
+        conn_drop(c);
     }
     c->events.lost_cb(c->user, last);
 }
@@ -384,11 +384,11 @@ static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *res)
     try_next(c, &err);
 }
 
-void connection_dial(struct connection *c)
+void conn_dial(struct connection *c)
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP};
     struct ledger_err err = {0};
-    connection_drop(c);
+    conn_drop(c);
     uv_freeaddrinfo(c->addresses);
     c->addresses = c->address = NULL;
     uv_getaddrinfo_t *req = calloc(1, sizeof *req);
@@ -404,7 +404,7 @@ void connection_dial(struct connection *c)
     free(req);
     /* lost_cb must not come from within this call: the timer brings the owner back to dial again. */
     rc_from_uv(&err, bad, "cannot find", c->profile);
-    connection_timer(c, 100);
+    conn_timer(c, 100);
 }
 
 /* ---- loop ---- */
@@ -423,7 +423,7 @@ static void on_timer(uv_timer_t *h)
         c->events.timer_cb(c->user);
 }
 
-void connection_timer(struct connection *c, uint64_t in_ms)
+void conn_timer(struct connection *c, uint64_t in_ms)
 {
     if (c->finished)
         return;
@@ -434,22 +434,22 @@ void connection_timer(struct connection *c, uint64_t in_ms)
     uv_timer_start(&c->timer, on_timer, in_ms, 0);
 }
 
-void connection_wake(struct connection *c)
+void conn_wake(struct connection *c)
 {
     uv_async_send(&c->async);
 }
 
-bool connection_is_own_thread(const struct connection *c)
+bool conn_is_own_thread(const struct connection *c)
 {
     return c->started && pthread_equal(pthread_self(), c->thread);
 }
 
-void connection_finish(struct connection *c)
+void conn_finish(struct connection *c)
 {
     if (c->finished)
         return;
     c->finished = true;
-    connection_drop(c);
+    conn_drop(c);
     uv_close((uv_handle_t *)&c->async, NULL);
     uv_close((uv_handle_t *)&c->timer, NULL);
 }
@@ -461,7 +461,7 @@ static void *run(void *arg)
     return NULL;
 }
 
-enum ledger_rc connection_start(struct connection *c, struct ledger_err *err)
+enum ledger_rc conn_start(struct connection *c, struct ledger_err *err)
 {
     sigset_t all, before;
     sigfillset(&all);
@@ -475,7 +475,7 @@ enum ledger_rc connection_start(struct connection *c, struct ledger_err *err)
     return LEDGER_OK;
 }
 
-void connection_join(struct connection *c)
+void conn_join(struct connection *c)
 {
     pthread_join(c->thread, NULL);
 }
@@ -497,7 +497,7 @@ static int loop_init(struct connection *c)
     return 0;
 }
 
-enum ledger_rc connection_new(const struct ledger_profile *p, const struct connection_events *e, void *user,
+enum ledger_rc conn_new(const struct ledger_profile *p, const struct connection_events *e, void *user,
                               struct connection **out, struct ledger_err *err)
 {
     *out = NULL;
@@ -507,31 +507,31 @@ enum ledger_rc connection_new(const struct ledger_profile *p, const struct conne
     c->profile = p;
     c->events = *e;
     c->user = user;
-    enum ledger_rc rc = p->plain ? LEDGER_OK : tls_context_new(p, &c->tls, err);
+    enum ledger_rc rc = p->plain ? LEDGER_OK : tls_client_context_new(p, &c->tls, err);
     if (rc == LEDGER_OK) {
         int bad = loop_init(c);
         if (bad)
             rc = ledger_fail(err, LEDGER_ENOMEM, "cannot make an event loop: %s", uv_strerror(bad));
     }
     if (rc != LEDGER_OK) {
-        connection_free(c);
+        conn_free(c);
         return rc;
     }
     *out = c;
     return LEDGER_OK;
 }
 
-void connection_free(struct connection *c)
+void conn_free(struct connection *c)
 {
     if (!c)
         return;
     if (c->loop_ready) {
-        connection_finish(c);
+        conn_finish(c);
         /* With the thread ended, or never begun, only close callbacks are left to run. */
         uv_run(&c->loop, UV_RUN_DEFAULT);
         LEDGER_REQUIRE(uv_loop_close(&c->loop) == 0);
     }
     uv_freeaddrinfo(c->addresses);
-    tls_context_free(c->tls);
+    tls_client_context_free(c->tls);
     free(c);
 }

@@ -23,7 +23,10 @@
 #define REPLY_BYTES_MAX ((size_t)1 << 30)      /* arena of one reply */
 #define CALL_BYTES_MAX ((size_t)16 << 20)      /* arena of one call's request */
 #define SCRATCH_BYTES_MAX ((size_t)32 << 20)
-#define WINDOW_CALLS_MAX 64u                   /* requests of calls on the wire at once */
+/* Requests on the wire at once, consistency proofs included, and streams among them: below what a server grants by default (64 and
+ * 8), so that its limits are not met. */
+#define WINDOW_REQUESTS_MAX 48u
+#define WINDOW_STREAMS_MAX 6u
 #define PENDING_BYTES_MAX ((size_t)8 << 20)    /* no further request is written above this */
 #define ATTEMPT_MS_MAX 10000u                  /* dialling, TLS and hello together */
 #define BACKOFF_MS_MIN 50u

@@ -51,13 +51,15 @@ static struct span pack(struct arena *a, const ProtobufCMessage *m)
 /* ---- requests ---- */
 
 #define REQUEST(request, number, which)                                                                                   \
-    Ledgerd__V1__Request request = LEDGERD__V1__REQUEST__INIT;                                                             \
+    Ledgerd__V1__Request request;                                                                                         \
+    ledgerd__v1__request__init(&request);                                                                                 \
     request.id = (number);                                                                                                \
     request.op_case = LEDGERD__V1__REQUEST__OP_##which
 
-struct span message_put_hello(struct arena *a, uint64_t id, const char *program, const char *origin)
+struct span rpc_put_hello(struct arena *a, uint64_t id, const char *program, const char *origin)
 {
-    Ledgerd__V1__HelloRequest m = LEDGERD__V1__HELLO_REQUEST__INIT;
+    Ledgerd__V1__HelloRequest m;
+    ledgerd__v1__hello_request__init(&m);
     REQUEST(r, id, HELLO);
     m.version_min = m.version_max = PROTOCOL_VERSION;
     m.program = (char *)(uintptr_t)program;
@@ -81,26 +83,29 @@ static bool fill_submit(struct arena *a, const struct ledger_batch *b, Ledgerd__
     return true;
 }
 
-struct span message_put_submit(struct arena *a, uint64_t id, const struct ledger_batch *b, bool all_or_nothing)
+struct span rpc_put_submit(struct arena *a, uint64_t id, const struct ledger_batch *b, bool all_or_nothing)
 {
-    Ledgerd__V1__SubmitRequest m = LEDGERD__V1__SUBMIT_REQUEST__INIT;
+    Ledgerd__V1__SubmitRequest m;
+    ledgerd__v1__submit_request__init(&m);
     REQUEST(r, id, SUBMIT);
     m.all_or_nothing = all_or_nothing;
     r.submit = &m;
     return fill_submit(a, b, &m) ? pack(a, &r.base) : SPAN_NONE;
 }
 
-struct span message_put_checkpoint(struct arena *a, uint64_t id)
+struct span rpc_put_checkpoint(struct arena *a, uint64_t id)
 {
-    Ledgerd__V1__CheckpointRequest m = LEDGERD__V1__CHECKPOINT_REQUEST__INIT;
+    Ledgerd__V1__CheckpointRequest m;
+    ledgerd__v1__checkpoint_request__init(&m);
     REQUEST(r, id, CHECKPOINT);
     r.checkpoint = &m;
     return pack(a, &r.base);
 }
 
-struct span message_put_consistency(struct arena *a, uint64_t id, uint64_t size1, uint64_t size2)
+struct span rpc_put_consistency(struct arena *a, uint64_t id, uint64_t size1, uint64_t size2)
 {
-    Ledgerd__V1__ConsistencyRequest m = LEDGERD__V1__CONSISTENCY_REQUEST__INIT;
+    Ledgerd__V1__ConsistencyRequest m;
+    ledgerd__v1__consistency_request__init(&m);
     REQUEST(r, id, CONSISTENCY);
     m.size1 = size1;
     m.size2 = size2;
@@ -108,9 +113,10 @@ struct span message_put_consistency(struct arena *a, uint64_t id, uint64_t size1
     return pack(a, &r.base);
 }
 
-struct span message_put_entries(struct arena *a, uint64_t id, const struct entries_request *rq, uint64_t end, uint32_t credit)
+struct span rpc_put_entries(struct arena *a, uint64_t id, const struct entries_request *rq, uint64_t end, uint32_t credit)
 {
-    Ledgerd__V1__EntriesRequest m = LEDGERD__V1__ENTRIES_REQUEST__INIT;
+    Ledgerd__V1__EntriesRequest m;
+    ledgerd__v1__entries_request__init(&m);
     REQUEST(r, id, ENTRIES);
     m.first = rq->cursor.next;
     m.end = end;
@@ -121,9 +127,10 @@ struct span message_put_entries(struct arena *a, uint64_t id, const struct entri
     return pack(a, &r.base);
 }
 
-struct span message_put_prove(struct arena *a, uint64_t id, const struct prove_request *rq, uint32_t credit)
+struct span rpc_put_prove(struct arena *a, uint64_t id, const struct prove_request *rq, uint32_t credit)
 {
-    Ledgerd__V1__ProveRequest m = LEDGERD__V1__PROVE_REQUEST__INIT;
+    Ledgerd__V1__ProveRequest m;
+    ledgerd__v1__prove_request__init(&m);
     REQUEST(r, id, PROVE);
     Ledgerd__V1__ChainName *names = arena_alloc(a, (rq->n + 1) * sizeof *names);
     m.chains = arena_alloc(a, (rq->n + 1) * sizeof *m.chains);
@@ -145,9 +152,10 @@ struct span message_put_prove(struct arena *a, uint64_t id, const struct prove_r
     return pack(a, &r.base);
 }
 
-struct span message_put_find(struct arena *a, uint64_t id, const struct find_request *rq)
+struct span rpc_put_find(struct arena *a, uint64_t id, const struct find_request *rq)
 {
-    Ledgerd__V1__FindRequest m = LEDGERD__V1__FIND_REQUEST__INIT;
+    Ledgerd__V1__FindRequest m;
+    ledgerd__v1__find_request__init(&m);
     REQUEST(r, id, FIND);
     m.type = (uint32_t)rq->type;
     m.state = to_text(a, rq->state);
@@ -163,9 +171,10 @@ struct span message_put_find(struct arena *a, uint64_t id, const struct find_req
     return pack(a, &r.base);
 }
 
-struct span message_put_receipt(struct arena *a, uint64_t id, const struct receipt_request *rq)
+struct span rpc_put_receipt(struct arena *a, uint64_t id, const struct receipt_request *rq)
 {
-    Ledgerd__V1__ReceiptRequest m = LEDGERD__V1__RECEIPT_REQUEST__INIT;
+    Ledgerd__V1__ReceiptRequest m;
+    ledgerd__v1__receipt_request__init(&m);
     REQUEST(r, id, RECEIPT);
     if (rq->by_index)
         m.index = rq->index;
@@ -175,17 +184,19 @@ struct span message_put_receipt(struct arena *a, uint64_t id, const struct recei
     return pack(a, &r.base);
 }
 
-struct span message_put_status(struct arena *a, uint64_t id)
+struct span rpc_put_status(struct arena *a, uint64_t id)
 {
-    Ledgerd__V1__StatusRequest m = LEDGERD__V1__STATUS_REQUEST__INIT;
+    Ledgerd__V1__StatusRequest m;
+    ledgerd__v1__status_request__init(&m);
     REQUEST(r, id, STATUS);
     r.status = &m;
     return pack(a, &r.base);
 }
 
-struct span message_put_credit(struct arena *a, uint64_t id, uint64_t stream, uint32_t responses)
+struct span rpc_put_credit(struct arena *a, uint64_t id, uint64_t stream, uint32_t responses)
 {
-    Ledgerd__V1__CreditRequest m = LEDGERD__V1__CREDIT_REQUEST__INIT;
+    Ledgerd__V1__CreditRequest m;
+    ledgerd__v1__credit_request__init(&m);
     REQUEST(r, id, CREDIT);
     m.stream = stream;
     m.responses = responses;
@@ -193,9 +204,10 @@ struct span message_put_credit(struct arena *a, uint64_t id, uint64_t stream, ui
     return pack(a, &r.base);
 }
 
-struct span message_put_cancel(struct arena *a, uint64_t id, uint64_t stream)
+struct span rpc_put_cancel(struct arena *a, uint64_t id, uint64_t stream)
 {
-    Ledgerd__V1__CancelRequest m = LEDGERD__V1__CANCEL_REQUEST__INIT;
+    Ledgerd__V1__CancelRequest m;
+    ledgerd__v1__cancel_request__init(&m);
     REQUEST(r, id, CANCEL);
     m.stream = stream;
     r.cancel = &m;
@@ -412,7 +424,7 @@ static bool read_answer(struct arena *a, const Ledgerd__V1__Response *m, struct 
     }
 }
 
-enum ledger_rc message_decode(struct arena *a, struct span bytes, struct message *out, struct ledger_err *err)
+enum ledger_rc rpc_decode(struct arena *a, struct span bytes, struct message *out, struct ledger_err *err)
 {
     ProtobufCAllocator allocator = {take, give_back, a};
     memset(out, 0, sizeof *out);
@@ -430,9 +442,10 @@ enum ledger_rc message_decode(struct arena *a, struct span bytes, struct message
 
 static const char batch_magic[] = "ledgerd batch v1\n";
 
-enum ledger_rc message_batch_encode(const struct ledger_batch *b, uint8_t **bytes, size_t *n, struct ledger_err *err)
+enum ledger_rc rpc_batch_encode(const struct ledger_batch *b, uint8_t **bytes, size_t *n, struct ledger_err *err)
 {
-    Ledgerd__V1__SubmitRequest m = LEDGERD__V1__SUBMIT_REQUEST__INIT;
+    Ledgerd__V1__SubmitRequest m;
+    ledgerd__v1__submit_request__init(&m);
     struct arena *a = arena_new(2 * FRAME_BYTES_MAX);
     struct span body = a && fill_submit(a, b, &m) ? pack(a, &m.base) : SPAN_NONE;
     size_t magic_n = sizeof batch_magic - 1;
@@ -447,7 +460,7 @@ enum ledger_rc message_batch_encode(const struct ledger_batch *b, uint8_t **byte
     return p ? LEDGER_OK : ledger_fail(err, LEDGER_ENOMEM, "out of memory");
 }
 
-enum ledger_rc message_batch_decode(struct arena *a, struct span bytes, struct message_batch *out, struct ledger_err *err)
+enum ledger_rc rpc_batch_decode(struct arena *a, struct span bytes, struct message_batch *out, struct ledger_err *err)
 {
     size_t magic_n = sizeof batch_magic - 1;
     ProtobufCAllocator allocator = {take, give_back, a};

@@ -77,20 +77,20 @@ struct message {
     } u;
 };
 /* EPROTO: not a Response, or one without what it must have. ENOMEM: over the arena's budget. */
-enum ledger_rc message_decode(struct arena *a, struct span bytes, struct message *out, struct ledger_err *err) LEDGER_MUST_USE;
+enum ledger_rc rpc_decode(struct arena *a, struct span bytes, struct message *out, struct ledger_err *err) LEDGER_MUST_USE;
 
 /* Encoded Requests; SPAN_NONE when over the arena's budget. */
-struct span message_put_hello(struct arena *a, uint64_t id, const char *program, const char *origin);
-struct span message_put_submit(struct arena *a, uint64_t id, const struct ledger_batch *b, bool all_or_nothing);
-struct span message_put_checkpoint(struct arena *a, uint64_t id);
-struct span message_put_consistency(struct arena *a, uint64_t id, uint64_t size1, uint64_t size2);
-struct span message_put_entries(struct arena *a, uint64_t id, const struct entries_request *r, uint64_t end, uint32_t credit);
-struct span message_put_prove(struct arena *a, uint64_t id, const struct prove_request *r, uint32_t credit);
-struct span message_put_find(struct arena *a, uint64_t id, const struct find_request *r);
-struct span message_put_receipt(struct arena *a, uint64_t id, const struct receipt_request *r);
-struct span message_put_status(struct arena *a, uint64_t id);
-struct span message_put_credit(struct arena *a, uint64_t id, uint64_t stream, uint32_t responses);
-struct span message_put_cancel(struct arena *a, uint64_t id, uint64_t stream);
+struct span rpc_put_hello(struct arena *a, uint64_t id, const char *program, const char *origin);
+struct span rpc_put_submit(struct arena *a, uint64_t id, const struct ledger_batch *b, bool all_or_nothing);
+struct span rpc_put_checkpoint(struct arena *a, uint64_t id);
+struct span rpc_put_consistency(struct arena *a, uint64_t id, uint64_t size1, uint64_t size2);
+struct span rpc_put_entries(struct arena *a, uint64_t id, const struct entries_request *r, uint64_t end, uint32_t credit);
+struct span rpc_put_prove(struct arena *a, uint64_t id, const struct prove_request *r, uint32_t credit);
+struct span rpc_put_find(struct arena *a, uint64_t id, const struct find_request *r);
+struct span rpc_put_receipt(struct arena *a, uint64_t id, const struct receipt_request *r);
+struct span rpc_put_status(struct arena *a, uint64_t id);
+struct span rpc_put_credit(struct arena *a, uint64_t id, uint64_t stream, uint32_t responses);
+struct span rpc_put_cancel(struct arena *a, uint64_t id, uint64_t stream);
 
 /* ---- batches as bytes: "ledgerd batch v1\n" and a SubmitRequest ---- */
 
@@ -99,9 +99,9 @@ struct span message_put_cancel(struct arena *a, uint64_t id, uint64_t stream);
 
 struct message_batch { size_t n_events, n_signatures; struct span *events, *signatures; };
 /* *bytes is allocated with malloc. */
-enum ledger_rc message_batch_encode(const struct ledger_batch *b, uint8_t **bytes, size_t *n, struct ledger_err *err)
+enum ledger_rc rpc_batch_encode(const struct ledger_batch *b, uint8_t **bytes, size_t *n, struct ledger_err *err)
     LEDGER_MUST_USE;
-enum ledger_rc message_batch_decode(struct arena *a, struct span bytes, struct message_batch *out, struct ledger_err *err)
+enum ledger_rc rpc_batch_decode(struct arena *a, struct span bytes, struct message_batch *out, struct ledger_err *err)
     LEDGER_MUST_USE;
 
 /* ---- receipt files: "ledgerd receipt v1\n", a ReceiptFile, SHA-256 over all before (32 bytes) ---- */

@@ -26,7 +26,7 @@ uint64_t session_id(struct ledger_client *cl)
 bool session_send(struct ledger_client *cl, struct span message)
 {
     struct ledger_err err;
-    enum ledger_rc rc = message.p ? connection_send(cl->connection, message, &err)
+    enum ledger_rc rc = message.p ? conn_send(cl->connection, message, &err)
                                   : ledger_fail(&err, LEDGER_ENOMEM, "out of memory");
     if (rc != LEDGER_OK)
         session_lost(cl, &err);
@@ -89,7 +89,7 @@ static void requeue(struct call *k)
 
 static void hang_up(struct ledger_client *cl)
 {
-    connection_drop(cl->connection);
+    conn_drop(cl->connection);
     trust_forget_pending(&cl->trust);
     cl->hello_id = cl->recheck_id = 0;
 }
@@ -106,7 +106,7 @@ void session_fail_all(struct ledger_client *cl, const struct ledger_err *why)
 
 void session_lost(struct ledger_client *cl, const struct ledger_err *why)
 {
-    uint64_t now = connection_clock_ms();
+    uint64_t now = conn_clock_ms();
     cl->last = *why;
     if (!cl->contacted && now - cl->first_dial_ms >= cl->first_contact_ms) {
         session_fail_all(cl, &cl->last);
@@ -117,7 +117,7 @@ void session_lost(struct ledger_client *cl, const struct ledger_err *why)
     cl->dial_at_ms = now + backoff_ms(cl->failures++);
     for (struct call *k = cl->list; k; k = k->next)
         requeue(k);
-    connection_timer(cl->connection, cl->dial_at_ms - now);
+    conn_timer(cl->connection, cl->dial_at_ms - now);
 }
 
 static void dial(struct ledger_client *cl, uint64_t now)
@@ -126,7 +126,7 @@ static void dial(struct ledger_client *cl, uint64_t now)
         cl->first_dial_ms = now;
     cl->state = SESSION_DIALLING;
     cl->attempt_deadline_ms = now + ATTEMPT_MS_MAX;
-    connection_dial(cl->connection);
+    conn_dial(cl->connection);
 }
 
 static bool is_permanent(enum ledger_rc rc)
@@ -153,7 +153,7 @@ static void on_open(void *user)
     struct arena_mark mark = arena_mark(cl->scratch);
     cl->state = SESSION_HELLO;
     cl->hello_id = session_id(cl);
-    (void)session_send(cl, message_put_hello(cl->scratch, cl->hello_id, cl->program, cl->profile->origin));
+    (void)session_send(cl, rpc_put_hello(cl->scratch, cl->hello_id, cl->program, cl->profile->origin));
     arena_release(cl->scratch, mark);
 }
 
@@ -222,7 +222,7 @@ static bool see_newest(struct ledger_client *cl, struct span note)
         return session_see(cl, &cp, note);
     if (!cl->recheck_id) {
         cl->recheck_id = session_id(cl);
-        return session_send(cl, message_put_checkpoint(cl->scratch, cl->recheck_id));
+        return session_send(cl, rpc_put_checkpoint(cl->scratch, cl->recheck_id));
     }
     char what[160];
     struct trust_conflict conflict = {known->note, note, SPAN_NONE};
@@ -353,11 +353,25 @@ static bool send_call(struct ledger_client *cl, struct call *k)
     return sent;
 }
 
+struct window {
+    unsigned requests, streams;
+};
+
+static struct window count_window(const struct ledger_client *cl)
+{
+    struct window w = {0, 0};
+    for (const struct trust_node *n = cl->trust.first; n; n = n->next)
+        w.requests += !n->linked && !n->trusted;
+    for (const struct call *k = cl->list; k; k = k->next) {
+        w.requests += k->state == CALL_SENT;
+        w.streams += k->state == CALL_SENT && k->ops->stream;
+    }
+    return w;
+}
+
 static void send_calls(struct ledger_client *cl, uint64_t now)
 {
-    unsigned under_way = 0;
-    for (const struct call *k = cl->list; k; k = k->next)
-        under_way += k->state == CALL_SENT;
+    struct window w = count_window(cl);
     for (struct call *k = cl->list, *next; k; k = next) {
         next = k->next;
         if (k->state != CALL_QUEUED || k->not_before_ms > now)
@@ -366,9 +380,12 @@ static void send_calls(struct ledger_client *cl, uint64_t now)
             finish_connect(cl, k);
             continue;
         }
-        if (under_way >= WINDOW_CALLS_MAX || connection_pending(cl->connection) > PENDING_BYTES_MAX)
+        if (w.requests >= WINDOW_REQUESTS_MAX || conn_pending(cl->connection) > PENDING_BYTES_MAX)
             return;
-        under_way++;
+        if (k->ops->stream && w.streams >= WINDOW_STREAMS_MAX)
+            continue;
+        w.requests++;
+        w.streams += k->ops->stream;
         if (!send_call(cl, k))
             return;
     }
@@ -377,7 +394,7 @@ static void send_calls(struct ledger_client *cl, uint64_t now)
 static void cancel_stream(struct ledger_client *cl, uint64_t id)
 {
     struct arena_mark mark = arena_mark(cl->scratch);
-    (void)session_send(cl, message_put_cancel(cl->scratch, session_id(cl), id));
+    (void)session_send(cl, rpc_put_cancel(cl->scratch, session_id(cl), id));
     arena_release(cl->scratch, mark);
 }
 
@@ -423,7 +440,7 @@ static void take_error(struct ledger_client *cl, struct call *k, const struct me
     enum ledger_rc rc = rc_from_message(e);
     bool submit = k->rq.op == CALL_SUBMIT, unknown = submit && e->recorded == LEDGER_RECORDED_UNKNOWN;
     if (rc == LEDGER_EBUSY || (unknown && rc != LEDGER_ECONNECT)) {
-        try_again(k, unknown, connection_clock_ms());
+        try_again(k, unknown, conn_clock_ms());
         return;
     }
     if (rc == LEDGER_ECONNECT) {
@@ -519,7 +536,7 @@ static void on_frame(void *user, struct span frame)
     struct ledger_err err = {0};
     struct call *k = cl->state == SESSION_READY ? find_call(cl, leading_id(frame)) : NULL;
     struct arena_mark mark = arena_mark(cl->scratch);
-    enum ledger_rc rc = message_decode(k ? k->reply->a : cl->scratch, frame, &m, &err);
+    enum ledger_rc rc = rpc_decode(k ? k->reply->a : cl->scratch, frame, &m, &err);
     if (rc == LEDGER_ENOMEM && k)
         call_fail(cl, k, LEDGER_ENOMEM, "the answer is larger than an operation may use; ask for less");
     else if (rc != LEDGER_OK)
@@ -559,7 +576,7 @@ static void close_down(struct ledger_client *cl)
         session_fail_all(cl, &err);
         take_inbox(cl, &ignored);
     } while (cl->list);
-    connection_finish(cl->connection);
+    conn_finish(cl->connection);
 }
 
 static uint64_t sooner(uint64_t a, uint64_t b)
@@ -581,7 +598,7 @@ static void set_timer(struct ledger_client *cl, uint64_t now)
         at = sooner(at, cl->attempt_deadline_ms);
     if (cl->trust.latest && cl->trust.latest->size > cl->pinned_size)
         at = sooner(at, cl->pin_written_ms + PIN_EVERY_MS);
-    connection_timer(cl->connection, at == UINT64_MAX ? at : at > now ? at - now : 0);
+    conn_timer(cl->connection, at == UINT64_MAX ? at : at > now ? at - now : 0);
 }
 
 static void advance(struct ledger_client *cl, uint64_t now)
@@ -613,7 +630,7 @@ static void pump(struct ledger_client *cl)
         close_down(cl);
         return;
     }
-    uint64_t now = connection_clock_ms();
+    uint64_t now = conn_clock_ms();
     /* The pin first: what a caller is told must not be forgotten. A disk that is full now was not when the connection was made; it
      * is tried again and does not keep answers back. */
     if (session_pin(cl, false, &ignored))

@@ -46,7 +46,7 @@ static bool ask_proof(struct ledger_client *cl, struct trust_node *n)
     uint64_t large = n->size < n->base->size ? n->base->size : n->size;
     n->request_id = session_id(cl);
     struct arena_mark mark = arena_mark(cl->scratch);
-    bool sent = session_send(cl, message_put_consistency(cl->scratch, n->request_id, small, large));
+    bool sent = session_send(cl, rpc_put_consistency(cl->scratch, n->request_id, small, large));
     arena_release(cl->scratch, mark);
     return sent;
 }
@@ -124,20 +124,23 @@ bool session_settled(const struct ledger_client *cl)
 bool session_pin(struct ledger_client *cl, bool at_once, struct ledger_err *err)
 {
     const struct trust_node *latest = cl->trust.latest;
-    uint64_t now = connection_clock_ms();
+    uint64_t now = conn_clock_ms();
     if (!latest || latest->size <= cl->pinned_size || (!at_once && now - cl->pin_written_ms < PIN_EVERY_MS))
         return true;
     struct pin mine = {true, latest->size, latest->root, latest->note}, other;
     struct arena_mark mark = arena_mark(cl->scratch);
-    enum ledger_rc rc = pin_advance(cl->scratch, cl->profile, &mine, &other, err);
+    struct ledger_err why = {0};
+    enum ledger_rc rc = pin_advance(cl->scratch, cl->profile, &mine, &other, &why);
     bool goes_on = true;
     cl->pin_written_ms = now;
     if (rc == LEDGER_ETAMPER) {
         struct trust_conflict conflict = {other.note, latest->note, SPAN_NONE};
-        session_tampered(cl, &conflict, err->msg);
+        session_tampered(cl, &conflict, why.msg);
         return false;
     }
-    if (rc == LEDGER_OK) {
+    if (rc != LEDGER_OK) {
+        *err = why;
+    } else {
         cl->pinned_size = other.present ? other.size : latest->size;
         /* Another program has seen more. Whether the two of us see one ledger is for the server to prove. */
         struct checkpoint cp = {span_str(cl->profile->origin), other.size, other.root};

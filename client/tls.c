@@ -50,7 +50,7 @@ static enum ledger_rc load_files(SSL_CTX *ctx, const struct ledger_profile *p, s
     return LEDGER_OK;
 }
 
-enum ledger_rc tls_context_new(const struct ledger_profile *p, struct tls_context **out, struct ledger_err *err)
+enum ledger_rc tls_client_context_new(const struct ledger_profile *p, struct tls_context **out, struct ledger_err *err)
 {
     *out = NULL;
     struct tls_context *t = calloc(1, sizeof *t);
@@ -65,14 +65,14 @@ enum ledger_rc tls_context_new(const struct ledger_profile *p, struct tls_contex
                             ? load_files(t->ctx, p, err)
                             : ledger_fail(err, LEDGER_EINTERNAL, "the TLS library lacks TLS 1.3");
     if (rc != LEDGER_OK) {
-        tls_context_free(t);
+        tls_client_context_free(t);
         return rc;
     }
     *out = t;
     return LEDGER_OK;
 }
 
-void tls_context_free(struct tls_context *t)
+void tls_client_context_free(struct tls_context *t)
 {
     if (!t)
         return;
@@ -95,7 +95,7 @@ static bool expect_host(SSL *ssl, const char *host)
     return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
 }
 
-enum ledger_rc tls_session_new(struct tls_context *t, const char *host, struct tls_session **out, struct ledger_err *err)
+enum ledger_rc tls_client_session_new(struct tls_context *t, const char *host, struct tls_session **out, struct ledger_err *err)
 {
     *out = NULL;
     struct tls_session *s = calloc(1, sizeof *s);
@@ -115,7 +115,7 @@ enum ledger_rc tls_session_new(struct tls_context *t, const char *host, struct t
     return LEDGER_OK;
 }
 
-void tls_session_free(struct tls_session *s)
+void tls_client_session_free(struct tls_session *s)
 {
     if (!s)
         return;
@@ -151,7 +151,7 @@ static enum ledger_rc rc_from_ssl(struct tls_session *s, int how, struct ledger_
     return ledger_fail(err, LEDGER_ECONNECT, "TLS: %s", text);
 }
 
-enum ledger_rc tls_handshake(struct tls_session *s, bool *done, struct ledger_err *err)
+enum ledger_rc tls_client_handshake(struct tls_session *s, bool *done, struct ledger_err *err)
 {
     ERR_clear_error();
     int r = SSL_do_handshake(s->ssl);
@@ -166,7 +166,7 @@ enum ledger_rc tls_handshake(struct tls_session *s, bool *done, struct ledger_er
     return how == SSL_ERROR_WANT_READ ? LEDGER_OK : rc_from_ssl(s, how, err);
 }
 
-enum ledger_rc tls_receive(struct tls_session *s, struct span bytes, struct ledger_err *err)
+enum ledger_rc tls_client_receive(struct tls_session *s, struct span bytes, struct ledger_err *err)
 {
     if (bytes.n == 0)
         return LEDGER_OK;
@@ -175,7 +175,7 @@ enum ledger_rc tls_receive(struct tls_session *s, struct span bytes, struct ledg
     return LEDGER_OK;
 }
 
-enum ledger_rc tls_read(struct tls_session *s, void *p, size_t n, size_t *got, struct ledger_err *err)
+enum ledger_rc tls_client_read(struct tls_session *s, void *p, size_t n, size_t *got, struct ledger_err *err)
 {
     *got = 0;
     ERR_clear_error();
@@ -187,7 +187,7 @@ enum ledger_rc tls_read(struct tls_session *s, void *p, size_t n, size_t *got, s
     return how == SSL_ERROR_WANT_READ ? LEDGER_OK : rc_from_ssl(s, how, err);
 }
 
-enum ledger_rc tls_write(struct tls_session *s, struct span bytes, struct ledger_err *err)
+enum ledger_rc tls_client_write(struct tls_session *s, struct span bytes, struct ledger_err *err)
 {
     size_t written = 0;
     ERR_clear_error();
@@ -197,14 +197,14 @@ enum ledger_rc tls_write(struct tls_session *s, struct span bytes, struct ledger
     return rc_from_ssl(s, SSL_ERROR_SSL, err);
 }
 
-struct span tls_output(struct tls_session *s)
+struct span tls_client_output(struct tls_session *s)
 {
     char *p = NULL;
     long n = BIO_get_mem_data(s->out, &p);
     return n > 0 ? span_of(p, (size_t)n) : SPAN_NONE;
 }
 
-void tls_output_taken(struct tls_session *s)
+void tls_client_output_taken(struct tls_session *s)
 {
     (void)BIO_reset(s->out);
 }

@@ -411,13 +411,14 @@ static enum ledger_rc append_first(struct init *in, struct kv kv, struct ledger_
 
 static enum ledger_rc make_store(struct init *in, struct ledger_err *err)
 {
+    const struct store_options small = {.map_bytes = 64u << 20}; /* Two entries: no need for the server's address space. */
     struct store *s = NULL;
     struct kv kv;
     enum ledger_rc rc = store_keys_write(in->work, in->origin, &in->log_key, &in->index_key, err);
     if (rc == LEDGER_OK)
         rc = store_create(in->work, err);
     if (rc == LEDGER_OK)
-        rc = store_open(in->work, STORE_WRITE, &s, err);
+        rc = store_open_with(in->work, STORE_WRITE, &small, &s, err);
     if (rc == LEDGER_OK)
         rc = store_begin(s, &kv, err);
     if (rc == LEDGER_OK)

@@ -20,6 +20,7 @@
 #include "value.h"
 
 #define EVENT_VERSION 1
+/* What a ledger takes; machine_event refuses more. The rules themselves know no such bound, so a simulation takes any size. */
 #define EVENT_SIZE_MAX 32768
 #define NONCE_LEN 16
 #define LIST_MAX 400
@@ -71,7 +72,7 @@ bool event_check_form(const struct event *ev, struct refusal *why) LEDGER_MUST_U
 enum ledger_rc event_decode(struct crypto *c, struct arena *a, struct span bytes, struct event *ev,
                             struct refusal *why, struct ledger_err *err) LEDGER_MUST_USE;
 /* Canonical encoding of an event that passes event_check_form and has its nonce. SPAN_NONE when over the budget.
- * The size is not checked: event_decode refuses what is over EVENT_SIZE_MAX. */
+ * The size is not checked. */
 struct span event_encode(struct arena *a, const struct event *ev);
 void event_id(struct crypto *c, struct span bytes, struct hash *out);
 

@@ -526,12 +526,6 @@ static bool same_when_encoded(struct decoder *d, const struct event *ev, struct 
 
 static bool decode(struct decoder *d, struct span bytes, struct event *ev)
 {
-    if (bytes.n > EVENT_SIZE_MAX) {
-        refuse(d->why, E_BAD_VALUE, NULL, "event", "event of %zu bytes; at most %d", bytes.n,
-               EVENT_SIZE_MAX);
-        d->rc = LEDGER_EREFUSED;
-        return false;
-    }
     if (!decode_envelope(d, bytes, ev))
         return false;
     if (!event_check_form(ev, d->why)) {

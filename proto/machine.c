@@ -255,6 +255,10 @@ enum ledger_rc machine_event(struct machine *m, const struct submission *s, int6
                              struct appended_entry *out, struct refusal *why, struct ledger_err *err)
 {
     memset(out, 0, sizeof *out);
+    if (m->wire && s->ev->bytes.n > EVENT_SIZE_MAX) {
+        refuse(why, E_BAD_VALUE, NULL, "event", "event of %zu bytes; at most %d", s->ev->bytes.n, EVENT_SIZE_MAX);
+        return LEDGER_EREFUSED;
+    }
     bool same = false;
     enum ledger_rc rc = machine_find_event(m, &s->ev->id, s->block, &out->index, &same, err);
     if (rc == LEDGER_OK) {

@@ -207,6 +207,7 @@ enum ledger_rc machine_own(struct machine *m, enum own_kind kind, struct span pa
         return ledger_fail(err, rc, "the ledger's own chain: %s", ledger_rc_text(rc));
     v = arena_copy(m->a, v); /* the state's spans must outlive the puts */
     rc = v.p ? chain_record_decode(v, &ledger, err) : ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    ledger.key = key; /* the record does not hold it */
     if (!rc)
         rc = apply_own(kind, payload, &ledger.ledger, &nonce, err);
     if (rc)

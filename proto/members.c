@@ -113,13 +113,16 @@ bool spec_version_decode(struct arena *a, struct span s, struct spec_version *ou
 {
     struct rbuf r;
     rbuf_init(&r, s);
+    out->tests = NULL;
     out->version = rbuf_str(&r);
     out->index = rbuf_u64(&r);
     out->n = rbuf_u32(&r);
     /* Each test takes at least its two lengths and three flags: a false count cannot ask for much.
      */
-    if (r.failed || out->n > r.n / 11)
+    if (r.failed || out->n > r.n / 11) {
+        out->n = 0;
         return false;
+    }
     out->tests = arena_alloc(a, (size_t)out->n * sizeof *out->tests + 1);
     if (!out->tests)
         return false;

@@ -240,6 +240,7 @@ void excursion_fact_encode(const struct excursion_fact *f, struct wbuf *w);
 bool excursion_fact_decode(struct span s, struct excursion_fact *out) LEDGER_MUST_USE;
 void correction_encode(const struct correction *x, struct wbuf *w);
 bool correction_decode(struct span s, struct correction *out) LEDGER_MUST_USE;
+/* Decoding a specification: false with n > 0 and no tests means that the arena is over its budget. */
 void spec_version_encode(const struct spec_version *v, struct wbuf *w);
 bool spec_version_decode(struct arena *a, struct span s, struct spec_version *out) LEDGER_MUST_USE;
 

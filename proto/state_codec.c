@@ -80,7 +80,7 @@ static void write_number(const struct codec_field *f, const uint8_t *p, bool off
     case CODEC_OPT:
     case CODEC_HASH:
     default:
-        LEDGER_REQUIRE(!"a number");
+        ledger_panic(__FILE__, __LINE__, "no number");
     }
 }
 
@@ -114,7 +114,7 @@ static void write_field(const struct codec_field *f, const uint8_t *base, struct
         write_number(f, p, guarded_off(f, base), w);
         break;
     default:
-        LEDGER_REQUIRE(!"a codec type");
+        ledger_panic(__FILE__, __LINE__, "no codec type");
     }
 }
 

@@ -87,6 +87,14 @@ int line_file_next(struct line_file *lf, struct arena *a, struct line *out, bool
     return rc ? fail_parse(lf, &err) : EXIT_GOOD;
 }
 
+static void print_object(struct json_writer *w)
+{
+    json_end(w);
+    struct span text = json_written(w);
+    fwrite(text.p, 1, text.n, stdout);
+    putchar('\n');
+}
+
 static void print_json(struct ctl *ctl, struct span id, const struct refusal *why, const uint64_t *index,
                        const struct hash *event_id)
 {
@@ -105,10 +113,20 @@ static void print_json(struct ctl *ctl, struct span id, const struct refusal *wh
         json_put_uint(&w, "index", *index);
     if (event_id)
         json_put_hex(&w, "event_id", span_of(event_id->b, HASH_LEN));
-    json_end(&w);
-    struct span text = json_written(&w);
-    fwrite(text.p, 1, text.n, stdout);
-    putchar('\n');
+    print_object(&w);
+}
+
+void line_print_other(struct ctl *ctl, struct span id, const char *outcome, const char *text)
+{
+    struct arena_mark mark = arena_mark(ctl->a);
+    struct json_writer w;
+    json_writer_init(&w, ctl->a, false);
+    json_object(&w);
+    json_put_string(&w, "id", id);
+    json_put_string(&w, "verdict", span_str(outcome));
+    json_put_string(&w, "text", span_str(text));
+    print_object(&w);
+    arena_release(ctl->a, mark);
 }
 
 void line_print(struct ctl *ctl, struct span id, const struct refusal *why, const uint64_t *index, const struct hash *event_id)

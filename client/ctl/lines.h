@@ -33,5 +33,7 @@ void line_file_close(struct line_file *lf);
 /* Prints what became of a line: "ID<TAB>ACCEPT" or "ID<TAB>REFUSE:CODE", with --json an object on a line of its own. `why` NULL:
  * accepted. `index` and `event_id` are for --json alone and may be NULL. */
 void line_print(struct ctl *ctl, struct span id, const struct refusal *why, const uint64_t *index, const struct hash *event_id);
+/* The same, for --json alone, of a line that has no verdict. */
+void line_print_other(struct ctl *ctl, struct span id, const char *outcome, const char *text);
 
 #endif

@@ -5,6 +5,8 @@
  */
 #include "sender.h"
 
+#include "message.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -192,6 +194,12 @@ static int launch(struct sender *s)
     return EXIT_GOOD;
 }
 
+void sender_stop(struct sender *s, int exit)
+{
+    if (!s->exit)
+        s->exit = exit;
+}
+
 int sender_drain(struct sender *s)
 {
     (void)launch(s);
@@ -235,7 +243,7 @@ static int no_memory(struct sender *s)
 
 int sender_local(struct sender *s, void *tag)
 {
-    if (!s->exit && s->open && s->open->n >= PLACES_MAX)
+    if (!s->exit && s->open && s->open->n >= PLACES_MAX && !s->all_or_nothing)
         (void)launch(s);
     if (s->exit)
         return s->exit;
@@ -282,6 +290,16 @@ static int begin_batch(struct sender *s, struct flight *f, const struct signing 
     return EXIT_GOOD;
 }
 
+/* Makes room for an event that does not fit into the open batch. */
+static void next_batch(struct sender *s)
+{
+    if (s->all_or_nothing)
+        s->exit = ctl_fail(s->ctl, EXIT_USAGE, "all or nothing takes one batch: at most %d events and %d bytes, with the same signatures",
+                           BATCH_EVENTS_MAX, BATCH_BYTES_MAX);
+    else
+        (void)launch(s);
+}
+
 int sender_add(struct sender *s, const struct signing *signings, unsigned n, struct span event, void *tag, struct refusal *refused)
 {
     struct ledger_err err = {0};
@@ -293,7 +311,7 @@ int sender_add(struct sender *s, const struct signing *signings, unsigned n, str
     }
     for (unsigned tries = 0; tries < 2 && rc == LEDGER_ELIMIT; tries++) {
         if (!s->exit && s->open && (tries > 0 || !fits(s->open, signings, n)))
-            (void)launch(s);
+            next_batch(s);
         struct flight *f = s->exit ? NULL : open_flight(s);
         if (s->exit)
             return s->exit;

@@ -5,7 +5,8 @@
  * that order too: the batches travel on one connection, and one that could not be delivered stops the rest.
  *
  * Results are handed to a callback in the caller's own thread, from within the functions below. After a batch without an answer
- * nothing more is sent; what was on its way is still waited for and handed out.
+ * nothing more is sent; what was on its way is still waited for and handed out. All or nothing is one batch: an event that does not
+ * fit into it ends the sending before anything was sent.
  */
 #ifndef LEDGERD_CTL_SENDER_H
 #define LEDGERD_CTL_SENDER_H
@@ -37,6 +38,8 @@ int sender_add(struct sender *s, const struct signing *signings, unsigned n, str
 int sender_local(struct sender *s, void *tag);
 /* Sends what was added, and waits for all answers. */
 int sender_drain(struct sender *s);
+/* Nothing more is sent, for a reason that the caller has told; sender_drain then hands out what was never sent, too. */
+void sender_stop(struct sender *s, int exit);
 /* How many batches were begun so far; the open one counts. */
 unsigned sender_batches(const struct sender *s);
 

@@ -405,7 +405,7 @@ void stream_committed(struct connection *c)
 void stream_expire(struct connection *c)
 {
     for (struct stream *st = c->streams; st; st = st->next)
-        if (st->begun && !st->working)
+        if (!st->working && st->begun) /* in this order: while it works, the rest is not ours to look at */
             (void)query_expire(st->query);
     stream_schedule(c); /* Also for what waited only for other connections' pending bytes to become fewer. */
 }

@@ -92,9 +92,18 @@ static void end_excursion(struct ruling *r, struct loaded *ld, const struct excu
 
 /* ---- CONDITION_LOGGED ---- */
 
-static bool missing(struct ruling *r, const char *field, const char *why)
+/* What a log's refusal is about: its shipment, or else its logger. */
+static const char *log_name(struct ruling *r)
 {
-    return deny(r, E_MISSING_FIELD, NULL, field, "%s", why);
+    struct span shipment = event_text(r->ev, FIELD_SHIPMENT);
+    if (shipment.n > 0)
+        return facts_text(&r->f, "shipment %.*s", SPAN_FMT(shipment));
+    return facts_text(&r->f, "logger %.*s", SPAN_FMT(event_text(r->ev, FIELD_LOGGER)));
+}
+
+static bool missing(struct ruling *r, const char *subject, const char *field, const char *why)
+{
+    return deny(r, E_MISSING_FIELD, subject, field, "%s", why);
 }
 
 /* Keeps each item once: a list of items may name one twice. */
@@ -150,7 +159,7 @@ static bool find_logged(struct ruling *r, struct limits *limits)
         return load_dispatched(r);
     }
     if (!items || !low || !high)
-        return missing(r,
+        return missing(r, log_name(r),
                        !items ? "items"
                        : !low ? "limit_min_c"
                               : "limit_max_c",
@@ -169,11 +178,11 @@ static bool check_statistics(struct ruling *r)
     dec_t min = field_number(ev, FIELD_MIN_C), mean = field_number(ev, FIELD_MEAN_C),
           max = field_number(ev, FIELD_MAX_C);
     if (field_time(ev, FIELD_START) > field_time(ev, FIELD_END))
-        return deny(r, E_TIME_ORDER, NULL, "end", "the log ends before it starts");
+        return deny(r, E_TIME_ORDER, log_name(r), "end", "the log ends before it starts");
     if (field_number(ev, FIELD_READINGS) < DEC_ONE)
-        return deny(r, E_LOG_STATS, NULL, "readings", "a log has at least one reading");
+        return deny(r, E_LOG_STATS, log_name(r), "readings", "a log has at least one reading");
     if (min > mean || mean > max)
-        return deny(r, E_LOG_STATS, NULL, "mean_c",
+        return deny(r, E_LOG_STATS, log_name(r), "mean_c",
                     "the mean must lie between the lowest and the highest reading");
     return true;
 }
@@ -188,7 +197,8 @@ static bool check_new_excursion(struct ruling *r)
 {
     struct span id = event_text(r->ev, FIELD_EXCURSION_ID);
     if (id.n == 0)
-        return missing(r, "excursion_id", "a log with an excursion names it with an id");
+        return missing(r, log_name(r), "excursion_id",
+                       "a log with an excursion names it with an id");
     const char *subject = facts_text(&r->f, "excursion %.*s", SPAN_FMT(id));
     r->second = load_case(r->j, CASE_EXCURSION, id);
     if (!r->second)
@@ -205,14 +215,14 @@ static bool check_new_excursion(struct ruling *r)
 bool check_logged(struct ruling *r)
 {
     const struct event *ev = r->ev;
-    struct limits limits;
+    struct limits limits = {.has_low = false};
     if (!find_logged(r, &limits) || !check_statistics(r))
         return false;
     bool outside =
         field_number(ev, FIELD_MIN_C) < limits.low || field_number(ev, FIELD_MAX_C) > limits.high;
     const struct value *flag = event_get(ev, FIELD_EXCURSION);
     if (flag->b != outside)
-        return deny(r, E_EXCURSION_FLAG, NULL, "excursion",
+        return deny(r, E_EXCURSION_FLAG, log_name(r), "excursion",
                     "the readings are %s the limits, so excursion must be %s",
                     outside ? "outside" : "within", outside ? "true" : "false");
     return !outside || check_new_excursion(r);
@@ -266,14 +276,15 @@ bool check_assessed(struct ruling *r)
 {
     const struct event *ev = r->ev;
     struct span id = event_text(ev, FIELD_EXCURSION_ID);
+    const char *subject = facts_text(&r->f, "excursion %.*s", SPAN_FMT(id));
     r->chain = load_case(r->j, CASE_EXCURSION, id);
     if (!r->chain)
         return false;
     if (!r->chain->chain.exists || !r->chain->chain.kase.open)
-        return deny(r, E_UNKNOWN_ITEM, facts_text(&r->f, "excursion %.*s", SPAN_FMT(id)),
-                    "excursion_id", "there is no open excursion %.*s", SPAN_FMT(id));
+        return deny(r, E_UNKNOWN_ITEM, subject, "excursion_id", "there is no open excursion %.*s",
+                    SPAN_FMT(id));
     if (event_enum(ev, FIELD_OUTCOME) == OUTCOME_REDUCE_EXPIRY && !event_get(ev, FIELD_NEW_EXPIRY))
-        return missing(r, "new_expiry", "REDUCE_EXPIRY needs the new expiry");
+        return missing(r, subject, "new_expiry", "REDUCE_EXPIRY needs the new expiry");
     return true;
 }
 

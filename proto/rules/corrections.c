@@ -17,6 +17,11 @@ enum { CHANGE_FIELD, CHANGE_OLD, CHANGE_NEW };
 
 /* ---- the target ---- */
 
+static const char *target_name(struct ruling *r)
+{
+    return facts_text(&r->f, "event %.*s", SPAN_FMT(event_text(r->ev, FIELD_TARGET_EVENT)));
+}
+
 static bool failed(struct judge *j, enum ledger_rc rc, const char *what)
 {
     if (j->rc == LEDGER_OK)
@@ -85,10 +90,11 @@ static bool find_target(struct ruling *r)
     if (!find_target_index(r, &found) || (found && !read_target(r, &found)))
         return false;
     if (!found)
-        return deny(r, E_CORRECT_TARGET, NULL, "target_event", "%.*s is no event of this ledger",
+        return deny(r, E_CORRECT_TARGET, target_name(r), "target_event",
+                    "%.*s is no event of this ledger",
                     SPAN_FMT(event_text(r->ev, FIELD_TARGET_EVENT)));
     if (r->target.kind->kind == KIND_EVENT_CORRECTED)
-        return deny(r, E_CORRECT_TARGET, NULL, "target_event",
+        return deny(r, E_CORRECT_TARGET, target_name(r), "target_event",
                     "a correction cannot itself be corrected");
     return true;
 }
@@ -186,7 +192,7 @@ static bool check_void(struct ruling *r)
         return true;
     if (kind == KIND_LOT_DISPOSED && event_text(&r->target, FIELD_LOST_SHIPMENT).n == 0)
         return true;
-    return deny(r, E_CORRECT_FIELD, NULL, "did_not_occur",
+    return deny(r, E_CORRECT_FIELD, target_name(r), "did_not_occur",
                 "a %s like this cannot be declared not to have occurred", r->target.kind->name);
 }
 
@@ -240,20 +246,21 @@ static bool check_change(struct ruling *r, const struct earlier *earlier,
     const struct field_def *def = kind_field(r->target.kind, name);
     const char *at = nth(r, "changes", i, "field");
     if (!def || !def->correctable)
-        return deny(r, E_CORRECT_FIELD, NULL, at, "\"%.*s\" of %s cannot be corrected",
+        return deny(r, E_CORRECT_FIELD, target_name(r), at, "\"%.*s\" of %s cannot be corrected",
                     SPAN_FMT(name), r->target.kind->name);
     for (size_t k = 0; k < i; k++)
         if (span_eq(changes->items[k].items[CHANGE_FIELD].raw, name))
-            return deny(r, E_CORRECT_FIELD, NULL, at, "\"%.*s\" is named twice", SPAN_FMT(name));
+            return deny(r, E_CORRECT_FIELD, target_name(r), at, "\"%.*s\" is named twice",
+                        SPAN_FMT(name));
     if (among(earlier->fields, earlier->n, name))
-        return deny(r, E_CORRECT_TWICE, NULL, at, "\"%.*s\" of this event was corrected before",
-                    SPAN_FMT(name));
+        return deny(r, E_CORRECT_TWICE, target_name(r), at,
+                    "\"%.*s\" of this event was corrected before", SPAN_FMT(name));
     recorded = event_get(&r->target, def->name);
     if (!value_equal(&change[CHANGE_OLD], recorded ? recorded : &absent))
-        return deny(r, E_CORRECT_OLD_VALUE, NULL, nth(r, "changes", i, "old"),
+        return deny(r, E_CORRECT_OLD_VALUE, target_name(r), nth(r, "changes", i, "old"),
                     "this is not what was recorded in \"%.*s\"; look the event up", SPAN_FMT(name));
     if (!fits(def, &change[CHANGE_NEW]))
-        return deny(r, E_BAD_VALUE, NULL, nth(r, "changes", i, "new"),
+        return deny(r, E_BAD_VALUE, target_name(r), nth(r, "changes", i, "new"),
                     "the new value of \"%.*s\" is not of its type", SPAN_FMT(name));
     return true;
 }
@@ -280,7 +287,7 @@ static bool check_quantity(struct ruling *r, const struct target_chains *t,
         return true;
     const char *at = nth(r, "changes", i, "new");
     if (change[CHANGE_NEW].num < 0)
-        return deny(r, E_QTY_EXCEEDED, NULL, at, "a quantity is not below 0");
+        return deny(r, E_QTY_EXCEEDED, target_name(r), at, "a quantity is not below 0");
     if (ld->chain.item.available + delta >= 0)
         return true;
     return deny(r, E_QTY_EXCEEDED, facts_text(&r->f, "item %.*s", SPAN_FMT(ld->chain.item.id)), at,
@@ -309,10 +316,10 @@ bool check_corrected(struct ruling *r)
     if (!find_target(r) || !load_targets_chains(r, &t) || !find_earlier(r, &t, &earlier))
         return false;
     if (earlier.is_void)
-        return deny(r, E_CORRECT_TWICE, NULL, "target_event",
+        return deny(r, E_CORRECT_TWICE, target_name(r), "target_event",
                     "this event was declared not to have occurred");
     if (is_void == (changes != NULL))
-        return deny(r, E_MISSING_FIELD, NULL, is_void ? "did_not_occur" : "changes",
+        return deny(r, E_MISSING_FIELD, target_name(r), is_void ? "did_not_occur" : "changes",
                     "a correction has either changes or did_not_occur");
     return is_void ? check_void(r) : check_changes(r, &t, &earlier, changes);
 }

@@ -229,6 +229,23 @@ const struct spec_test *spec_find(const struct spec_version *v, struct span test
     return NULL;
 }
 
+bool find_version(struct judge *j, const struct chain *product, struct span version,
+                  uint64_t *member)
+{
+    uint64_t n = product->exists ? product->product.logs[PRODUCT_LOG_VERSIONS].size : 0;
+    *member = 0;
+    for (uint64_t i = 0; i < n && *member == 0; i++) {
+        struct span bytes;
+        struct rbuf r;
+        if (!judge_member(j, product, PRODUCT_LOG_VERSIONS, i, &bytes))
+            return false;
+        rbuf_init(&r, bytes); /* the version comes first (members.c) */
+        if (span_eq(rbuf_str(&r), version))
+            *member = i + 1;
+    }
+    return true;
+}
+
 struct loaded *load_case(struct judge *j, enum case_type t, struct span id)
 {
     static const char *const prefixes[] = {"", "deviation/", "excursion/", "recall/"};

@@ -85,6 +85,9 @@ bool facts_in_lineage(struct facts *f, struct node *x, const struct node *member
 bool facts_on_line(struct facts *f, struct node *x, struct span id, bool *on) LEDGER_MUST_USE;
 /* A test of a specification, or NULL. */
 const struct spec_test *spec_find(const struct spec_version *v, struct span test);
+/* The place + 1 of a version in a product's log of versions; 0 if there is none. */
+bool find_version(struct judge *j, const struct chain *product, struct span version,
+                  uint64_t *member) LEDGER_MUST_USE;
 struct loaded *load_case(struct judge *j, enum case_type t, struct span id);
 
 #endif

@@ -321,8 +321,12 @@ bool family_spec(struct family *fam, struct node *x)
         chain_key(j->c, j->index_key, CHAIN_PRODUCT, x->product_code, &key);
         if (!member_get(j, &key, PRODUCT_LOG_VERSIONS, x->spec_member - 1, &bytes))
             return false;
-        if (!spec_version_decode(j->a, bytes, v))
-            return broken(j, "a specification does not decode");
+        if (!spec_version_decode(j->a, bytes, v)) {
+            if (v->n == 0 || v->tests)
+                return broken(j, "a specification does not decode");
+            j->rc = ledger_fail(&j->err, LEDGER_ENOMEM, "judging: over the memory budget");
+            return false;
+        }
         x->spec = v;
     }
     x->has_spec = true;

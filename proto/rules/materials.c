@@ -92,34 +92,14 @@ void effect_collection(struct ruling *r)
 /* Finds the lot's specification: member number + 1, or 0 when the product has none at all. */
 static bool find_specification(struct ruling *r, uint64_t *member)
 {
-    struct judge *j = r->j;
     struct span code = event_text(r->ev, FIELD_PRODUCT_CODE),
                 wanted = event_text(r->ev, FIELD_SPEC_VERSION);
-    struct loaded *product = judge_load(j, CHAIN_PRODUCT, code);
-    *member = 0;
-    if (!product)
+    struct loaded *product = judge_load(r->j, CHAIN_PRODUCT, code);
+    if (!product || !find_version(r->j, &product->chain, wanted, member))
         return false;
-    uint64_t n = product->chain.exists ? product->chain.product.logs[PRODUCT_LOG_VERSIONS].size : 0;
-    for (uint64_t i = 0; i < n; i++) {
-        struct span bytes;
-        struct spec_version v;
-        if (!judge_member(j, &product->chain, PRODUCT_LOG_VERSIONS, i, &bytes))
-            return false;
-        struct arena_mark mark = arena_mark(j->a);
-        bool ok = spec_version_decode(j->a, bytes, &v), same = ok && span_eq(v.version, wanted);
-        arena_release(j->a, mark);
-        if (!ok) {
-            j->rc =
-                ledger_fail(&j->err, LEDGER_EINTERNAL, "judging: a specification does not decode");
-            return false;
-        }
-        if (same) {
-            *member = i + 1;
-            return true;
-        }
-    }
-    return n == 0 ||
-           deny(r, E_UNKNOWN_ITEM, facts_text(&r->f, "product %.*s", SPAN_FMT(code)),
+    if (*member > 0 || !product->chain.exists)
+        return true;
+    return deny(r, E_UNKNOWN_ITEM, facts_text(&r->f, "product %.*s", SPAN_FMT(code)),
                 "spec_version", "product %.*s has specifications, but no version \"%.*s\"",
                 SPAN_FMT(code), SPAN_FMT(wanted));
 }
@@ -144,7 +124,7 @@ bool check_lot(struct ruling *r)
     const struct event *ev = r->ev;
     if (!ask_new(&r->f, event_text(ev, FIELD_ITEM), "item", &r->item))
         return false;
-    if (!find_specification(r, &r->target_index))
+    if (!find_specification(r, &r->spec_member))
         return false;
     if (!check_lot_coi(r, FIELD_COI, event_enum(ev, FIELD_USE) == USE_AUTOLOGOUS, &r->chain) ||
         !check_lot_coi(r, FIELD_FOR_COI, event_text(ev, FIELD_FOR_COI).n > 0, &r->second))
@@ -167,7 +147,7 @@ void effect_lot(struct ruling *r)
     s->coi = event_text(r->ev, FIELD_COI);
     s->for_coi = event_text(r->ev, FIELD_FOR_COI);
     s->product_code = event_text(r->ev, FIELD_PRODUCT_CODE);
-    s->spec_member = r->target_index;
+    s->spec_member = r->spec_member;
     require_tests(r);
     add_to_subject(r, r->chain);
     add_to_subject(r, r->second);

@@ -16,47 +16,34 @@ static bool given(const struct value *v)
     return v->type != VALUE_ABSENT && v->type != VALUE_EMPTY;
 }
 
-static bool check_version_new(struct ruling *r)
+static bool check_version_new(struct ruling *r, const char *subject)
 {
-    struct judge *j = r->j;
     struct span code = event_text(r->ev, FIELD_PRODUCT_CODE),
                 version = event_text(r->ev, FIELD_VERSION);
-    r->chain = judge_load(j, CHAIN_PRODUCT, code);
-    if (!r->chain)
+    uint64_t member;
+    r->chain = judge_load(r->j, CHAIN_PRODUCT, code);
+    if (!r->chain || !find_version(r->j, &r->chain->chain, version, &member))
         return false;
-    uint64_t n =
-        r->chain->chain.exists ? r->chain->chain.product.logs[PRODUCT_LOG_VERSIONS].size : 0;
-    for (uint64_t i = 0; i < n; i++) {
-        struct span bytes;
-        struct spec_version v;
-        if (!judge_member(j, &r->chain->chain, PRODUCT_LOG_VERSIONS, i, &bytes))
-            return false;
-        if (!spec_version_decode(j->a, bytes, &v)) {
-            j->rc =
-                ledger_fail(&j->err, LEDGER_EINTERNAL, "judging: a specification does not decode");
-            return false;
-        }
-        if (span_eq(v.version, version))
-            return deny(r, E_DUP_ITEM, facts_text(&r->f, "product %.*s", SPAN_FMT(code)), "version",
-                        "version \"%.*s\" of %.*s is set for good; choose another version",
-                        SPAN_FMT(version), SPAN_FMT(code));
-    }
-    return true;
+    return member == 0 || deny(r, E_DUP_ITEM, subject, "version",
+                               "version \"%.*s\" of %.*s is set for good; choose another version",
+                               SPAN_FMT(version), SPAN_FMT(code));
 }
 
 bool check_specification(struct ruling *r)
 {
     const struct value *tests = event_get(r->ev, FIELD_TESTS);
-    if (!check_version_new(r))
+    const char *subject =
+        facts_text(&r->f, "product %.*s", SPAN_FMT(event_text(r->ev, FIELD_PRODUCT_CODE)));
+    if (!check_version_new(r, subject))
         return false;
     for (size_t i = 0; i < tests->n; i++) {
         const struct value *t = tests->items[i].items;
         for (size_t k = 0; k < i; k++)
             if (span_eq(t[TEST_NAME].raw, tests->items[k].items[TEST_NAME].raw))
-                return deny(r, E_BAD_VALUE, NULL, nth(r, "tests", i, "test"),
+                return deny(r, E_BAD_VALUE, subject, nth(r, "tests", i, "test"),
                             "test \"%.*s\" is listed twice", SPAN_FMT(t[TEST_NAME].raw));
         if (given(&t[TEST_LOW]) && given(&t[TEST_HIGH]) && t[TEST_LOW].num > t[TEST_HIGH].num)
-            return deny(r, E_BAD_VALUE, NULL, nth(r, "tests", i, "low"),
+            return deny(r, E_BAD_VALUE, subject, nth(r, "tests", i, "low"),
                         "the low limit of \"%.*s\" is above the high one",
                         SPAN_FMT(t[TEST_NAME].raw));
     }

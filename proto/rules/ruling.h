@@ -27,7 +27,8 @@ struct ruling {
     struct loaded *chain,
         *second; /* subject, shipment, case, product, party; and a second one of them */
     const struct spec_test *limit;
-    struct event target; /* EVENT_CORRECTED */
+    uint64_t spec_member; /* LOT_CREATED */
+    struct event target;  /* EVENT_CORRECTED */
     uint64_t target_index;
     /* Chains that the event advances, in the order of the rules' table. */
     struct loaded **touched;

@@ -531,11 +531,6 @@ TEST(lists_maps_and_events_have_limits)
     CHECK_EQ_INT(decode(event_encode(arena, &ev), &back, &why), LEDGER_EREFUSED);
     CHECK_EQ_INT(why.code, E_BAD_VALUE);
     CHECK_EQ_STR(why.text, "a list of 401 members; at most 400");
-
-    static uint8_t large[EVENT_SIZE_MAX + 1];
-    CHECK_EQ_INT(decode(span_of(large, sizeof large), &back, &why), LEDGER_EREFUSED);
-    CHECK_EQ_INT(why.code, E_BAD_VALUE);
-    CHECK_EQ_STR(why.text, "event of 32769 bytes; at most 32768");
 }
 
 static struct span step_with_map(size_t names)

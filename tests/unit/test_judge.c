@@ -463,6 +463,45 @@ TEST(recalls)
     life_end(&l);
 }
 
+/* ---- the lifecycles with the verdict that each line must get ---- */
+
+static unsigned disagreements(const char *path)
+{
+    static char text[1 << 16];
+    FILE *file = fopen(path, "r");
+    struct simulation s;
+    unsigned n = 0;
+    CHECK(file != NULL);
+    simulation_init(&s);
+    while (fgets(text, sizeof text, file)) {
+        struct refusal why;
+        char verdict[64];
+        size_t len = strcspn(text, "\n");
+        enum refusal_code code = simulate_line(&s, span_of(text, len), &why);
+        snprintf(verdict, sizeof verdict, "\"expect\": \"%s%s\"", code ? "REFUSE:" : "",
+                 refusal_name(code));
+        if (strstr(text, verdict))
+            continue;
+        n++;
+        fprintf(stderr, "%s: %.60s: judged %s\n", path, text, verdict);
+    }
+    fclose(file);
+    simulation_fini(&s);
+    return n;
+}
+
+TEST(scenarios)
+{
+    static const char *const names[] = {"scenarios/a_cart.jsonl", "scenarios/b_ipsc.jsonl",
+                                        "scenarios/e_edges.jsonl"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const char *path = check_shared(names[i]);
+        if (!path)
+            CHECK_SKIP("the scenarios are not here");
+        CHECK_EQ_INT(disagreements(path), 0);
+    }
+}
+
 /* ---- lineages of thousands ---- */
 
 static double seconds(void)
@@ -560,5 +599,5 @@ TEST_MAIN(TEST_ENTRY(form_and_reference), TEST_ENTRY(signatures), TEST_ENTRY(mea
           TEST_ENTRY(parties), TEST_ENTRY(subjects), TEST_ENTRY(collection),
           TEST_ENTRY(material_and_lot), TEST_ENTRY(consumption), TEST_ENTRY(derivation_and_split),
           TEST_ENTRY(process_storage_disposal), TEST_ENTRY(results), TEST_ENTRY(deviations),
-          TEST_ENTRY(decisions), TEST_ENTRY(recalls), TEST_ENTRY(long_lineage),
-          TEST_ENTRY(long_split_line), TEST_ENTRY(widest))
+          TEST_ENTRY(decisions), TEST_ENTRY(recalls), TEST_ENTRY(scenarios),
+          TEST_ENTRY(long_lineage), TEST_ENTRY(long_split_line), TEST_ENTRY(widest))

@@ -163,7 +163,7 @@ TEST(signatures_that_are_missing_malformed_too_many_or_for_something_else)
     struct span bad = span_of(ev.p, ev.n - 1);
     CHECK_EQ_INT(code_of(&r, &bad, &cut, 1), E_BAD_VALUE); /* the event is looked at first */
     struct span empty = SPAN_NONE;
-    CHECK_EQ_INT(code_of(&r, &empty, sigs, 1), E_UNKNOWN_KIND);
+    CHECK_EQ_INT(code_of(&r, &empty, sigs, 1), E_BAD_VALUE);
     struct request q;
     request_init(&q, &r, NULL, 0, NULL, 0);
     request_do(&q);
@@ -469,7 +469,7 @@ TEST(clients_in_several_threads)
         pthread_join(t[i], NULL);
     unsigned accepted = 1, refused = 0;
     for (int i = 0; i < N; i++) {
-        CHECK_EQ_INT(cl[i].accepted, 13);
+        CHECK_EQ_INT(cl[i].accepted, 12);
         CHECK_EQ_INT(cl[i].refused, 5);
         accepted += cl[i].accepted;
         refused += cl[i].refused;
@@ -749,17 +749,13 @@ TEST(a_damaged_tail_is_not_signed)
         {KV_TREE, span_of("\1\0\0\0\0\0\0\0\1", 9), 3},
         {KV_CHECKPOINT, span_of("\0\0\0\0\0\0\0\7", 8), 0},
         {KV_META, span_of("machine", 7), 60},
-        {KV_MAP, span_of("\xff\xff", 2), 5},
     };
     for (size_t i = 0; i < sizeof damage / sizeof damage[0]; i++) {
         flip(&s, damage[i].t, damage[i].key, damage[i].at);
         enum ledger_rc rc = run_start(&r);
         if (rc != LEDGER_ETAMPER)
             fprintf(stderr, "damage %zu: %s: %s\n", i, ledger_rc_text(rc), r.err.msg);
-        if (damage[i].t != KV_MAP) /* the map's root slot holds a hash that no proof for one chain uses */
-            CHECK_EQ_INT(rc, LEDGER_ETAMPER);
-        else if (rc == LEDGER_OK)
-            run_stop(&r);
+        CHECK_EQ_INT(rc, LEDGER_ETAMPER);
         flip(&s, damage[i].t, damage[i].key, damage[i].at);
     }
     must_start(&r);

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * verify: receipts, offline. What is needed is the file and a policy; no server is asked. Says what was proven and, as plainly, what a
+ * receipt cannot prove. A file that is damaged does not verify; only one that cannot be read at all, or needs a newer program, gets
+ * another exit code.
+ */
+#include "ask.h"
+#include "entry.h"
+#include "message.h"
+
+#define RECEIPT_BYTES_MAX ((size_t)4 << 20)
+#define POLICY_BYTES_MAX ((size_t)1 << 20)
+
+struct verify {
+    struct ctl *ctl;
+    struct policy *policy;
+    const char *origin;     /* the profile's ledger; NULL with --policy: any that it lists */
+    bool negative, unreadable, newer; /* what was seen so far */
+};
+
+struct checked {
+    const char *path;
+    struct receipt_claim claim;
+    struct receipt receipt;
+    struct verdict verdict;
+    bool ok;
+};
+
+/* ---- what it proves ---- */
+
+static const char *signature_text(struct ctl *ctl, const struct signature *s)
+{
+    return ctl_text(ctl, "%s, %s, at %s", ctl_span(ctl, s->party), ctl_span(ctl, s->meaning), ctl_span(ctl, s->time));
+}
+
+static const char *witness_text(const struct verify *v, const struct snapshot *s)
+{
+    if (v->policy->quorum_none)
+        return "the policy asks for no witness";
+    return ctl_text(v->ctl, "the policy's quorum of witnesses has cosigned%s%s", s->trust.cosigned_at ? ", last at " : "",
+                    ctl_time(v->ctl, (int64_t)s->trust.cosigned_at * 1000000));
+}
+
+static const char *completeness_text(const struct snapshot *s)
+{
+    return s->trust.auditors_signed ? "an auditing witness has replayed everything before it cosigned"
+                                    : "on the operator's word: no auditing witness has cosigned";
+}
+
+static void print_fields(struct ctl *ctl, const struct entry *e)
+{
+    struct json_writer w;
+    const struct json *fields = NULL;
+    json_writer_init(&w, ctl->a, false);
+    event_fields_to_json(ctl->a, &w, &e->event);
+    struct span text = json_written(&w);
+    if (text.p && json_parse(ctl->a, text, &fields, NULL) == LEDGER_OK)
+        ask_print_object(ctl, fields);
+}
+
+static void print_proven(const struct verify *v, const struct checked *f)
+{
+    struct ctl *ctl = v->ctl;
+    const struct entry *e = &f->receipt.entry;
+    const struct snapshot *s = &f->receipt.snapshot;
+    const char *kind = entry_kind_name(e->header.kind);
+    struct ctl_table *t = ctl_table_new(ctl, 2, NULL);
+    const char *rows[][2] = {
+        {"  entry", ctl_text(ctl, "#%llu of %s", (unsigned long long)e->header.index, ctl_span(ctl, s->cp.origin))},
+        {"  kind", kind ? kind : "?"},
+        {"  recorded", ctl_text(ctl, "%s, by the ledger's clock", ctl_time(ctl, e->header.recorded_us))},
+        {"  occurred", !e->own && e->content ? ctl_text(ctl, "%s, as the signers say", ctl_span(ctl, e->event.occurred.raw)) : ""},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (rows[i][1][0])
+            ctl_table_row(t, rows[i]);
+    for (size_t i = 0; e->content && !e->own && i < e->block.n; i++) {
+        const char *row[2] = {i == 0 ? "  signed by" : "", signature_text(ctl, &e->block.sigs[i])};
+        ctl_table_row(t, row);
+    }
+    const char *more[][2] = {
+        {"  checkpoint", ctl_text(ctl, "%llu entries, sealed %s", (unsigned long long)s->cp.size, ctl_time(ctl, s->seal.recorded_us))},
+        {"  log key", v->policy->logs[s->trust.log].name},
+        {"  witnesses", witness_text(v, s)},
+        {"  rules kept", completeness_text(s)},
+    };
+    for (size_t i = 0; i < sizeof more / sizeof more[0]; i++)
+        ctl_table_row(t, more[i]);
+    ctl_table_print(t);
+}
+
+/* The sentences that a reader must not read more into a receipt than there is. */
+static unsigned unproven(const struct checked *f, const char *out[6])
+{
+    const struct entry *e = &f->receipt.entry;
+    unsigned n = 0;
+    if (!e->own && !e->content)
+        out[n++] = "the content: it is present in the ledger and withheld from this receipt, and so are its signatures";
+    if (!f->receipt.snapshot.trust.auditors_signed)
+        out[n++] = "that the ledger kept its rules and left nothing out: that is the operator's word";
+    out[n++] = "what came after the checkpoint: corrections, recalls, expiry (ask `ledgerctl check` or `history`)";
+    if (e->content && !e->own)
+        out[n++] = "that what the signers say is true";
+    return n;
+}
+
+static void print_good(const struct verify *v, const struct checked *f)
+{
+    struct ctl *ctl = v->ctl;
+    const struct entry *e = &f->receipt.entry;
+    const char *not_proven[6];
+    printf("%s: %s\n", f->path, ctl_paint(ctl, COLOR_GOOD, "verified"));
+    if (ctl->quiet)
+        return;
+    printf("Proven:\n");
+    print_proven(v, f);
+    if (e->content && !e->own) {
+        printf("Content:\n");
+        print_fields(ctl, e);
+    }
+    printf("Not proven by a receipt:\n");
+    unsigned n = unproven(f, not_proven);
+    for (unsigned i = 0; i < n; i++)
+        printf("  - %s\n", not_proven[i]);
+}
+
+static void print_bad(const struct verify *v, const struct checked *f)
+{
+    const struct verdict *b = &f->verdict;
+    const char *entry = b->index == VERDICT_NO_INDEX ? "" : ctl_text(v->ctl, " of entry #%llu", (unsigned long long)b->index);
+    printf("%s: %s\n  %s: %s%s: %s\n", f->path,
+           ctl_paint(v->ctl, COLOR_BAD, b->kind == VERDICT_NEWER ? "NOT VERIFIED" : "DOES NOT VERIFY"), verdict_kind_name(b->kind), b->what,
+           entry, b->text);
+}
+
+static void write_json(const struct verify *v, struct json_writer *w, const struct checked *f)
+{
+    const char *not_proven[6];
+    json_object(w);
+    json_put_string(w, "file", span_str(f->path));
+    json_put_bool(w, "verified", f->ok);
+    if (!f->ok) {
+        json_put_string(w, "verdict", span_str(verdict_kind_name(f->verdict.kind)));
+        json_put_string(w, "what", span_str(f->verdict.what));
+        if (f->verdict.index != VERDICT_NO_INDEX)
+            json_put_uint(w, "index", f->verdict.index);
+        json_put_string(w, "text", span_str(f->verdict.text));
+        json_end(w);
+        return;
+    }
+    const struct snapshot *s = &f->receipt.snapshot;
+    json_put_string(w, "origin", s->cp.origin);
+    json_name(w, SPAN_LIT("entry"));
+    entry_json(w, v->ctl->a, &f->receipt.entry);
+    json_put_uint(w, "signatures_checked", f->receipt.signatures_checked);
+    json_name(w, SPAN_LIT("checkpoint"));
+    json_object(w);
+    json_put_uint(w, "size", s->cp.size);
+    json_put_hex(w, "root", span_of(s->cp.root.b, HASH_LEN));
+    json_put_time(w, "sealed", s->seal.recorded_us);
+    json_put_string(w, "log", span_str(v->policy->logs[s->trust.log].name));
+    json_put_string(w, "witnesses", span_str(witness_text(v, s)));
+    json_put_bool(w, "auditors", s->trust.auditors_signed);
+    json_end(w);
+    json_name(w, SPAN_LIT("not_proven"));
+    json_array(w);
+    unsigned n = unproven(f, not_proven);
+    for (unsigned i = 0; i < n; i++)
+        json_string(w, span_str(not_proven[i]));
+    json_end(w);
+    json_end(w);
+}
+
+/* ---- files ---- */
+
+/* False: the file could not be read at all. */
+static bool check_file(struct verify *v, struct arena *a, struct checked *f)
+{
+    struct span bytes;
+    struct ledger_err err = {0};
+    enum ledger_rc rc = file_read(a, f->path, RECEIPT_BYTES_MAX, &bytes, &err);
+    if (rc == LEDGER_ELIMIT) {
+        verdict_bad(&f->verdict, VERDICT_DAMAGED, VERDICT_NO_INDEX, "file", "not a receipt: %s", err.msg);
+        return true;
+    }
+    if (rc) {
+        (void)ctl_fail(v->ctl, EXIT_USAGE, "%s", err.msg);
+        return false;
+    }
+    rc = receipt_file_decode(v->ctl->c, a, bytes, &f->claim, &err);
+    if (rc) {
+        verdict_bad(&f->verdict, rc == LEDGER_EVERSION ? VERDICT_NEWER : VERDICT_DAMAGED, VERDICT_NO_INDEX, "file", "%s", err.msg);
+        return true;
+    }
+    struct verifier vf = {.c = v->ctl->c, .a = a, .policy = v->policy, .origin = v->origin};
+    f->ok = verify_receipt(&vf, &f->claim, &f->receipt, &f->verdict);
+    return true;
+}
+
+static void verify_one(struct verify *v, const char *path, struct json_writer *w)
+{
+    struct checked f = {.path = path};
+    if (!check_file(v, v->ctl->a, &f)) {
+        v->unreadable = true;
+        return;
+    }
+    v->newer |= !f.ok && f.verdict.kind == VERDICT_NEWER;
+    v->negative |= !f.ok && f.verdict.kind != VERDICT_NEWER;
+    if (v->ctl->json)
+        write_json(v, w, &f);
+    else if (f.ok)
+        print_good(v, &f);
+    else
+        print_bad(v, &f);
+}
+
+static int read_policy(struct verify *v, const char *path)
+{
+    struct ctl *ctl = v->ctl;
+    struct ledger_err err = {0};
+    struct span text;
+    if (!path) {
+        int exit = ctl_profile(ctl);
+        if (exit)
+            return exit;
+        v->policy = ctl->profile->policy;
+        v->origin = ctl->profile->origin;
+        return EXIT_GOOD;
+    }
+    v->policy = arena_alloc(ctl->a, sizeof *v->policy);
+    if (!v->policy)
+        return ctl_fail(ctl, EXIT_NO_ANSWER, "out of memory");
+    int exit = ctl_read_file(ctl, path, POLICY_BYTES_MAX, &text);
+    if (!exit && policy_parse(ctl->c, text, v->policy, &err))
+        exit = ctl_fail(ctl, EXIT_USAGE, "%s: %s", path, err.msg);
+    return exit;
+}
+
+int cmd_verify(struct ctl *ctl, int argc, char **argv)
+{
+    struct verify v = {.ctl = ctl};
+    const char *policy = NULL;
+    const struct ctl_opt opts[] = {{"policy", OPT_TEXT, {.text = &policy}, 0}};
+    struct json_writer w;
+    char **args;
+    unsigned n;
+    bool done;
+    if (!ctl_options(ctl, argc, argv, opts, 1, 1, UINT32_MAX, &args, &n, &done))
+        return EXIT_USAGE;
+    if (done)
+        return EXIT_GOOD;
+    int exit = read_policy(&v, policy);
+    if (exit)
+        return exit;
+    json_writer_init(&w, ctl->a, true);
+    if (ctl->json)
+        json_array(&w);
+    for (unsigned i = 0; i < n; i++)
+        verify_one(&v, args[i], &w);
+    if (ctl->json) {
+        json_end(&w);
+        exit = ctl_print_json(ctl, &w);
+    }
+    if (v.negative)
+        return EXIT_NEGATIVE;
+    if (v.unreadable)
+        return EXIT_USAGE;
+    return v.newer ? EXIT_NO_ANSWER : exit;
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * check_replay: every entry of the log through the machine, over a kv that compares as it goes.
+ *
+ * Most tables only ever gain rows: what is derived for them is compared with what is stored at once and need not be kept. Rows that
+ * change (states, the map, the machine's own) are kept in memory and compared at the end. What the machine reads is
+ * therefore either derived or equal to what was derived; a row that is stored before its time is not shown to it.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "check_internal.h"
+
+static bool grows_only(enum kv_table t)
+{
+    return t == KV_LOG || t == KV_EVENT || t == KV_REFERENCE || t == KV_MEMBER || t == KV_TREE || t == KV_CHECKPOINT;
+}
+
+/* Is a stored row already derived, as far as the machine may know? Values of both indexes are entry indexes. */
+static bool visible(const struct check *k, enum kv_table t, struct span key, struct span value)
+{
+    struct rbuf r;
+    if (t == KV_MEMBER || t == KV_TREE)
+        return true; /* read only below counts that were derived */
+    rbuf_init(&r, t == KV_LOG || t == KV_CHECKPOINT ? key : value);
+    uint64_t n = rbuf_u64(&r);
+    return rbuf_done(&r) && (t == KV_CHECKPOINT ? n <= k->tail.m.size : n < k->tail.m.size);
+}
+
+static enum ledger_rc replay_get(void *ctx, enum kv_table t, struct span key, struct span *value)
+{
+    struct check *k = ctx;
+    struct kv derived = kv_mem_kv(k->derived);
+    enum ledger_rc rc = kv_get(&derived, t, key, value);
+    if (rc != LEDGER_ENOTFOUND || !grows_only(t))
+        return rc;
+    rc = kv_get(&k->stored, t, key, value);
+    return rc == LEDGER_OK && !visible(k, t, key, *value) ? LEDGER_ENOTFOUND : rc;
+}
+
+static enum ledger_rc replay_put(void *ctx, enum kv_table t, struct span key, struct span value)
+{
+    struct check *k = ctx;
+    struct kv derived = kv_mem_kv(k->derived);
+    struct span there;
+    if (grows_only(t)) {
+        k->distinct[t]++;
+        if (check_row(k, t, key, value)) {
+            k->tally.rows[t]++;
+            return LEDGER_OK;
+        }
+    } else if (kv_get(&derived, t, key, &there) == LEDGER_ENOTFOUND) {
+        k->distinct[t]++;
+    }
+    return kv_put(&derived, t, key, value);
+}
+
+enum ledger_rc replay_one(struct machine *m, const struct log_record *r, struct verdict *v, struct ledger_err *err)
+{
+    arena_reset(m->a);
+    return machine_replay(m, r->header, r->event, r->block, NULL, v, err);
+}
+
+static unsigned kind_of(struct span header)
+{
+    struct rbuf r;
+    rbuf_init(&r, header);
+    rbuf_bytes(&r, 1 + 8 + 8 + 8); /* version, index, epoch, recorded time */
+    return rbuf_u16(&r);
+}
+
+static void count(struct tally *t, unsigned kind)
+{
+    const struct kind_def *def = kind_find(kind);
+    t->entries++;
+    t->events += def != NULL;
+    t->seals += kind == OWN_SEAL;
+    t->own += !def && kind != OWN_SEAL;
+    t->signatures += def ? def->signatures : 0;
+}
+
+/* After the replay had to end: what can still be said of an entry without the state that it was judged against. */
+static void check_hashes(struct check *k, uint64_t index)
+{
+    struct machine *m = &k->tail.m;
+    struct log_record r;
+    struct header h;
+    struct hash id, block, leaf;
+    struct span stored;
+    uint8_t key[KV_KEY_MAX];
+    struct ledger_err err;
+    arena_reset(m->a);
+    if (log_read(&k->stored, index, &r, &err) || header_decode(m->a, r.header, &h, &err)) {
+        check_differ(k, index, "record", "%s", err.msg);
+        return;
+    }
+    k->tally.hashed++;
+    event_id(m->c, r.event, &id);
+    sigblock_hash(m->c, r.block, &block);
+    merkle_leaf(m->c, r.header, &leaf);
+    if (h.index != index)
+        check_differ(k, index, "index", "is not the place at which the entry stands");
+    if (h.kind != OWN_SEAL && !hash_eq(&id, &h.event_id))
+        check_differ(k, index, "event", "is not the one that the header names");
+    if (h.kind != OWN_SEAL && !hash_eq(&block, &h.block_hash))
+        check_differ(k, index, "signature block", "is not the one that the header names");
+    if (kv_get(&k->stored, KV_TREE, kv_key_tree(key, 0, index), &stored) || !span_eq(stored, span_of(leaf.b, HASH_LEN)))
+        check_differ(k, index, "leaf", "the header is not the leaf that the tree has at its place");
+}
+
+static void check_rest(struct check *k, uint64_t from)
+{
+    for (uint64_t i = from; i < k->log_size; i++) {
+        check_hashes(k, i);
+        progress_step(&k->progress, i);
+    }
+}
+
+static enum ledger_rc replay_entries(struct check *k, struct ledger_err *err)
+{
+    struct machine *m = &k->tail.m;
+    for (uint64_t i = 0; i < k->log_size; i++) {
+        struct log_record r;
+        struct verdict v = {.kind = VERDICT_TAMPERED};
+        enum ledger_rc rc = log_read(&k->stored, i, &r, err);
+        if (rc == LEDGER_OK)
+            rc = replay_one(m, &r, &v, err);
+        else
+            verdict_bad(&v, VERDICT_DAMAGED, i, "record", "%s", rc == LEDGER_ENOTFOUND ? "is missing" : "is malformed");
+        if (rc == LEDGER_EVERSION || rc == LEDGER_ENOMEM || rc == LEDGER_EIO)
+            return rc;
+        if (rc) {
+            check_differ(k, i, v.what, "%s", v.text);
+            check_rest(k, i + 1);
+            return LEDGER_OK;
+        }
+        count(&k->tally, kind_of(r.header));
+        progress_step(&k->progress, i);
+    }
+    k->replayed = true;
+    return LEDGER_OK;
+}
+
+enum ledger_rc check_replay(struct check *k, struct ledger_err *err)
+{
+    struct machine *m = &k->tail.m;
+    *m = (struct machine){.c = k->c, .a = k->a, .kv = {k, replay_get, replay_put}, .index_key = *store_index_key(k->store),
+                          .wire = true};
+    enum ledger_rc rc = replay_entries(k, err);
+    if (rc || !k->replayed)
+        return rc;
+    if (m->size == 0)
+        return ledger_fail(err, LEDGER_ENOTFOUND, "there is no genesis entry: the ledger was never made");
+    if (m->batch_first != m->size)
+        check_differ(k, m->batch_first, "batch", "entries after the last seal: no checkpoint covers them");
+    return LEDGER_OK;
+}
+
+/* ---- progress ---- */
+
+static int64_t now_us(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+void progress_start(struct progress *p, bool quiet, uint64_t first, uint64_t total)
+{
+    *p = (struct progress){.on = !quiet && isatty(STDERR_FILENO), .total = total, .first = first, .begun_us = now_us()};
+    p->shown_us = p->begun_us;
+}
+
+void progress_step(struct progress *p, uint64_t done)
+{
+    if (!p->on || done % 64)
+        return;
+    int64_t now = now_us();
+    if (now - p->shown_us < 500000)
+        return;
+    p->shown_us = now;
+    double seconds = (double)(now - p->begun_us) / 1e6;
+    fprintf(stderr, "\r%3.0f%%  entry %llu of %llu  %.0f entries/s   ", 100.0 * (double)done / (double)p->total,
+            (unsigned long long)done, (unsigned long long)p->total, (double)(done - p->first) / seconds);
+}
+
+void progress_end(struct progress *p)
+{
+    if (p->on && p->shown_us != p->begun_us)
+        fprintf(stderr, "\r%70s\r", "");
+}

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * rebuild: `ledgerd rebuild DIR`: derives the view from the log again, verifying every entry on the way.
+ *
+ *   mark and empty the view (one transaction) → replay, committing at seals → check keys, checkpoint and anchor → unmark
+ *
+ * Each commit leaves a view that is whole up to a seal, and the machine's state in it, so an interrupted rebuild goes on where it
+ * was. While the mark stands nobody writes to the log. The log's own rows are compared, never written.
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "anchor.h"
+#include "check_internal.h"
+#include "commands.h"
+
+#define CHUNK_BYTES ((size_t)8 << 20)    /* of derived rows; ends a transaction at the next seal */
+#define CHUNK_BUDGET ((size_t)1 << 30)
+
+struct rebuild {
+    struct store *store;
+    struct crypto *c;
+    struct arena *a;
+    struct kv txn;
+    struct kv_mem *rows;   /* over txn */
+    struct machine m;
+    uint64_t log_size;
+    char anchor_path[4096];
+    struct progress progress;
+    struct verdict v;
+};
+
+static const char HELP[] =
+    "usage: ledgerd rebuild DIR [--anchor FILE] [--quiet]\n"
+    "\n"
+    "Derives everything but the log itself anew from the log of a ledger that is not running, and\n"
+    "verifies the log while it does: for a data folder in which `ledgerd check` found the view damaged.\n"
+    "It can be interrupted and is then to be run again. A log that does not verify is not rebuilt from.\n"
+    "\n"
+    "  --anchor FILE  the anchor, if it is not DIR.anchor\n"
+    "  --quiet        no progress, and no output if it succeeds\n"
+    "\n"
+    "Exit codes: 0 rebuilt; 1 the log does not verify; 2 usage, or the folder cannot be read, written or is\n"
+    "in use; 3 it was written by a newer version.\n";
+
+/* ---- the kv of the replay: the log is compared, the view written ---- */
+
+static enum ledger_rc rebuild_get(void *ctx, enum kv_table t, struct span key, struct span *value)
+{
+    struct rebuild *rb = ctx;
+    struct kv rows = kv_mem_kv(rb->rows);
+    return kv_get(&rows, t, key, value);
+}
+
+static enum ledger_rc rebuild_put(void *ctx, enum kv_table t, struct span key, struct span value)
+{
+    struct rebuild *rb = ctx;
+    struct kv rows = kv_mem_kv(rb->rows);
+    struct span stored;
+    if (t != KV_LOG && t != KV_CHECKPOINT)
+        return kv_put(&rows, t, key, value);
+    enum ledger_rc rc = kv_get(&rb->txn, t, key, &stored);
+    if (rc && rc != LEDGER_ENOTFOUND)
+        return rc;
+    return rc == LEDGER_OK && span_eq(stored, value) ? LEDGER_OK : LEDGER_ETAMPER;
+}
+
+/* ---- steps ---- */
+
+static enum ledger_rc begin_view(struct rebuild *rb, struct ledger_err *err)
+{
+    enum ledger_rc rc = store_begin(rb->store, &rb->txn, err);
+    if (rc)
+        return rc;
+    if (log_rebuilding(&rb->txn)) { /* interrupted: go on */
+        store_abort(rb->store);
+        return LEDGER_OK;
+    }
+    rc = store_drop_view(rb->store, err);
+    if (!rc)
+        rc = log_set_rebuilding(rb->store, true, err);
+    if (!rc)
+        rc = store_commit_own(rb->store, err);
+    store_abort(rb->store);
+    return rc;
+}
+
+/* From the open transaction: as far as an earlier run came, or at the beginning. */
+static enum ledger_rc load(struct rebuild *rb, struct ledger_err *err)
+{
+    rb->m = (struct machine){.c = rb->c, .a = rb->a, .kv = {rb, rebuild_get, rebuild_put},
+                             .index_key = *store_index_key(rb->store), .wire = true};
+    enum ledger_rc rc = machine_load(&rb->m, err);
+    return rc == LEDGER_ENOTFOUND ? LEDGER_OK : rc;
+}
+
+static enum ledger_rc replay_entry(struct rebuild *rb, struct ledger_err *err)
+{
+    struct log_record r;
+    uint64_t index = rb->m.size;
+    enum ledger_rc rc = log_read(&rb->txn, index, &r, err);
+    if (rc)
+        return ledger_wrap(err, rc == LEDGER_ENOTFOUND ? LEDGER_ETAMPER : rc, "the log");
+    rc = replay_one(&rb->m, &r, &rb->v, err);
+    progress_step(&rb->progress, index);
+    return rc;
+}
+
+/* Replays until a seal after enough rows, or the end of the log. */
+static enum ledger_rc replay_chunk(struct rebuild *rb, struct ledger_err *err)
+{
+    enum ledger_rc rc = store_begin(rb->store, &rb->txn, err);
+    if (!rc)
+        rc = load(rb, err);
+    while (!rc && rb->m.size < rb->log_size) {
+        rc = replay_entry(rb, err);
+        if (rb->m.batch_first == rb->m.size && kv_mem_bytes(rb->rows) >= CHUNK_BYTES)
+            break;
+    }
+    if (!rc && rb->m.batch_first != rb->m.size)
+        rc = ledger_fail(err, LEDGER_ETAMPER, "entry %llu: entries after the last seal: no checkpoint covers them",
+                         (unsigned long long)rb->m.batch_first);
+    if (!rc)
+        rc = kv_mem_flush(rb->rows, err);
+    if (!rc)
+        rc = store_commit_own(rb->store, err);
+    kv_mem_discard(rb->rows);
+    store_abort(rb->store);
+    return rc;
+}
+
+/* The rebuilt view under the eyes of the next start, and then the mark is taken away. */
+static enum ledger_rc finish(struct rebuild *rb, struct ledger_err *err)
+{
+    struct tail *t = calloc(1, sizeof *t);
+    uint64_t size = 0;
+    if (!t)
+        return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    enum ledger_rc rc = store_begin(rb->store, &rb->txn, err);
+    if (!rc)
+        rc = load(rb, err);
+    t->m = rb->m;
+    if (!rc)
+        rc = tail_log_key(rb->store, &t->m, &t->key, err);
+    if (!rc)
+        rc = tail_anchor(rb->anchor_path, t, &size, err);
+    if (rc == LEDGER_ENOTFOUND)
+        rc = LEDGER_OK; /* the next start will ask for it */
+    if (!rc)
+        rc = log_set_rebuilding(rb->store, false, err);
+    if (!rc)
+        rc = store_commit_own(rb->store, err);
+    store_abort(rb->store);
+    free(t);
+    return rc;
+}
+
+static enum ledger_rc open_all(struct rebuild *rb, const char *dir, const char *anchor, struct ledger_err *err)
+{
+    struct store_snapshot *sn;
+    enum ledger_rc rc = store_open(dir, STORE_WRITE, &rb->store, err);
+    if (rc)
+        return rc;
+    if (anchor)
+        snprintf(rb->anchor_path, sizeof rb->anchor_path, "%s", anchor);
+    else
+        rc = anchor_default_path(store_dir(rb->store), rb->anchor_path, sizeof rb->anchor_path, err);
+    if (!rc)
+        rc = store_snapshot_open(rb->store, &sn, err);
+    if (rc)
+        return rc;
+    rc = log_size(sn, &rb->log_size, err);
+    store_snapshot_close(sn);
+    if (!rc && rb->log_size == 0)
+        rc = ledger_fail(err, LEDGER_ENOTFOUND, "there is no genesis entry: the ledger was never made");
+    rb->c = crypto_new();
+    rb->a = arena_new(REPLAY_SCRATCH);
+    rb->rows = kv_mem_new(&rb->txn, CHUNK_BUDGET);
+    if (!rc && (!rb->c || !rb->a || !rb->rows))
+        rc = ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    return rc;
+}
+
+static enum ledger_rc run_rebuild(struct rebuild *rb, bool quiet, struct ledger_err *err)
+{
+    enum ledger_rc rc = begin_view(rb, err);
+    progress_start(&rb->progress, quiet, 0, rb->log_size);
+    do {
+        if (!rc)
+            rc = replay_chunk(rb, err);
+    } while (!rc && rb->m.size < rb->log_size);
+    progress_end(&rb->progress);
+    return rc ? rc : finish(rb, err);
+}
+
+static void close_all(struct rebuild *rb)
+{
+    kv_mem_free(rb->rows);
+    store_close(rb->store);
+    arena_free(rb->a);
+    crypto_free(rb->c);
+}
+
+/* ---- the command ---- */
+
+static bool parse_arguments(int argc, char **argv, const char **dir, const char **anchor, bool *quiet)
+{
+    static const struct option options[] = {
+        {"anchor", required_argument, NULL, 'a'},
+        {"quiet", no_argument, NULL, 'q'},
+        {NULL, 0, NULL, 0},
+    };
+    int option;
+    *anchor = NULL;
+    *quiet = false;
+    optind = 0;
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (option == 'a')
+            *anchor = optarg;
+        else if (option == 'q')
+            *quiet = true;
+        else
+            return false;
+    }
+    if (optind != argc - 1)
+        return false;
+    *dir = argv[optind];
+    return true;
+}
+
+static int exit_code(enum ledger_rc rc)
+{
+    if (rc == LEDGER_EVERSION)
+        return CHECK_EXIT_NEWER;
+    return rc == LEDGER_ETAMPER ? CHECK_EXIT_BAD : CHECK_EXIT_USAGE;
+}
+
+int cmd_rebuild(int argc, char **argv)
+{
+    const char *dir, *anchor;
+    bool quiet;
+    struct ledger_err err = {0};
+    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+        fputs(HELP, stdout);
+        return CHECK_EXIT_GOOD;
+    }
+    if (!parse_arguments(argc, argv, &dir, &anchor, &quiet)) {
+        fprintf(stderr, "ledgerd rebuild: one DIR is wanted, see ledgerd rebuild --help\n");
+        return CHECK_EXIT_USAGE;
+    }
+    struct rebuild *rb = calloc(1, sizeof *rb);
+    if (!rb)
+        return CHECK_EXIT_USAGE;
+    enum ledger_rc rc = open_all(rb, dir, anchor, &err);
+    if (!rc)
+        rc = run_rebuild(rb, quiet, &err);
+    if (rc)
+        fprintf(stderr, "ledgerd rebuild: %s\n", err.msg);
+    else if (!quiet)
+        printf("rebuilt: %s: ledger %s: %llu entries verified, the view follows from them\n", dir, rb->m.origin,
+               (unsigned long long)rb->m.size);
+    close_all(rb);
+    free(rb);
+    return rc ? exit_code(rc) : CHECK_EXIT_GOOD;
+}

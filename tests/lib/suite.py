@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the suites that drive the programs from outside share: counting, running, a daemon in a scratch folder."""
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def shared():
+    """The folder of scenarios and vectors that comes with the task of checking, or None."""
+    path = os.environ.get("LEDGERD_SHARED", os.path.join(os.path.dirname(ROOT), "shared"))
+    return path if os.path.isdir(path) else None
+
+
+class Suite:
+    def __init__(self, arguments):
+        if len(arguments) != 2:
+            sys.exit(f"usage: {arguments[0]} BUILD-FOLDER")
+        self.build = os.path.abspath(arguments[1])
+        self.ctl = os.path.join(self.build, "ledgerctl")
+        self.ledgerd = os.path.join(self.build, "ledgerd")
+        self.passed = self.failed = self.skipped = 0
+        self.scratch = tempfile.mkdtemp(prefix="ledgerd-suite-")
+
+    def check(self, good, name, detail=""):
+        if good:
+            self.passed += 1
+        else:
+            self.failed += 1
+            print(f"failed: {name}\n{detail}".rstrip(), flush=True)
+        return good
+
+    def skip(self, name, why):
+        self.skipped += 1
+        print(f"skipped: {name}: {why}")
+
+    def run(self, *arguments, stdin=b"", timeout=120):
+        """(exit code, standard output, standard error) of a program."""
+        done = subprocess.run(list(arguments), input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout)
+        return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+
+    def path(self, name, content=None):
+        path = os.path.join(self.scratch, name)
+        if content is not None:
+            with open(path, "wb") as f:
+                f.write(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    def end(self):
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        print(f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped")
+        sys.exit(1 if self.failed else 0)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Daemon:
+    """A fresh ledger that is being served; use as `with Daemon(suite) as d`."""
+
+    def __init__(self, suite, origin="suite.example/ledger"):
+        self.suite = suite
+        self.folder = tempfile.mkdtemp(dir=suite.scratch)
+        self.data = os.path.join(self.folder, "ledger")
+        self.address = f"127.0.0.1:{free_port()}"
+        self.log = open(os.path.join(self.folder, "log"), "wb")
+        code, out, err = suite.run(suite.ledgerd, "init", self.data, "--origin", origin)
+        if code != 0:
+            raise RuntimeError(f"ledgerd init: {code}\n{out}{err}")
+        self.process = subprocess.Popen([suite.ledgerd, "run", self.data, "--listen", self.address], stdout=self.log,
+                                        stderr=self.log)
+        self.wait()
+
+    def wait(self):
+        host, port = self.address.split(":")
+        for _ in range(1000):
+            if self.process.poll() is not None:
+                raise RuntimeError("ledgerd run ended:\n" + self.output())
+            try:
+                socket.create_connection((host, int(port)), 1).close()
+                return
+            except OSError:
+                time.sleep(0.02)
+        raise RuntimeError("ledgerd run does not listen:\n" + self.output())
+
+    def output(self):
+        with open(self.log.name, errors="replace") as f:
+            return f.read()
+
+    def ctl(self, *arguments, **how):
+        return self.suite.run(self.suite.ctl, "--profile", os.path.join(self.data, "profile"), "--server", self.address,
+                              *arguments, **how)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        try:
+            code = self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = self.process.wait()
+        self.suite.check(code == 0, "ledgerd ends with 0 on SIGTERM", f"exit {code}\n{self.output()}" if code else "")
+        self.log.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
