@@ -146,7 +146,7 @@ $(O)/libledgerd.so: $(call obj,$(CLIENT_SRC) $(PROTO_SRC)) $(GEN_OBJ) client/lib
 		$(filter %.o,$^) $(CLIENT_LIBS)
 	$(Q)ln -sf libledgerd.so $@.$(SOVERSION)
 $(O)/libledgerd.pc: client/libledgerd.pc.in Makefile
-	$(Q)sed 's|@PREFIX@|$(PREFIX)|;s|@VERSION@|$(VERSION)|' $< > $@
+	$(Q)sed 's|@PREFIX@|$(PREFIX)|;s|@LIBDIR@|$(PREFIX)/lib|;s|@VERSION@|$(VERSION)|' $< > $@
 
 # ---- tests ----
 
@@ -183,7 +183,7 @@ install: programs lib
 	install -m 755 $(O)/libledgerd.so $(DESTDIR)$(PREFIX)/lib/libledgerd.so.$(VERSION)
 	ln -sf libledgerd.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libledgerd.so.$(SOVERSION)
 	ln -sf libledgerd.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libledgerd.so
-	sed 's|@PREFIX@|$(PREFIX)|;s|@VERSION@|$(VERSION)|' client/libledgerd.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/libledgerd.pc
+	sed 's|@PREFIX@|$(PREFIX)|;s|@LIBDIR@|$(PREFIX)/lib|;s|@VERSION@|$(VERSION)|' client/libledgerd.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/libledgerd.pc
 	install -m 644 include/ledgerd/*.h $(DESTDIR)$(PREFIX)/include/ledgerd
 	sed 's|@PREFIX@|$(PREFIX)|' ledgerd/ledgerd@.service.in > $(DESTDIR)$(PREFIX)/lib/systemd/system/ledgerd@.service
 	install -m 644 ledgerd/ledgerd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/ledgerd.conf

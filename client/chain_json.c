@@ -265,6 +265,7 @@ static void correction_member(struct json_writer *w, struct span s)
     if (!correction_decode(s, &x))
         return;
     json_put_hex(w, "target", span_of(x.target.b, HASH_LEN));
+    json_put_uint(w, "target_entry", x.target_index);
     json_put_uint(w, "entry", x.index);
     if (x.is_void)
         json_put_bool(w, "did_not_occur", true);

@@ -565,5 +565,9 @@ enum ledger_rc receipt_file_decode(struct crypto *c, struct arena *a, struct spa
         return ledger_fail(err, LEDGER_EINVAL, "the receipt is damaged: it lacks a part");
     memset(out, 0, sizeof *out);
     out->origin = span_str(m->origin);
-    return read_receipt(a, m->receipt, out) ? LEDGER_OK : ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    struct span again = read_receipt(a, m->receipt, out) ? receipt_file_encode(c, a, out) : SPAN_NONE;
+    if (!again.p)
+        return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    /* Whatever the format does not ask for would be verified by nothing. */
+    return span_eq(again, file) ? LEDGER_OK : ledger_fail(err, LEDGER_EINVAL, "the receipt is damaged: it is not in its one form");
 }

@@ -2,8 +2,9 @@
 /*
  * anchor: see anchor.h.
  *
- * Failure: a write that fails is reported and tried again each second; the service goes on, since the store itself is
- * whole, but the window in which a rollback goes unnoticed grows. The size that is anchored is one of the metrics.
+ * Failure: a write that fails is reported and tried again each second; the service goes on, since
+ * the store itself is whole, but the window in which a rollback goes unnoticed grows. The size that
+ * is anchored is one of the metrics.
  */
 #include "anchor.h"
 
@@ -40,8 +41,9 @@ enum ledger_rc anchor_default_path(const char *dir, char *out, size_t size, stru
     return LEDGER_OK;
 }
 
-static enum ledger_rc anchor_parse(struct arena *a, struct crypto *c, const struct note_key *key, struct span bytes,
-                                   struct anchor_state *out, struct ledger_err *err)
+static enum ledger_rc anchor_parse(struct arena *a, struct crypto *c, const struct note_key *key,
+                                   struct span bytes, struct anchor_state *out,
+                                   struct ledger_err *err)
 {
     struct note note;
     struct checkpoint cp;
@@ -52,15 +54,16 @@ static enum ledger_rc anchor_parse(struct arena *a, struct crypto *c, const stru
     if (rc)
         return rc;
     if (!span_eq(cp.origin, span_str(key->name)))
-        return ledger_fail(err, LEDGER_EINVAL, "it is of the ledger %.*s, not of %s", SPAN_FMT(cp.origin), key->name);
+        return ledger_fail(err, LEDGER_EINVAL, "it is of the ledger %.*s, not of %s",
+                           SPAN_FMT(cp.origin), key->name);
     if (!note_verify(c, a, &note, key, 1, &matched, NULL) || !(matched & 1))
         return ledger_fail(err, LEDGER_EINVAL, "it is not signed by this ledger's key");
     *out = (struct anchor_state){cp.size, cp.root};
     return LEDGER_OK;
 }
 
-enum ledger_rc anchor_read(const char *path, struct crypto *c, const struct note_key *key, struct anchor_state *out,
-                           struct ledger_err *err)
+enum ledger_rc anchor_read(const char *path, struct crypto *c, const struct note_key *key,
+                           struct anchor_state *out, struct ledger_err *err)
 {
     struct span bytes;
     struct arena *a = arena_new(1u << 20);
@@ -99,7 +102,9 @@ static void write_newest(struct anchor *an)
     enum ledger_rc rc = anchor_write(an->path, span_of(an->out, n), &err);
     time_t now = monotonic().tv_sec;
     if (rc && (!an->reported || now - an->reported >= REPORT_INTERVAL_S)) {
-        logline(LOG_ERROR, "the anchor cannot be written; a rollback from here on could go unnoticed", "error=%s", err.msg);
+        logline(LOG_ERROR,
+                "the anchor cannot be written; a rollback from here on could go unnoticed",
+                "error=%s", err.msg);
         an->reported = now;
     }
     pthread_mutex_lock(&an->lock);
@@ -136,7 +141,8 @@ static void *anchor_run(void *arg)
     return NULL;
 }
 
-enum ledger_rc anchor_start(const char *path, uint64_t size, struct anchor **out, struct ledger_err *err)
+enum ledger_rc anchor_start(const char *path, uint64_t size, struct anchor **out,
+                            struct ledger_err *err)
 {
     *out = NULL;
     struct anchor *an = calloc(1, sizeof *an);

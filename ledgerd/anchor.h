@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * anchor: the last signed checkpoint, in a file of its own, better on another device than the data. A store that is smaller
- * than its anchor, or has another root at the anchor's size, was rolled back.
+ * anchor: the last signed checkpoint, in a file of its own, better on another device than the data.
+ * A store that is smaller than its anchor, or has another root at the anchor's size, was rolled
+ * back.
  *
- * The file holds the checkpoint as a signed note. It is written off the path of the answers by a thread of its own, at most a
- * second after a checkpoint was signed, and at the end: what was answered within the last second before a crash may not be
- * anchored yet. It never goes backwards.
+ * The file holds the checkpoint as a signed note. It is written off the path of the answers by a
+ * thread of its own, at most a second after a checkpoint was signed, and at the end: what was
+ * answered within the last second before a crash may not be anchored yet. It never goes backwards.
  */
 #ifndef LEDGERD_ANCHOR_H
 #define LEDGERD_ANCHOR_H
@@ -13,18 +14,25 @@
 #include "note.h"
 
 /* DIR.anchor, for an absolute DIR (store_dir). */
-enum ledger_rc anchor_default_path(const char *dir, char *out, size_t size, struct ledger_err *err) LEDGER_MUST_USE;
+enum ledger_rc anchor_default_path(const char *dir, char *out, size_t size,
+                                   struct ledger_err *err) LEDGER_MUST_USE;
 
-/* Reads and verifies. ENOTFOUND: there is none. EINVAL: it is no checkpoint of this log signed by this key. */
-struct anchor_state { uint64_t size; struct hash root; };
-enum ledger_rc anchor_read(const char *path, struct crypto *c, const struct note_key *key, struct anchor_state *out,
-                           struct ledger_err *err) LEDGER_MUST_USE;
+/* Reads and verifies. ENOTFOUND: there is none. EINVAL: it is no checkpoint of this log signed by
+ * this key. */
+struct anchor_state {
+    uint64_t size;
+    struct hash root;
+};
+enum ledger_rc anchor_read(const char *path, struct crypto *c, const struct note_key *key,
+                           struct anchor_state *out, struct ledger_err *err) LEDGER_MUST_USE;
 /* Writes now, durably: to another name, fsync, rename, fsync of the folder. */
-enum ledger_rc anchor_write(const char *path, struct span note, struct ledger_err *err) LEDGER_MUST_USE;
+enum ledger_rc anchor_write(const char *path, struct span note,
+                            struct ledger_err *err) LEDGER_MUST_USE;
 
 /* The thread. `size` is what the file holds already. Path is copied. Returns owned. */
 struct anchor;
-enum ledger_rc anchor_start(const char *path, uint64_t size, struct anchor **out, struct ledger_err *err) LEDGER_MUST_USE;
+enum ledger_rc anchor_start(const char *path, uint64_t size, struct anchor **out,
+                            struct ledger_err *err) LEDGER_MUST_USE;
 /* A newer signed checkpoint; copied. Never waits for the disk. Any thread. */
 void anchor_set(struct anchor *an, uint64_t size, struct span note);
 uint64_t anchor_size(struct anchor *an); /* latest on the disk */

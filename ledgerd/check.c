@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * check: `ledgerd check DIR`: is everything in this data folder what follows from the log, and is the log what was signed?
+ * check: `ledgerd check DIR`: is everything in this data folder what follows from the log, and is
+ * the log what was signed?
  *
- * It replays every entry, with all signatures and all rules, and compares everything that is derived with everything that is
- * stored. It changes nothing. Whoever has only the folder can thus be sure that it is consistent with itself and with the anchor; that
- * it is the history that others saw is for witnesses and for those who hold checkpoints.
+ * It replays every entry, with all signatures and all rules, and compares everything that is
+ * derived with everything that is stored. It changes nothing. Whoever has only the folder can thus
+ * be sure that it is consistent with itself and with the anchor; that it is the history that others
+ * saw is for witnesses and for those who hold checkpoints.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -24,15 +26,18 @@ struct check_arguments {
 static const char HELP[] =
     "usage: ledgerd check DIR [--anchor FILE] [--json] [--quiet]\n"
     "\n"
-    "Replays the whole log of a ledger that is not running and compares everything that follows from\n"
-    "it with what is stored: entries, signatures, rules, states, tree, chain map, checkpoints, indexes,\n"
+    "Replays the whole log of a ledger that is not running and compares everything that follows "
+    "from\n"
+    "it with what is stored: entries, signatures, rules, states, tree, chain map, checkpoints, "
+    "indexes,\n"
     "keys, and the anchor. Changes nothing.\n"
     "\n"
     "  --anchor FILE  the anchor, if it is not DIR.anchor\n"
     "  --json         the result as one JSON object\n"
     "  --quiet        no progress, and no output if everything verifies\n"
     "\n"
-    "Exit codes: 0 everything verifies; 1 something does not; 2 usage, or the folder cannot be read or is\n"
+    "Exit codes: 0 everything verifies; 1 something does not; 2 usage, or the folder cannot be "
+    "read or is\n"
     "in use; 3 it was written by a newer version, which is needed to check it.\n";
 
 /* ---- what is checked besides the replay ---- */
@@ -49,7 +54,8 @@ static void check_keys(struct check *k)
         return; /* the replay has said so */
     index_key_commit(k->c, store_index_key(k->store), &commit);
     if (!hash_eq(&commit, &g.index_key_commit))
-        check_differ(k, 0, "index key", "keys/index.key is not the one that the genesis entry commits to");
+        check_differ(k, 0, "index key",
+                     "keys/index.key is not the one that the genesis entry commits to");
 }
 
 static void check_anchor(struct check *k)
@@ -69,7 +75,8 @@ static size_t memory_budget(void)
     return (size_t)pages / 5 * 4 * (size_t)page;
 }
 
-static enum ledger_rc check_open(struct check *k, const struct check_arguments *args, struct ledger_err *err)
+static enum ledger_rc check_open(struct check *k, const struct check_arguments *args,
+                                 struct ledger_err *err)
 {
     enum ledger_rc rc = store_open(args->dir, STORE_READ, &k->store, err);
     if (!rc)
@@ -87,10 +94,12 @@ static enum ledger_rc check_open(struct check *k, const struct check_arguments *
     k->c = crypto_new();
     k->a = arena_new(REPLAY_SCRATCH);
     k->derived = kv_mem_new(&k->sink, memory_budget());
-    return k->c && k->a && k->derived ? LEDGER_OK : ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    return k->c && k->a && k->derived ? LEDGER_OK
+                                      : ledger_fail(err, LEDGER_ENOMEM, "out of memory");
 }
 
-static enum ledger_rc run_check(struct check *k, const struct check_arguments *args, struct ledger_err *err)
+static enum ledger_rc run_check(struct check *k, const struct check_arguments *args,
+                                struct ledger_err *err)
 {
     enum ledger_rc rc = check_open(k, args, err);
     if (rc)
@@ -136,10 +145,12 @@ static void print_difference(const struct verdict *v)
 static void print_counts(const struct check *k)
 {
     const struct tally *t = &k->tally;
-    printf("checked: %llu entries (%llu events, %llu seals, %llu other entries of the ledger), %llu signatures,\n"
+    printf("checked: %llu entries (%llu events, %llu seals, %llu other entries of the ledger), "
+           "%llu signatures,\n"
            "         %llu chains, %llu checkpoints, %llu rows of the view\n",
-           (unsigned long long)t->entries, (unsigned long long)t->events, (unsigned long long)t->seals,
-           (unsigned long long)t->own, (unsigned long long)t->signatures, (unsigned long long)t->rows[KV_CHAIN],
+           (unsigned long long)t->entries, (unsigned long long)t->events,
+           (unsigned long long)t->seals, (unsigned long long)t->own,
+           (unsigned long long)t->signatures, (unsigned long long)t->rows[KV_CHAIN],
            (unsigned long long)t->rows[KV_CHECKPOINT], (unsigned long long)view_rows(k));
 }
 
@@ -148,18 +159,20 @@ static void print_text(const struct check *k, const struct check_arguments *args
     if (k->differences == 0 && args->quiet)
         return;
     if (k->differences) {
-        printf("DOES NOT VERIFY: %s: %llu difference%s\n", args->dir, (unsigned long long)k->differences,
-               k->differences == 1 ? "" : "s");
+        printf("DOES NOT VERIFY: %s: %llu difference%s\n", args->dir,
+               (unsigned long long)k->differences, k->differences == 1 ? "" : "s");
         for (uint64_t i = 0; i < k->differences && i < DIFFERENCES_KEPT; i++)
             print_difference(&k->first[i]);
         if (k->differences > DIFFERENCES_KEPT)
             printf("  and %llu more\n", (unsigned long long)(k->differences - DIFFERENCES_KEPT));
     } else {
-        printf("verifies: %s: ledger %s, %llu entries\n", args->dir, k->tail.m.origin, (unsigned long long)k->tail.m.size);
+        printf("verifies: %s: ledger %s, %llu entries\n", args->dir, k->tail.m.origin,
+               (unsigned long long)k->tail.m.size);
     }
     print_counts(k);
     if (!k->replayed)
-        printf("not checked: after entry %llu the rules could not be replayed; of %llu further entries only content and\n"
+        printf("not checked: after entry %llu the rules could not be replayed; of %llu further "
+               "entries only content and\n"
                "             leaf hashes were compared, the view not at all\n",
                (unsigned long long)k->tally.entries, (unsigned long long)k->tally.hashed);
     else if (k->anchor_missing)
@@ -189,8 +202,9 @@ static void json_number(const char *name, uint64_t v)
 
 static void print_json(const struct check *k)
 {
-    static const char *const rows[KV_TABLES] = {"log", "meta", "chain", "member", "keyholder", "reference", "event", "map",
-                                                "tree", "checkpoint"};
+    static const char *const rows[KV_TABLES] = {"log",       "meta",      "chain", "member",
+                                                "keyholder", "reference", "event", "map",
+                                                "tree",      "checkpoint"};
     const struct tally *t = &k->tally;
     printf("{\"verifies\":%s,\"origin\":", k->differences ? "false" : "true");
     json_text(k->tail.m.origin);
@@ -275,7 +289,9 @@ int cmd_check(int argc, char **argv)
     enum ledger_rc rc = run_check(k, &args, &err);
     if (rc) {
         fprintf(stderr, "ledgerd check: %s\n", err.msg);
-        code = rc == LEDGER_EVERSION ? CHECK_EXIT_NEWER : rc == LEDGER_ETAMPER ? CHECK_EXIT_BAD : CHECK_EXIT_USAGE;
+        code = rc == LEDGER_EVERSION  ? CHECK_EXIT_NEWER
+               : rc == LEDGER_ETAMPER ? CHECK_EXIT_BAD
+                                      : CHECK_EXIT_USAGE;
     } else {
         code = k->differences ? CHECK_EXIT_BAD : CHECK_EXIT_GOOD;
         if (args.json)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * check_internal: what the two offline commands share. `ledgerd check` derives the whole view from the log and compares it with
- * the stored one; `ledgerd rebuild` derives it and stores it.
+ * check_internal: what the two offline commands share. `ledgerd check` derives the whole view from
+ * the log and compares it with the stored one; `ledgerd rebuild` derives it and stores it.
  */
 #ifndef LEDGERD_CHECK_INTERNAL_H
 #define LEDGERD_CHECK_INTERNAL_H
@@ -13,9 +13,9 @@
 
 enum check_exit {
     CHECK_EXIT_GOOD = 0,
-    CHECK_EXIT_BAD = 1,    /* does not verify */
-    CHECK_EXIT_USAGE = 2,  /* arguments are wrong, or the folder cannot be read or is in use */
-    CHECK_EXIT_NEWER = 3,  /* needs a newer version of this program */
+    CHECK_EXIT_BAD = 1,   /* does not verify */
+    CHECK_EXIT_USAGE = 2, /* arguments are wrong, or the folder cannot be read or is in use */
+    CHECK_EXIT_NEWER = 3, /* needs a newer version of this program */
 };
 #define REPLAY_SCRATCH ((size_t)512 << 20)
 
@@ -30,8 +30,8 @@ void progress_step(struct progress *p, uint64_t done); /* cheap; shows something
 void progress_end(struct progress *p);
 
 /* One entry through the machine, from its record. ETAMPER and EVERSION fill *v. */
-enum ledger_rc replay_one(struct machine *m, const struct log_record *r, struct verdict *v, struct ledger_err *err)
-    LEDGER_MUST_USE;
+enum ledger_rc replay_one(struct machine *m, const struct log_record *r, struct verdict *v,
+                          struct ledger_err *err) LEDGER_MUST_USE;
 
 /* ---- check ---- */
 
@@ -39,8 +39,8 @@ enum ledger_rc replay_one(struct machine *m, const struct log_record *r, struct 
 
 struct tally {
     uint64_t entries, events, own, seals, signatures; /* replayed */
-    uint64_t rows[KV_TABLES];                         /* of the view and the log: derived and found to be the same */
-    uint64_t hashed;                                  /* after the replay had to end: content and leaf hashes only */
+    uint64_t rows[KV_TABLES]; /* of the view and the log: derived and found to be the same */
+    uint64_t hashed;          /* after the replay had to end: content and leaf hashes only */
 };
 struct check {
     struct store *store;
@@ -48,23 +48,25 @@ struct check {
     struct kv stored, sink;
     struct crypto *c;
     struct arena *a;
-    struct tail tail;            /* its machine is the one that replays */
-    struct kv_mem *derived;      /* rows that change, and those that differ from what is stored */
-    uint64_t distinct[KV_TABLES];/* rows derived */
+    struct tail tail;             /* its machine is the one that replays */
+    struct kv_mem *derived;       /* rows that change, and those that differ from what is stored */
+    uint64_t distinct[KV_TABLES]; /* rows derived */
     uint64_t log_size;
     struct tally tally;
     uint64_t differences;
     struct verdict first[DIFFERENCES_KEPT];
-    bool replayed;               /* to the end */
+    bool replayed; /* to the end */
     char anchor_path[4096];
-    uint64_t anchor;             /* its size */
+    uint64_t anchor; /* its size */
     bool anchor_missing;
     struct progress progress;
 };
 /* Counts a difference and keeps the first ones. */
-void check_differ(struct check *k, uint64_t index, const char *what, const char *fmt, ...) LEDGER_PRINTF(4, 5);
+void check_differ(struct check *k, uint64_t index, const char *what, const char *fmt, ...)
+    LEDGER_PRINTF(4, 5);
 
-/* check_replay.c. OK also when there are differences; EVERSION, and errors that make it impossible to go on. */
+/* check_replay.c. OK also when there are differences; EVERSION, and errors that make it impossible
+ * to go on. */
 enum ledger_rc check_replay(struct check *k, struct ledger_err *err) LEDGER_MUST_USE;
 /* check_view.c: after a whole replay: is what is stored what was derived, no more and no less? */
 enum ledger_rc check_view(struct check *k, struct ledger_err *err) LEDGER_MUST_USE;

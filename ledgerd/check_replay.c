@@ -2,9 +2,10 @@
 /*
  * check_replay: every entry of the log through the machine, over a kv that compares as it goes.
  *
- * Most tables only ever gain rows: what is derived for them is compared with what is stored at once and need not be kept. Rows that
- * change (states, the map, the machine's own) are kept in memory and compared at the end. What the machine reads is
- * therefore either derived or equal to what was derived; a row that is stored before its time is not shown to it.
+ * Most tables only ever gain rows: what is derived for them is compared with what is stored at once
+ * and need not be kept. Rows that change (states, the map, the machine's own) are kept in memory
+ * and compared at the end. What the machine reads is therefore either derived or equal to what was
+ * derived; a row that is stored before its time is not shown to it.
  */
 #include <stdio.h>
 #include <string.h>
@@ -15,10 +16,12 @@
 
 static bool grows_only(enum kv_table t)
 {
-    return t == KV_LOG || t == KV_EVENT || t == KV_REFERENCE || t == KV_MEMBER || t == KV_TREE || t == KV_CHECKPOINT;
+    return t == KV_LOG || t == KV_EVENT || t == KV_REFERENCE || t == KV_MEMBER || t == KV_TREE ||
+           t == KV_CHECKPOINT;
 }
 
-/* Is a stored row already derived, as far as the machine may know? Values of both indexes are entry indexes. */
+/* Is a stored row already derived, as far as the machine may know? Values of both indexes are entry
+ * indexes. */
 static bool visible(const struct check *k, enum kv_table t, struct span key, struct span value)
 {
     struct rbuf r;
@@ -57,7 +60,8 @@ static enum ledger_rc replay_put(void *ctx, enum kv_table t, struct span key, st
     return kv_put(&derived, t, key, value);
 }
 
-enum ledger_rc replay_one(struct machine *m, const struct log_record *r, struct verdict *v, struct ledger_err *err)
+enum ledger_rc replay_one(struct machine *m, const struct log_record *r, struct verdict *v,
+                          struct ledger_err *err)
 {
     arena_reset(m->a);
     return machine_replay(m, r->header, r->event, r->block, NULL, v, err);
@@ -81,7 +85,8 @@ static void count(struct tally *t, unsigned kind)
     t->signatures += def ? def->signatures : 0;
 }
 
-/* After the replay had to end: what can still be said of an entry without the state that it was judged against. */
+/* After the replay had to end: what can still be said of an entry without the state that it was
+ * judged against. */
 static void check_hashes(struct check *k, uint64_t index)
 {
     struct machine *m = &k->tail.m;
@@ -106,7 +111,8 @@ static void check_hashes(struct check *k, uint64_t index)
         check_differ(k, index, "event", "is not the one that the header names");
     if (h.kind != OWN_SEAL && !hash_eq(&block, &h.block_hash))
         check_differ(k, index, "signature block", "is not the one that the header names");
-    if (kv_get(&k->stored, KV_TREE, kv_key_tree(key, 0, index), &stored) || !span_eq(stored, span_of(leaf.b, HASH_LEN)))
+    if (kv_get(&k->stored, KV_TREE, kv_key_tree(key, 0, index), &stored) ||
+        !span_eq(stored, span_of(leaf.b, HASH_LEN)))
         check_differ(k, index, "leaf", "the header is not the leaf that the tree has at its place");
 }
 
@@ -128,7 +134,8 @@ static enum ledger_rc replay_entries(struct check *k, struct ledger_err *err)
         if (rc == LEDGER_OK)
             rc = replay_one(m, &r, &v, err);
         else
-            verdict_bad(&v, VERDICT_DAMAGED, i, "record", "%s", rc == LEDGER_ENOTFOUND ? "is missing" : "is malformed");
+            verdict_bad(&v, VERDICT_DAMAGED, i, "record", "%s",
+                        rc == LEDGER_ENOTFOUND ? "is missing" : "is malformed");
         if (rc == LEDGER_EVERSION || rc == LEDGER_ENOMEM || rc == LEDGER_EIO)
             return rc;
         if (rc) {
@@ -146,15 +153,20 @@ static enum ledger_rc replay_entries(struct check *k, struct ledger_err *err)
 enum ledger_rc check_replay(struct check *k, struct ledger_err *err)
 {
     struct machine *m = &k->tail.m;
-    *m = (struct machine){.c = k->c, .a = k->a, .kv = {k, replay_get, replay_put}, .index_key = *store_index_key(k->store),
+    *m = (struct machine){.c = k->c,
+                          .a = k->a,
+                          .kv = {k, replay_get, replay_put},
+                          .index_key = *store_index_key(k->store),
                           .wire = true};
     enum ledger_rc rc = replay_entries(k, err);
     if (rc || !k->replayed)
         return rc;
     if (m->size == 0)
-        return ledger_fail(err, LEDGER_ENOTFOUND, "there is no genesis entry: the ledger was never made");
+        return ledger_fail(err, LEDGER_ENOTFOUND,
+                           "there is no genesis entry: the ledger was never made");
     if (m->batch_first != m->size)
-        check_differ(k, m->batch_first, "batch", "entries after the last seal: no checkpoint covers them");
+        check_differ(k, m->batch_first, "batch",
+                     "entries after the last seal: no checkpoint covers them");
     return LEDGER_OK;
 }
 
@@ -169,7 +181,10 @@ static int64_t now_us(void)
 
 void progress_start(struct progress *p, bool quiet, uint64_t first, uint64_t total)
 {
-    *p = (struct progress){.on = !quiet && isatty(STDERR_FILENO), .total = total, .first = first, .begun_us = now_us()};
+    *p = (struct progress){.on = !quiet && isatty(STDERR_FILENO),
+                           .total = total,
+                           .first = first,
+                           .begun_us = now_us()};
     p->shown_us = p->begun_us;
 }
 
@@ -182,8 +197,9 @@ void progress_step(struct progress *p, uint64_t done)
         return;
     p->shown_us = now;
     double seconds = (double)(now - p->begun_us) / 1e6;
-    fprintf(stderr, "\r%3.0f%%  entry %llu of %llu  %.0f entries/s   ", 100.0 * (double)done / (double)p->total,
-            (unsigned long long)done, (unsigned long long)p->total, (double)(done - p->first) / seconds);
+    fprintf(stderr, "\r%3.0f%%  entry %llu of %llu  %.0f entries/s   ",
+            100.0 * (double)done / (double)p->total, (unsigned long long)done,
+            (unsigned long long)p->total, (double)(done - p->first) / seconds);
 }
 
 void progress_end(struct progress *p)

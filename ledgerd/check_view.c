@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * check_view: the stored view against the derived one, both ways: nothing missing, nothing else, nothing extra. What is
- * wrong is named as a person would look for it: the entry, the chain, the place in the tree.
+ * check_view: the stored view against the derived one, both ways: nothing missing, nothing else,
+ * nothing extra. What is wrong is named as a person would look for it: the entry, the chain, the
+ * place in the tree.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,7 +11,8 @@
 #include "check_internal.h"
 
 static const char *const table_names[KV_TABLES] = {
-    "log", "meta", "chain record", "member", "key holder", "reference", "event index", "chain map", "tree", "checkpoint",
+    "log",       "meta",        "chain record", "member", "key holder",
+    "reference", "event index", "chain map",    "tree",   "checkpoint",
 };
 
 void check_differ(struct check *k, uint64_t index, const char *what, const char *fmt, ...)
@@ -31,7 +33,8 @@ static bool name_chain(struct span record, char *out, size_t size)
     struct chain ch;
     if (chain_record_decode(record, &ch, NULL))
         return false;
-    snprintf(out, size, "%s %.*s", chain_type_name(ch.type), (int)(ch.id.n > 40 ? 40 : ch.id.n), (const char *)ch.id.p);
+    snprintf(out, size, "%s %.*s", chain_type_name(ch.type), (int)(ch.id.n > 40 ? 40 : ch.id.n),
+             (const char *)ch.id.p);
     return true;
 }
 
@@ -51,8 +54,10 @@ static uint64_t number_of(struct span s, size_t skip)
     return r.failed ? VERDICT_NO_INDEX : n;
 }
 
-/* Which row it is, and which entry it is about if that can be told. `value` is what was derived, or stored if nothing was. */
-static uint64_t name_row(struct check *k, enum kv_table t, struct span key, struct span value, char *what, size_t size)
+/* Which row it is, and which entry it is about if that can be told. `value` is what was derived, or
+ * stored if nothing was. */
+static uint64_t name_row(struct check *k, enum kv_table t, struct span key, struct span value,
+                         char *what, size_t size)
 {
     char chain[80] = "?";
     struct span record = value;
@@ -97,7 +102,9 @@ bool check_row(struct check *k, enum kv_table t, struct span key, struct span va
     if (rc == LEDGER_OK && span_eq(stored, value))
         return true;
     uint64_t index = name_row(k, t, key, value, what, sizeof what);
-    check_differ(k, index, what, "%s", rc == LEDGER_OK ? "what is stored is not what follows from the log" : "is missing from the store");
+    check_differ(k, index, what, "%s",
+                 rc == LEDGER_OK ? "what is stored is not what follows from the log"
+                                 : "is missing from the store");
     return false;
 }
 
@@ -122,14 +129,17 @@ static bool scan_changing(void *ctx, struct span key, struct span value)
             k->tally.rows[sc->t]++;
             return true;
         }
-        check_differ(k, name_row(k, sc->t, key, want, what, sizeof what), what, "what is stored is not what follows from the log");
+        check_differ(k, name_row(k, sc->t, key, want, what, sizeof what), what,
+                     "what is stored is not what follows from the log");
         return true;
     }
-    check_differ(k, name_row(k, sc->t, key, value, what, sizeof what), what, "is stored, but does not follow from the log");
+    check_differ(k, name_row(k, sc->t, key, value, what, sizeof what), what,
+                 "is stored, but does not follow from the log");
     return true;
 }
 
-static enum ledger_rc compare_changing(struct check *k, enum kv_table t, bool *missing, struct ledger_err *err)
+static enum ledger_rc compare_changing(struct check *k, enum kv_table t, bool *missing,
+                                       struct ledger_err *err)
 {
     struct scan sc = {.k = k, .t = t};
     enum ledger_rc rc = store_scan(k->sn, t, SPAN_NONE, scan_changing, &sc, err);
@@ -143,7 +153,8 @@ static enum ledger_rc sink_get(void *ctx, enum kv_table t, struct span key, stru
     return LEDGER_ENOTFOUND;
 }
 
-/* Where derived rows go at the end, if some of them were not met: it names those that are not stored. */
+/* Where derived rows go at the end, if some of them were not met: it names those that are not
+ * stored. */
 static enum ledger_rc sink_put(void *ctx, enum kv_table t, struct span key, struct span value)
 {
     struct check *k = ctx;
@@ -151,7 +162,8 @@ static enum ledger_rc sink_put(void *ctx, enum kv_table t, struct span key, stru
     char what[64];
     bool changing = t == KV_META || t == KV_CHAIN || t == KV_MAP || t == KV_KEYHOLDER;
     if (changing && kv_get(&k->stored, t, key, &stored) != LEDGER_OK)
-        check_differ(k, name_row(k, t, key, value, what, sizeof what), what, "is missing from the store");
+        check_differ(k, name_row(k, t, key, value, what, sizeof what), what,
+                     "is missing from the store");
     return LEDGER_OK;
 }
 
@@ -172,15 +184,16 @@ static bool index_is_derived(struct check *k, enum kv_table t, struct span key, 
     uint64_t index = number_of(value, 0);
     struct machine *m = &k->tail.m;
     arena_reset(m->a);
-    if (value.n != 8 || index >= m->size || log_read(&k->stored, index, &r, NULL) || header_decode(m->a, r.header, &h, NULL) ||
-        h.kind < EVENT_KIND_FIRST)
+    if (value.n != 8 || index >= m->size || log_read(&k->stored, index, &r, NULL) ||
+        header_decode(m->a, r.header, &h, NULL) || h.kind < EVENT_KIND_FIRST)
         return false;
     if (t == KV_EVENT)
         return span_eq(key, span_of(h.event_id.b, HASH_LEN));
     struct judge j = {.c = m->c, .a = m->a, .kv = &m->kv, .index_key = &m->index_key, .wire = true};
     if (event_decode(m->c, m->a, r.event, &ev, NULL, NULL) || sigblock_decode(r.block, &b, NULL))
         return false;
-    return span_eq(key, judge_reference_key(&j, b.n ? b.sigs[0].party : SPAN_NONE, ev.reference, want));
+    return span_eq(key,
+                   judge_reference_key(&j, b.n ? b.sigs[0].party : SPAN_NONE, ev.reference, want));
 }
 
 static bool member_is_derived(struct check *k, struct span key)
@@ -188,7 +201,8 @@ static bool member_is_derived(struct check *k, struct span key)
     struct span record;
     struct chain ch;
     struct frontier *logs;
-    if (key.n != HASH_LEN + 9 || !chain_of_member(k, key, &record) || chain_record_decode(record, &ch, NULL))
+    if (key.n != HASH_LEN + 9 || !chain_of_member(k, key, &record) ||
+        chain_record_decode(record, &ch, NULL))
         return false;
     unsigned n = state_logs(&ch, &logs), log = key.p[HASH_LEN];
     return log < n && number_of(key, HASH_LEN + 1) < logs[log].size;
@@ -209,7 +223,8 @@ static bool row_is_derived(struct check *k, enum kv_table t, struct span key, st
     struct log_record r; /* a checkpoint belongs to each seal */
     struct header h;
     arena_reset(m->a);
-    return key.n == 8 && n > 0 && n <= m->size && log_read(&k->stored, n - 1, &r, NULL) == LEDGER_OK &&
+    return key.n == 8 && n > 0 && n <= m->size &&
+           log_read(&k->stored, n - 1, &r, NULL) == LEDGER_OK &&
            header_decode(m->a, r.header, &h, NULL) == LEDGER_OK && h.kind == OWN_SEAL;
 }
 
@@ -233,15 +248,17 @@ static enum ledger_rc compare_growing(struct check *k, enum kv_table t, struct l
         return rc;
     rc = store_scan(k->sn, t, SPAN_NONE, scan_growing, &sc, err);
     if (!rc && before == k->differences && stored > k->distinct[t])
-        check_differ(k, VERDICT_NO_INDEX, table_names[t], "%llu rows are stored, %llu follow from the log",
-                     (unsigned long long)stored, (unsigned long long)k->distinct[t]);
+        check_differ(k, VERDICT_NO_INDEX, table_names[t],
+                     "%llu rows are stored, %llu follow from the log", (unsigned long long)stored,
+                     (unsigned long long)k->distinct[t]);
     return rc;
 }
 
 enum ledger_rc check_view(struct check *k, struct ledger_err *err)
 {
     static const enum kv_table changing[] = {KV_META, KV_CHAIN, KV_KEYHOLDER, KV_MAP};
-    static const enum kv_table growing[] = {KV_LOG, KV_MEMBER, KV_REFERENCE, KV_EVENT, KV_TREE, KV_CHECKPOINT};
+    static const enum kv_table growing[] = {KV_LOG,   KV_MEMBER, KV_REFERENCE,
+                                            KV_EVENT, KV_TREE,   KV_CHECKPOINT};
     bool missing = false;
     enum ledger_rc rc = LEDGER_OK;
     for (size_t i = 0; i < 4 && !rc; i++)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * clock: notices that the system's clock was set. It is compared with where the monotonic clock says it should be; at the
- * start, when there is no such expectation, with the latest recorded time. Slow corrections of the clock move both
- * clocks alike and are no step.
+ * clock: notices that the system's clock was set. It is compared with where the monotonic clock
+ * says it should be; at the start, when there is no such expectation, with the latest recorded
+ * time. Slow corrections of the clock move both clocks alike and are no step.
  */
 #include "pipeline_internal.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * judge_job: one request against the machine, in the writer thread. Events are judged in order, each on its own; or, when
- * asked, all or nothing: then they are judged over a group of rows of their own, which is dropped at the first refusal.
+ * judge_job: one request against the machine, in the writer thread. Events are judged in order,
+ * each on its own; or, when asked, all or nothing: then they are judged over a group of rows of
+ * their own, which is dropped at the first refusal.
  */
 #include <string.h>
 
@@ -12,11 +13,12 @@
 
 static enum ledger_rc no_room(struct ledger_err *err)
 {
-    return ledger_fail(err, LEDGER_ENOMEM, "the receipts take too much memory; send fewer events together");
+    return ledger_fail(err, LEDGER_ENOMEM,
+                       "the receipts take too much memory; send fewer events together");
 }
 
-static enum ledger_rc recorded_before(struct writer *w, struct job *job, struct job_result *r, uint64_t index,
-                                      struct ledger_err *err)
+static enum ledger_rc recorded_before(struct writer *w, struct job *job, struct job_result *r,
+                                      uint64_t index, struct ledger_err *err)
 {
     struct log_record record;
     enum ledger_rc rc = log_read(&w->m.kv, index, &record, err);
@@ -28,7 +30,8 @@ static enum ledger_rc recorded_before(struct writer *w, struct job *job, struct 
     return r->header.p ? LEDGER_OK : no_room(err);
 }
 
-static enum ledger_rc judge_new(struct writer *w, struct job *job, size_t i, int64_t recorded_us, struct ledger_err *err)
+static enum ledger_rc judge_new(struct writer *w, struct job *job, size_t i, int64_t recorded_us,
+                                struct ledger_err *err)
 {
     struct work *work = work_of(job);
     struct work_event *e = &work->events[i];
@@ -52,7 +55,8 @@ static enum ledger_rc judge_new(struct writer *w, struct job *job, size_t i, int
     return r->header.p ? LEDGER_OK : no_room(err);
 }
 
-static enum ledger_rc judge_one(struct writer *w, struct job *job, size_t i, int64_t recorded_us, struct ledger_err *err)
+static enum ledger_rc judge_one(struct writer *w, struct job *job, size_t i, int64_t recorded_us,
+                                struct ledger_err *err)
 {
     struct work *work = work_of(job);
     struct work_event *e = &work->events[i];
@@ -71,7 +75,8 @@ static enum ledger_rc judge_one(struct writer *w, struct job *job, size_t i, int
         return recorded_before(w, job, r, index, err);
     if (rc == LEDGER_OK) {
         r->index = index;
-        refuse(&r->why, E_DUP_EVENT, NULL, "reference", "these very bytes are recorded as entry %llu with other signatures",
+        refuse(&r->why, E_DUP_EVENT, NULL, "reference",
+               "these very bytes are recorded as entry %llu with other signatures",
                (unsigned long long)index);
         return LEDGER_OK;
     }
@@ -84,7 +89,8 @@ static enum ledger_rc judge_one(struct writer *w, struct job *job, size_t i, int
     return judge_new(w, job, i, recorded_us, err);
 }
 
-/* The group was dropped: nothing of it is recorded, and its refusal must not name an entry that was dropped with it. */
+/* The group was dropped: nothing of it is recorded, and its refusal must not name an entry that was
+ * dropped with it. */
 static void skip_others(struct job *job, size_t refused, uint64_t first)
 {
     for (size_t i = 0; i < job->n_events; i++) {
@@ -98,11 +104,13 @@ static void skip_others(struct job *job, size_t refused, uint64_t first)
     struct job_result *r = &job->results[refused];
     if (r->why.code == E_DUP_EVENT && r->index >= first) {
         r->index = 0;
-        refuse(&r->why, E_DUP_EVENT, NULL, "reference", "an event before it in the same request has the same reference");
+        refuse(&r->why, E_DUP_EVENT, NULL, "reference",
+               "an event before it in the same request has the same reference");
     }
 }
 
-static enum ledger_rc judge_group(struct writer *w, struct job *job, int64_t recorded_us, struct ledger_err *err)
+static enum ledger_rc judge_group(struct writer *w, struct job *job, int64_t recorded_us,
+                                  struct ledger_err *err)
 {
     struct machine saved = w->m;
     uint64_t links = w->batch_links;
@@ -126,7 +134,8 @@ static enum ledger_rc judge_group(struct writer *w, struct job *job, int64_t rec
     return rc;
 }
 
-enum ledger_rc judge_job(struct writer *w, struct job *job, int64_t recorded_us, struct ledger_err *err)
+enum ledger_rc judge_job(struct writer *w, struct job *job, int64_t recorded_us,
+                         struct ledger_err *err)
 {
     if (job->all_or_nothing && job->n_events > 1)
         return judge_group(w, job, recorded_us, err);

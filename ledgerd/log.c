@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * log: see log.h. The words of the format are kept apart by a character that no value is expected to hold, so that a
- * space inside a value is seen to belong to it and gets the value quoted.
+ * log: see log.h. The words of the format are kept apart by a character that no value is expected
+ * to hold, so that a space inside a value is seen to belong to it and gets the value quoted.
  */
 #include "log.h"
 
@@ -34,7 +34,8 @@ static void put_text(struct line *l, const char *s, size_t n)
 static bool plain(const char *s, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if ((unsigned char)s[i] <= ' ' || s[i] == '"' || s[i] == '\\' || s[i] == '=' || s[i] == 0x7f)
+        if ((unsigned char)s[i] <= ' ' || s[i] == '"' || s[i] == '\\' || s[i] == '=' ||
+            s[i] == 0x7f)
             return false;
     return n > 0;
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pipeline: its threads, its one bounded queue, and its end. What a worker does with a job is in workers.c, what the
- * writer does in writer.c.
+ * pipeline: its threads, its one bounded queue, and its end. What a worker does with a job is in
+ * workers.c, what the writer does in writer.c.
  *
- * Failure: a job that cannot be done for want of memory or disk is answered with an error and "nothing was recorded". When the
- * outcome of a commit is unknown nothing is answered any more: fatal_cb is called and the process has to end.
+ * Failure: a job that cannot be done for want of memory or disk is answered with an error and
+ * "nothing was recorded". When the outcome of a commit is unknown nothing is answered any more:
+ * fatal_cb is called and the process has to end.
  */
 #include "pipeline.h"
 
@@ -70,13 +71,15 @@ static void init_locks(struct pipeline *p)
     pthread_condattr_destroy(&attr);
 }
 
-static enum ledger_rc start_thread(pthread_t *t, void *(*run)(void *), struct pipeline *p, struct ledger_err *err)
+static enum ledger_rc start_thread(pthread_t *t, void *(*run)(void *), struct pipeline *p,
+                                   struct ledger_err *err)
 {
     int e = pthread_create(t, NULL, run, p);
     return e ? ledger_fail(err, LEDGER_ENOMEM, "thread: %s", strerror(e)) : LEDGER_OK;
 }
 
-/* Signals are for the loop thread: the pipeline's threads inherit a mask in which all are blocked. */
+/* Signals are for the loop thread: the pipeline's threads inherit a mask in which all are
+ * blocked. */
 static enum ledger_rc start_threads(struct pipeline *p, struct ledger_err *err)
 {
     sigset_t all, before;
@@ -97,7 +100,8 @@ static enum ledger_rc start_threads(struct pipeline *p, struct ledger_err *err)
     return rc;
 }
 
-enum ledger_rc pipeline_start(const struct pipeline_options *o, struct pipeline **out, struct ledger_err *err)
+enum ledger_rc pipeline_start(const struct pipeline_options *o, struct pipeline **out,
+                              struct ledger_err *err)
 {
     *out = NULL;
     struct pipeline *p = calloc(1, sizeof *p);
@@ -199,7 +203,8 @@ void pipeline_fatal(struct pipeline *p, const struct ledger_err *err)
     pthread_mutex_unlock(&p->lock);
     if (!first)
         return;
-    logline(LOG_ERROR, "the ledger cannot go on; nothing that is open is answered", "error=%s", err->msg);
+    logline(LOG_ERROR, "the ledger cannot go on; nothing that is open is answered", "error=%s",
+            err->msg);
     if (p->o.fatal_cb)
         p->o.fatal_cb(p->o.ctx, err);
 }

@@ -2,9 +2,10 @@
 /*
  * pipeline_internal: what pipeline.c, workers.c and writer*.c share.
  *
- * There is one queue, in the order of submission. A job in it is new, taken by a worker, or ready; the writer takes ready jobs from
- * the front only, so that requests of one connection are judged in the order in which they came, whichever worker was
- * faster. The lock is held for list operations alone.
+ * There is one queue, in the order of submission. A job in it is new, taken by a worker, or ready;
+ * the writer takes ready jobs from the front only, so that requests of one connection are judged in
+ * the order in which they came, whichever worker was faster. The lock is held for list operations
+ * alone.
  */
 #ifndef LEDGERD_PIPELINE_INTERNAL_H
 #define LEDGERD_PIPELINE_INTERNAL_H
@@ -18,29 +19,30 @@
 #define WORK_BUDGET ((size_t)64 << 20)     /* decoding one request */
 #define SCRATCH_BUDGET ((size_t)512 << 20) /* the writer's */
 #define BATCH_BUDGET ((size_t)512 << 20)   /* rows of one batch */
-#define BATCH_LINKS_MAX 4096               /* ends a batch early, far below LMDB's limit on dirty pages */
+#define BATCH_LINKS_MAX 4096 /* ends a batch early, far below LMDB's limit on dirty pages */
 #define US_PER_S INT64_C(1000000)
 
 enum work_state { WORK_NEW = 0, WORK_TAKEN, WORK_READY };
 
 /* One event, as the worker left it. */
 struct work_event {
-    bool refused;          /* why is in the job's result */
+    bool refused; /* why is in the job's result */
     struct event ev;
-    const uint8_t *path;   /* of its id in the tree of the request's ids */
+    const uint8_t *path; /* of its id in the tree of the request's ids */
     size_t path_n;
-    struct span block;     /* SPAN_NONE when the signatures could not be made into one */
+    struct span block; /* SPAN_NONE when the signatures could not be made into one */
 };
-/* What a job's scratch points to. It lives in an arena of its own, which goes when the job is answered. */
+/* What a job's scratch points to. It lives in an arena of its own, which goes when the job is
+ * answered. */
 struct work {
     enum work_state state;
     struct arena *a;
     struct job *job;
     struct work_event *events;
-    struct sigblock block;          /* what the events' blocks have in common */
+    struct sigblock block; /* what the events' blocks have in common */
     struct preverified pre;
-    struct refusal signatures_why;  /* why no block could be made; code REFUSE_NONE: it could */
-    struct hash root;               /* of the event ids */
+    struct refusal signatures_why; /* why no block could be made; code REFUSE_NONE: it could */
+    struct hash root;              /* of the event ids */
 };
 
 struct clock_watch {
@@ -53,17 +55,17 @@ struct writer {
     struct crypto *c;
     struct arena *a;
     struct machine m;
-    struct kv txn;               /* the store's write transaction */
-    struct kv rows;              /* kv of `batch` */
-    struct kv_mem *batch;        /* over txn */
-    struct kv_mem *group;        /* over rows: one all-or-nothing request */
+    struct kv txn;        /* the store's write transaction */
+    struct kv rows;       /* kv of `batch` */
+    struct kv_mem *batch; /* over txn */
+    struct kv_mem *group; /* over rows: one all-or-nothing request */
     struct note_key key;
     struct clock_watch clock;
-    struct hash root;            /* of the latest checkpoint */
+    struct hash root; /* of the latest checkpoint */
     size_t note_n;
-    uint8_t note[4096];          /* its signed note */
+    uint8_t note[4096]; /* its signed note */
     uint64_t note_size;
-    int64_t sealed_us;           /* CLOCK_MONOTONIC: when the last seal was written or tried */
+    int64_t sealed_us; /* CLOCK_MONOTONIC: when the last seal was written or tried */
     uint64_t batch_links;
 };
 
@@ -72,18 +74,18 @@ struct pipeline {
     char program[128];
     char origin[ORIGIN_MAX + 1]; /* set before the threads start */
     struct anchor *anchor;
-    struct writer w;             /* the writer thread's own, once it runs */
+    struct writer w; /* the writer thread's own, once it runs */
     unsigned n_workers, n_started;
     bool writer_started;
     pthread_t *workers;
     pthread_t writer;
     pthread_mutex_t lock;
-    pthread_cond_t new_work;     /* for workers */
-    pthread_cond_t ready_work;   /* for the writer */
+    pthread_cond_t new_work;   /* for workers */
+    pthread_cond_t ready_work; /* for the writer */
     /* Under the lock. */
-    struct job *head, *tail;     /* in order of submission */
-    struct job *next_new;        /* first that no worker has taken */
-    unsigned jobs;               /* taken and not answered yet */
+    struct job *head, *tail; /* in order of submission */
+    struct job *next_new;    /* first that no worker has taken */
+    unsigned jobs;           /* taken and not answered yet */
     bool stopping, dead;
     struct pipeline_stats stats;
 };
@@ -98,10 +100,12 @@ void *worker_main(void *pipeline);
 void work_free(struct job *job);
 
 /* writer.c */
-enum ledger_rc writer_init(struct writer *w, struct pipeline *p, struct ledger_err *err) LEDGER_MUST_USE;
+enum ledger_rc writer_init(struct writer *w, struct pipeline *p,
+                           struct ledger_err *err) LEDGER_MUST_USE;
 void *writer_main(void *pipeline);
 void writer_fini(struct writer *w);
-/* Answers the job: the pipeline does not touch it any more. Any thread of the pipeline, without the lock. */
+/* Answers the job: the pipeline does not touch it any more. Any thread of the pipeline, without the
+ * lock. */
 void pipeline_done(struct pipeline *p, struct job *job);
 /* The process must end. Once. */
 void pipeline_fatal(struct pipeline *p, const struct ledger_err *err);
@@ -112,7 +116,8 @@ int64_t monotonic_now_us(void);
 /* The last recorded time is what the clock is expected not to be behind of. */
 void clock_watch_start(struct clock_watch *w, int64_t last_recorded_us);
 int64_t clock_watch_real_us(const struct clock_watch *w);
-/* Has the clock been stepped by more than a minute against the monotonic one? Then both readings. */
+/* Has the clock been stepped by more than a minute against the monotonic one? Then both
+ * readings. */
 bool clock_watch_stepped(const struct clock_watch *w, int64_t *clock_us, int64_t *expected_us);
 /* From here on the clock is believed again. */
 void clock_watch_accept(struct clock_watch *w, int64_t clock_us);
@@ -121,15 +126,19 @@ void clock_watch_accept(struct clock_watch *w, int64_t clock_us);
 void stats_trouble(struct pipeline *p, const struct ledger_err *err);
 
 /* writer_batch.c */
-/* One transaction with the jobs at the front of the list, at least one; *rest is what did not fit. OK: all of them have been
- * answered. ENOMEM, EFULL, ELIMIT: nothing was recorded, none was answered. Anything else: fatal. */
-enum ledger_rc writer_batch(struct writer *w, struct job *jobs, struct job **rest, struct ledger_err *err) LEDGER_MUST_USE;
+/* One transaction with the jobs at the front of the list, at least one; *rest is what did not fit.
+ * OK: all of them have been answered. ENOMEM, EFULL, ELIMIT: nothing was recorded, none was
+ * answered. Anything else: fatal. */
+enum ledger_rc writer_batch(struct writer *w, struct job *jobs, struct job **rest,
+                            struct ledger_err *err) LEDGER_MUST_USE;
 /* A batch of the ledger's own: an epoch entry, or nothing but the seal. */
-enum ledger_rc writer_own(struct writer *w, enum own_kind kind, struct ledger_err *err) LEDGER_MUST_USE;
+enum ledger_rc writer_own(struct writer *w, enum own_kind kind,
+                          struct ledger_err *err) LEDGER_MUST_USE;
 
 /* judge_job.c */
-/* Judges all events of the job and appends those that are accepted to the open batch. Fills results, except paths. OK also when
- * events were refused. */
-enum ledger_rc judge_job(struct writer *w, struct job *job, int64_t recorded_us, struct ledger_err *err) LEDGER_MUST_USE;
+/* Judges all events of the job and appends those that are accepted to the open batch. Fills
+ * results, except paths. OK also when events were refused. */
+enum ledger_rc judge_job(struct writer *w, struct job *job, int64_t recorded_us,
+                         struct ledger_err *err) LEDGER_MUST_USE;
 
 #endif

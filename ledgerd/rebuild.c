@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rebuild: `ledgerd rebuild DIR`: derives the view from the log again, verifying every entry on the way.
+ * rebuild: `ledgerd rebuild DIR`: derives the view from the log again, verifying every entry on the
+ * way.
  *
- *   mark and empty the view (one transaction) → replay, committing at seals → check keys, checkpoint and anchor → unmark
+ *   mark and empty the view (one transaction) → replay, committing at seals → check keys,
+ * checkpoint and anchor → unmark
  *
- * Each commit leaves a view that is whole up to a seal, and the machine's state in it, so an interrupted rebuild goes on where it
- * was. While the mark stands nobody writes to the log. The log's own rows are compared, never written.
+ * Each commit leaves a view that is whole up to a seal, and the machine's state in it, so an
+ * interrupted rebuild goes on where it was. While the mark stands nobody writes to the log. The
+ * log's own rows are compared, never written.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -16,7 +19,7 @@
 #include "check_internal.h"
 #include "commands.h"
 
-#define CHUNK_BYTES ((size_t)8 << 20)    /* of derived rows; ends a transaction at the next seal */
+#define CHUNK_BYTES ((size_t)8 << 20) /* of derived rows; ends a transaction at the next seal */
 #define CHUNK_BUDGET ((size_t)1 << 30)
 
 struct rebuild {
@@ -24,7 +27,7 @@ struct rebuild {
     struct crypto *c;
     struct arena *a;
     struct kv txn;
-    struct kv_mem *rows;   /* over txn */
+    struct kv_mem *rows; /* over txn */
     struct machine m;
     uint64_t log_size;
     char anchor_path[4096];
@@ -36,13 +39,16 @@ static const char HELP[] =
     "usage: ledgerd rebuild DIR [--anchor FILE] [--quiet]\n"
     "\n"
     "Derives everything but the log itself anew from the log of a ledger that is not running, and\n"
-    "verifies the log while it does: for a data folder in which `ledgerd check` found the view damaged.\n"
-    "It can be interrupted and is then to be run again. A log that does not verify is not rebuilt from.\n"
+    "verifies the log while it does: for a data folder in which `ledgerd check` found the view "
+    "damaged.\n"
+    "It can be interrupted and is then to be run again. A log that does not verify is not rebuilt "
+    "from.\n"
     "\n"
     "  --anchor FILE  the anchor, if it is not DIR.anchor\n"
     "  --quiet        no progress, and no output if it succeeds\n"
     "\n"
-    "Exit codes: 0 rebuilt; 1 the log does not verify; 2 usage, or the folder cannot be read, written or is\n"
+    "Exit codes: 0 rebuilt; 1 the log does not verify; 2 usage, or the folder cannot be read, "
+    "written or is\n"
     "in use; 3 it was written by a newer version.\n";
 
 /* ---- the kv of the replay: the log is compared, the view written ---- */
@@ -90,8 +96,11 @@ static enum ledger_rc begin_view(struct rebuild *rb, struct ledger_err *err)
 /* From the open transaction: as far as an earlier run came, or at the beginning. */
 static enum ledger_rc load(struct rebuild *rb, struct ledger_err *err)
 {
-    rb->m = (struct machine){.c = rb->c, .a = rb->a, .kv = {rb, rebuild_get, rebuild_put},
-                             .index_key = *store_index_key(rb->store), .wire = true};
+    rb->m = (struct machine){.c = rb->c,
+                             .a = rb->a,
+                             .kv = {rb, rebuild_get, rebuild_put},
+                             .index_key = *store_index_key(rb->store),
+                             .wire = true};
     enum ledger_rc rc = machine_load(&rb->m, err);
     return rc == LEDGER_ENOTFOUND ? LEDGER_OK : rc;
 }
@@ -120,7 +129,8 @@ static enum ledger_rc replay_chunk(struct rebuild *rb, struct ledger_err *err)
             break;
     }
     if (!rc && rb->m.batch_first != rb->m.size)
-        rc = ledger_fail(err, LEDGER_ETAMPER, "entry %llu: entries after the last seal: no checkpoint covers them",
+        rc = ledger_fail(err, LEDGER_ETAMPER,
+                         "entry %llu: entries after the last seal: no checkpoint covers them",
                          (unsigned long long)rb->m.batch_first);
     if (!rc)
         rc = kv_mem_flush(rb->rows, err);
@@ -157,7 +167,8 @@ static enum ledger_rc finish(struct rebuild *rb, struct ledger_err *err)
     return rc;
 }
 
-static enum ledger_rc open_all(struct rebuild *rb, const char *dir, const char *anchor, struct ledger_err *err)
+static enum ledger_rc open_all(struct rebuild *rb, const char *dir, const char *anchor,
+                               struct ledger_err *err)
 {
     struct store_snapshot *sn;
     enum ledger_rc rc = store_open(dir, STORE_WRITE, &rb->store, err);
@@ -166,7 +177,8 @@ static enum ledger_rc open_all(struct rebuild *rb, const char *dir, const char *
     if (anchor)
         snprintf(rb->anchor_path, sizeof rb->anchor_path, "%s", anchor);
     else
-        rc = anchor_default_path(store_dir(rb->store), rb->anchor_path, sizeof rb->anchor_path, err);
+        rc =
+            anchor_default_path(store_dir(rb->store), rb->anchor_path, sizeof rb->anchor_path, err);
     if (!rc)
         rc = store_snapshot_open(rb->store, &sn, err);
     if (rc)
@@ -174,7 +186,8 @@ static enum ledger_rc open_all(struct rebuild *rb, const char *dir, const char *
     rc = log_size(sn, &rb->log_size, err);
     store_snapshot_close(sn);
     if (!rc && rb->log_size == 0)
-        rc = ledger_fail(err, LEDGER_ENOTFOUND, "there is no genesis entry: the ledger was never made");
+        rc = ledger_fail(err, LEDGER_ENOTFOUND,
+                         "there is no genesis entry: the ledger was never made");
     rb->c = crypto_new();
     rb->a = arena_new(REPLAY_SCRATCH);
     rb->rows = kv_mem_new(&rb->txn, CHUNK_BUDGET);
@@ -205,7 +218,8 @@ static void close_all(struct rebuild *rb)
 
 /* ---- the command ---- */
 
-static bool parse_arguments(int argc, char **argv, const char **dir, const char **anchor, bool *quiet)
+static bool parse_arguments(int argc, char **argv, const char **dir, const char **anchor,
+                            bool *quiet)
 {
     static const struct option options[] = {
         {"anchor", required_argument, NULL, 'a'},
@@ -259,8 +273,8 @@ int cmd_rebuild(int argc, char **argv)
     if (rc)
         fprintf(stderr, "ledgerd rebuild: %s\n", err.msg);
     else if (!quiet)
-        printf("rebuilt: %s: ledger %s: %llu entries verified, the view follows from them\n", dir, rb->m.origin,
-               (unsigned long long)rb->m.size);
+        printf("rebuilt: %s: ledger %s: %llu entries verified, the view follows from them\n", dir,
+               rb->m.origin, (unsigned long long)rb->m.size);
     close_all(rb);
     free(rb);
     return rc ? exit_code(rc) : CHECK_EXIT_GOOD;

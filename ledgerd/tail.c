@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tail: see tail.h. LMDB returns rotten pages as data, so what the next signature will stand on is derived again first. */
+/* tail: see tail.h. LMDB returns rotten pages as data, so what the next signature will stand on is
+ * derived again first. */
 #include "tail.h"
 
 #include <string.h>
@@ -12,17 +13,21 @@
 
 static enum ledger_rc bad(struct ledger_err *err, uint64_t index, const char *what)
 {
-    return ledger_fail(err, LEDGER_ETAMPER, "entry %llu: %s; run `ledgerd check`", (unsigned long long)index, what);
+    return ledger_fail(err, LEDGER_ETAMPER, "entry %llu: %s; run `ledgerd check`",
+                       (unsigned long long)index, what);
 }
 
-enum ledger_rc tail_log_key(struct store *s, const struct machine *m, struct note_key *out, struct ledger_err *err)
+enum ledger_rc tail_log_key(struct store *s, const struct machine *m, struct note_key *out,
+                            struct ledger_err *err)
 {
     const struct secret_key *secret = store_log_key(s);
     enum ledger_rc rc = note_key_parse(m->c, span_str(m->log_vkey), out, err);
     if (rc)
         return ledger_wrap(err, LEDGER_ETAMPER, "the log key that the store names");
-    if (out->type != NOTE_ED25519 || !span_eq(span_of(secret->pub, secret->pub_len), span_of(out->key, out->key_n)))
-        return ledger_fail(err, LEDGER_EINVAL, "keys/log.key is not the key of the ledger %s", m->origin);
+    if (out->type != NOTE_ED25519 ||
+        !span_eq(span_of(secret->pub, secret->pub_len), span_of(out->key, out->key_n)))
+        return ledger_fail(err, LEDGER_EINVAL, "keys/log.key is not the key of the ledger %s",
+                           m->origin);
     return LEDGER_OK;
 }
 
@@ -38,13 +43,15 @@ static enum ledger_rc check_index_key(struct store *s, struct machine *m, struct
         return ledger_wrap(err, rc == LEDGER_EVERSION ? rc : LEDGER_ETAMPER, "genesis entry");
     index_key_commit(m->c, store_index_key(s), &commit);
     if (!hash_eq(&commit, &g.index_key_commit))
-        return ledger_fail(err, LEDGER_EINVAL, "keys/index.key is not the one that the genesis entry commits to");
+        return ledger_fail(err, LEDGER_EINVAL,
+                           "keys/index.key is not the one that the genesis entry commits to");
     return LEDGER_OK;
 }
 
-/* What one entry must agree with: its place, its content, its leaf in the tree, the entry before it. */
-static enum ledger_rc check_entry(struct machine *m, uint64_t index, int64_t *recorded_us, struct header *h,
-                                  struct ledger_err *err)
+/* What one entry must agree with: its place, its content, its leaf in the tree, the entry before
+ * it. */
+static enum ledger_rc check_entry(struct machine *m, uint64_t index, int64_t *recorded_us,
+                                  struct header *h, struct ledger_err *err)
 {
     struct log_record r;
     struct hash id, block, leaf, stored;
@@ -54,7 +61,8 @@ static enum ledger_rc check_entry(struct machine *m, uint64_t index, int64_t *re
     if (!rc)
         rc = header_decode(m->a, r.header, h, err);
     if (rc)
-        return ledger_wrap(err, rc == LEDGER_EVERSION ? rc : LEDGER_ETAMPER, "entry %llu", (unsigned long long)index);
+        return ledger_wrap(err, rc == LEDGER_EVERSION ? rc : LEDGER_ETAMPER, "entry %llu",
+                           (unsigned long long)index);
     if (h->index != index || h->recorded_us < *recorded_us || h->epoch > m->epoch)
         return bad(err, index, "index, recorded time or epoch are out of order");
     *recorded_us = h->recorded_us;
@@ -77,12 +85,14 @@ static enum ledger_rc check_nodes(struct machine *m, uint64_t from, struct ledge
         uint64_t first = (from + (UINT64_C(1) << level) - 1) >> level;
         for (uint64_t i = first; i < m->size >> level; i++) {
             struct hash l, r, want, got;
-            if (!tree.get(tree.ctx, level - 1, 2 * i, &l) || !tree.get(tree.ctx, level - 1, 2 * i + 1, &r) ||
+            if (!tree.get(tree.ctx, level - 1, 2 * i, &l) ||
+                !tree.get(tree.ctx, level - 1, 2 * i + 1, &r) ||
                 !tree.get(tree.ctx, level, i, &got))
                 return bad(err, i << level, "a node of the tree above it is missing");
             merkle_node(m->c, &l, &r, &want);
             if (!hash_eq(&want, &got))
-                return bad(err, i << level, "a node of the tree above it does not follow from its leaves");
+                return bad(err, i << level,
+                           "a node of the tree above it does not follow from its leaves");
         }
     }
     return LEDGER_OK;
@@ -94,8 +104,9 @@ static enum ledger_rc check_seal(struct machine *m, const struct header *h, stru
     struct merkle_store tree = machine_tree(m);
     if (m->seal != m->size - 1 || h->kind != OWN_SEAL)
         return bad(err, m->size - 1, "the last entry is no seal");
-    if (!tree.get(tree.ctx, 0, m->seal, &leaf) || !hash_eq(&leaf, &m->seal_leaf) || !hash_eq(&h->map_root, &m->map_root) ||
-        h->chains != m->chains || h->epoch != m->epoch || h->recorded_us != m->recorded_us)
+    if (!tree.get(tree.ctx, 0, m->seal, &leaf) || !hash_eq(&leaf, &m->seal_leaf) ||
+        !hash_eq(&h->map_root, &m->map_root) || h->chains != m->chains || h->epoch != m->epoch ||
+        h->recorded_us != m->recorded_us)
         return bad(err, m->seal, "the view was not left by this seal");
     return LEDGER_OK;
 }
@@ -112,11 +123,13 @@ static enum ledger_rc check_map(struct machine *m, struct ledger_err *err)
     if (rc)
         return rc;
     if (p->end != MAP_PRESENT || !map_proof_verify(m->c, p, &key, &m->map_root))
-        return bad(err, m->seal, "the chain map does not lead from the seal's root to the ledger's own chain");
+        return bad(err, m->seal,
+                   "the chain map does not lead from the seal's root to the ledger's own chain");
     return LEDGER_OK;
 }
 
-static enum ledger_rc check_checkpoint(struct store_snapshot *sn, struct tail *t, struct ledger_err *err)
+static enum ledger_rc check_checkpoint(struct store_snapshot *sn, struct tail *t,
+                                       struct ledger_err *err)
 {
     uint64_t size = 0;
     struct hash root, stored;
@@ -145,21 +158,28 @@ static enum ledger_rc check_entries(struct machine *m, struct ledger_err *err)
     return rc ? rc : check_nodes(m, from, err);
 }
 
-enum ledger_rc tail_verify(struct store *s, struct store_snapshot *sn, struct crypto *c, struct arena *a, struct tail *out,
-                           struct ledger_err *err)
+enum ledger_rc tail_verify(struct store *s, struct store_snapshot *sn, struct crypto *c,
+                           struct arena *a, struct tail *out, struct ledger_err *err)
 {
     uint64_t size = 0;
     memset(out, 0, sizeof *out);
     struct machine *m = &out->m;
-    *m = (struct machine){.c = c, .a = a, .kv = store_snapshot_kv(sn), .index_key = *store_index_key(s), .wire = true};
+    *m = (struct machine){.c = c,
+                          .a = a,
+                          .kv = store_snapshot_kv(sn),
+                          .index_key = *store_index_key(s),
+                          .wire = true};
     if (log_rebuilding(&m->kv))
-        return ledger_fail(err, LEDGER_EINVAL, "a rebuild of the view was interrupted; run `ledgerd rebuild %s` again", store_dir(s));
+        return ledger_fail(err, LEDGER_EINVAL,
+                           "a rebuild of the view was interrupted; run `ledgerd rebuild %s` again",
+                           store_dir(s));
     enum ledger_rc rc = machine_load(m, err);
     if (rc)
         return rc;
     rc = log_size(sn, &size, err);
     if (!rc && (size != m->size || size == 0))
-        rc = ledger_fail(err, LEDGER_ETAMPER, "the log has %llu entries, its view %llu; run `ledgerd check`",
+        rc = ledger_fail(err, LEDGER_ETAMPER,
+                         "the log has %llu entries, its view %llu; run `ledgerd check`",
                          (unsigned long long)size, (unsigned long long)m->size);
     if (!rc)
         rc = tail_log_key(s, m, &out->key, err);
@@ -172,7 +192,8 @@ enum ledger_rc tail_verify(struct store *s, struct store_snapshot *sn, struct cr
     return rc ? rc : check_map(m, err);
 }
 
-enum ledger_rc tail_anchor(const char *path, const struct tail *t, uint64_t *size, struct ledger_err *err)
+enum ledger_rc tail_anchor(const char *path, const struct tail *t, uint64_t *size,
+                           struct ledger_err *err)
 {
     struct anchor_state an;
     struct machine m = t->m;
@@ -183,10 +204,14 @@ enum ledger_rc tail_anchor(const char *path, const struct tail *t, uint64_t *siz
         return rc;
     *size = an.size;
     if (an.size > m.size)
-        return ledger_fail(err, LEDGER_ETAMPER, "rolled back: the store has %llu entries, %s says that %llu were signed; " RESTORE_DOC,
-                           (unsigned long long)m.size, path, (unsigned long long)an.size);
+        return ledger_fail(
+            err, LEDGER_ETAMPER,
+            "rolled back: the store has %llu entries, %s says that %llu were signed; " RESTORE_DOC,
+            (unsigned long long)m.size, path, (unsigned long long)an.size);
     if (an.size == 0 || !merkle_root(m.c, &tree, an.size, &root) || !hash_eq(&root, &an.root))
-        return ledger_fail(err, LEDGER_ETAMPER, "rolled back: the store has another root at size %llu than %s; " RESTORE_DOC,
-                           (unsigned long long)an.size, path);
+        return ledger_fail(
+            err, LEDGER_ETAMPER,
+            "rolled back: the store has another root at size %llu than %s; " RESTORE_DOC,
+            (unsigned long long)an.size, path);
     return LEDGER_OK;
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * workers: what can be done to a request without knowing what comes before it in the log. Events are decoded strictly, the
- * root of their ids is computed, each signature is verified once for all of them, and each event's signature block is made.
+ * workers: what can be done to a request without knowing what comes before it in the log. Events
+ * are decoded strictly, the root of their ids is computed, each signature is verified once for all
+ * of them, and each event's signature block is made.
  *
- * A worker judges nothing. Its verdict on a signature holds for one key id; the writer asks again whether that is the
- * party's key at the time of recording, and verifies itself what a worker could not (a party registered a moment ago).
+ * A worker judges nothing. Its verdict on a signature holds for one key id; the writer asks again
+ * whether that is the party's key at the time of recording, and verifies itself what a worker could
+ * not (a party registered a moment ago).
  */
 #include <stdio.h>
 #include <string.h>
@@ -21,7 +23,8 @@ struct worker {
 
 static enum ledger_rc over_budget(struct ledger_err *err)
 {
-    return ledger_fail(err, LEDGER_ENOMEM, "the request takes too much memory; send fewer events together");
+    return ledger_fail(err, LEDGER_ENOMEM,
+                       "the request takes too much memory; send fewer events together");
 }
 
 /* ---- events ---- */
@@ -35,13 +38,15 @@ static enum ledger_rc decode_events(struct worker *w, struct work *work, struct 
         return over_budget(err);
     for (size_t i = 0; i < job->n_events; i++) {
         struct work_event *e = &work->events[i];
-        enum ledger_rc rc = event_decode(w->c, work->a, job->events[i], &e->ev, &job->results[i].why, err);
+        enum ledger_rc rc =
+            event_decode(w->c, work->a, job->events[i], &e->ev, &job->results[i].why, err);
         if (rc == LEDGER_ENOMEM)
             return over_budget(err);
         if (rc && rc != LEDGER_EREFUSED)
             return ledger_wrap(err, rc, "event %zu", i);
         e->refused = rc == LEDGER_EREFUSED;
-        event_id(w->c, job->events[i], &e->ev.id); /* part of the signed root even if it is malformed */
+        event_id(w->c, job->events[i],
+                 &e->ev.id); /* part of the signed root even if it is malformed */
     }
     return LEDGER_OK;
 }
@@ -74,7 +79,8 @@ static bool id_tree_put(void *ctx, unsigned level, uint64_t index, const struct 
 
 _Static_assert(BATCH_EVENTS_MAX <= 1024, "id_tree has levels for 1,024 leaves");
 
-static bool id_tree_build(struct worker *w, struct work *work, struct id_tree *t, const struct merkle_store *s)
+static bool id_tree_build(struct worker *w, struct work *work, struct id_tree *t,
+                          const struct merkle_store *s)
 {
     size_t n = work->job->n_events;
     for (unsigned l = 0; l < 11; l++) {
@@ -120,8 +126,8 @@ static void decode_signatures(struct worker *w, struct work *work)
     char field[40];
     struct ledger_err err;
     if (job->n_signatures > SIGNATURES_READ_MAX) {
-        refuse(&work->signatures_why, E_SIG_COUNT, NULL, "signatures", "%zu signatures are more than any kind asks for",
-               job->n_signatures);
+        refuse(&work->signatures_why, E_SIG_COUNT, NULL, "signatures",
+               "%zu signatures are more than any kind asks for", job->n_signatures);
         return;
     }
     for (size_t i = 0; i < job->n_signatures; i++) {
@@ -133,7 +139,8 @@ static void decode_signatures(struct worker *w, struct work *work)
         }
         struct span again = signature_encode(w->a, s);
         if (!span_eq(again, job->signatures[i])) {
-            refuse(&work->signatures_why, E_SIG_INVALID, NULL, field, "it is not the canonical encoding of a signature");
+            refuse(&work->signatures_why, E_SIG_INVALID, NULL, field,
+                   "it is not the canonical encoding of a signature");
             return;
         }
     }
@@ -141,13 +148,15 @@ static void decode_signatures(struct worker *w, struct work *work)
     work->block.events = (unsigned)job->n_events;
 }
 
-static bool party_key(struct worker *w, const struct kv *kv, struct span party, struct party_state *out)
+static bool party_key(struct worker *w, const struct kv *kv, struct span party,
+                      struct party_state *out)
 {
     struct hash key;
     struct span record;
     struct chain ch;
     chain_key(w->c, store_index_key(w->p->o.store), CHAIN_PARTY, party, &key);
-    if (kv_get(kv, KV_CHAIN, span_of(key.b, HASH_LEN), &record) || chain_record_decode(record, &ch, NULL))
+    if (kv_get(kv, KV_CHAIN, span_of(key.b, HASH_LEN), &record) ||
+        chain_record_decode(record, &ch, NULL))
         return false;
     *out = ch.party;
     return ch.type == CHAIN_PARTY;
@@ -163,8 +172,9 @@ static bool verify_one(struct worker *w, const struct kv *kv, const struct work 
     crypto_key_id(w->c, (enum sig_alg)party.alg, party.key, id);
     if (!span_eq(s->key_id, span_of(id, sizeof id)))
         return false;
-    struct span msg = signature_input(w->c, w->a, span_str(w->p->origin), s, i + 1, work->block.events, &work->root,
-                                      i ? &work->block.sigs[i - 1] : NULL);
+    struct span msg =
+        signature_input(w->c, w->a, span_str(w->p->origin), s, i + 1, work->block.events,
+                        &work->root, i ? &work->block.sigs[i - 1] : NULL);
     return msg.p && crypto_verify(w->c, (enum sig_alg)party.alg, party.key, msg, s->sig);
 }
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * writer: the one thread that changes the ledger: its start, its loop, its heartbeat, its end. What one batch is: writer_batch.c.
+ * writer: the one thread that changes the ledger: its start, its loop, its heartbeat, its end. What
+ * one batch is: writer_batch.c.
  *
- * A batch that fails for want of memory or space recorded nothing; its requests are tried again one by one, so that a
- * request that is too large fails alone. Any other failure is a broken invariant or an unknown outcome: fatal.
+ * A batch that fails for want of memory or space recorded nothing; its requests are tried again one
+ * by one, so that a request that is too large fails alone. Any other failure is a broken invariant
+ * or an unknown outcome: fatal.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +33,8 @@ static enum ledger_rc allocate(struct writer *w, struct ledger_err *err)
     return LEDGER_OK;
 }
 
-/* A ledger that was never started has no anchor yet; a missing one later on would hide a rollback. */
+/* A ledger that was never started has no anchor yet; a missing one later on would hide a
+ * rollback. */
 static enum ledger_rc check_anchor(const char *path, const struct tail *t, struct ledger_err *err)
 {
     uint64_t size = 0;
@@ -41,8 +44,10 @@ static enum ledger_rc check_anchor(const char *path, const struct tail *t, struc
     if (t->m.epoch == 0)
         return LEDGER_OK;
     return ledger_fail(err, LEDGER_EINVAL,
-                       "the anchor %s is missing: put the newest checkpoint that anybody holds there; see \"Restoring\" in "
-                       "docs/operations.md", path);
+                       "the anchor %s is missing: put the newest checkpoint that anybody holds "
+                       "there; see \"Restoring\" in "
+                       "docs/operations.md",
+                       path);
 }
 
 static enum ledger_rc verify_tail(struct writer *w, const char *anchor, struct ledger_err *err)
@@ -163,7 +168,8 @@ static void wait_for_work(struct writer *w)
     }
 }
 
-/* Takes what is ready at the front, as many events as one batch may have but at least one request; with the lock. */
+/* Takes what is ready at the front, as many events as one batch may have but at least one request;
+ * with the lock. */
 static struct job *take_ready(struct pipeline *p)
 {
     struct job *first = NULL, **end = &first;
@@ -215,7 +221,8 @@ static void report_trouble(struct pipeline *p, enum ledger_rc rc, const struct l
         logline(LOG_ERROR, "nothing can be recorded", "error=%s", err->msg);
 }
 
-static void fail_job(struct pipeline *p, struct job *job, enum ledger_rc rc, const struct ledger_err *err)
+static void fail_job(struct pipeline *p, struct job *job, enum ledger_rc rc,
+                     const struct ledger_err *err)
 {
     job->rc = rc;
     job->err = *err;

@@ -2,11 +2,12 @@
 /*
  * writer_batch: one batch, from the first judgement to the answers.
  *
- *   begin → (clock step) → judge each request → seal → receipts' paths, checked against the new root → append (commits) → sign →
- *   anchor → answers
+ *   begin → (clock step) → judge each request → seal → receipts' paths, checked against the new
+ * root → append (commits) → sign → anchor → answers
  *
- * Everything that can fail for want of memory is done before the commit, so that after it there is nothing left to do but
- * to sign and answer. A batch that accepted nothing writes nothing and is answered with the latest checkpoint.
+ * Everything that can fail for want of memory is done before the commit, so that after it there is
+ * nothing left to do but to sign and answer. A batch that accepted nothing writes nothing and is
+ * answered with the latest checkpoint.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -20,9 +21,9 @@
 #include "store/log.h"
 
 struct batch {
-    struct job *jobs, *end;   /* end: the first that is not part of it */
+    struct job *jobs, *end; /* end: the first that is not part of it */
     struct machine before;
-    struct checkpoint cp;     /* what the answers stand on */
+    struct checkpoint cp; /* what the answers stand on */
     bool wrote, own;
     size_t events;
     int64_t commit_us;
@@ -67,15 +68,16 @@ static enum ledger_rc note_clock_step(struct writer *w, struct ledger_err *err)
     rc = machine_own(&w->m, OWN_CLOCK_STEP, payload, step.clock_us, &out, err);
     if (rc)
         return rc;
-    logline(LOG_WARN, "the clock was set", "clock_us=%lld expected_us=%lld", (long long)step.clock_us,
-            (long long)step.expected_us);
+    logline(LOG_WARN, "the clock was set", "clock_us=%lld expected_us=%lld",
+            (long long)step.clock_us, (long long)step.expected_us);
     return LEDGER_OK;
 }
 
 static enum ledger_rc epoch_entry(struct writer *w, struct ledger_err *err)
 {
     char host[256] = "";
-    struct epoch e = {.epoch = w->m.epoch + 1, .program = span_str(w->p->program), .reason = SPAN_LIT("start")};
+    struct epoch e = {
+        .epoch = w->m.epoch + 1, .program = span_str(w->p->program), .reason = SPAN_LIT("start")};
     struct appended_entry out;
     gethostname(host, sizeof host - 1);
     e.host = span_str(host);
@@ -96,7 +98,8 @@ static enum ledger_rc judge_jobs(struct writer *w, struct batch *b, struct ledge
     int64_t now = clock_watch_real_us(&w->clock);
     struct job *job = b->jobs;
     for (; job; job = job->next) {
-        if (job != b->jobs && (b->events + job->n_events > w->p->o.batch_events_max || w->batch_links >= BATCH_LINKS_MAX))
+        if (job != b->jobs && (b->events + job->n_events > w->p->o.batch_events_max ||
+                               w->batch_links >= BATCH_LINKS_MAX))
             break;
         enum ledger_rc rc = judge_job(w, job, now, err);
         if (rc)
@@ -114,9 +117,10 @@ static enum ledger_rc seal(struct writer *w, struct batch *b, struct ledger_err 
     return machine_seal(&w->m, clock_watch_real_us(&w->clock), &out, &b->cp, err);
 }
 
-/* A receipt that would not verify shows that the store is damaged: better found here than by the client. */
-static enum ledger_rc make_path(struct writer *w, const struct batch *b, struct job *job, struct job_result *r,
-                                struct ledger_err *err)
+/* A receipt that would not verify shows that the store is damaged: better found here than by the
+ * client. */
+static enum ledger_rc make_path(struct writer *w, const struct batch *b, struct job *job,
+                                struct job_result *r, struct ledger_err *err)
 {
     struct merkle_store tree = machine_tree(&w->m);
     struct merkle_path path;
@@ -124,11 +128,13 @@ static enum ledger_rc make_path(struct writer *w, const struct batch *b, struct 
     merkle_leaf(w->c, r->header, &leaf);
     if (!merkle_inclusion(w->c, &tree, r->index, b->cp.size, &path) ||
         !merkle_verify_inclusion(w->c, r->index, b->cp.size, &leaf, path.h, path.n, &b->cp.root))
-        return ledger_fail(err, LEDGER_ETAMPER, "entry %llu is not under the root of its own tree; run `ledgerd check`",
+        return ledger_fail(err, LEDGER_ETAMPER,
+                           "entry %llu is not under the root of its own tree; run `ledgerd check`",
                            (unsigned long long)r->index);
     r->path = arena_copy(job->a, span_of(path.h, path.n * HASH_LEN));
     if (!r->path.p)
-        return ledger_fail(err, LEDGER_ENOMEM, "the receipts take too much memory; send fewer events together");
+        return ledger_fail(err, LEDGER_ENOMEM,
+                           "the receipts take too much memory; send fewer events together");
     return LEDGER_OK;
 }
 
@@ -174,7 +180,8 @@ static enum ledger_rc append(struct writer *w, struct batch *b, struct ledger_er
     return LEDGER_EIO;
 }
 
-/* Ed25519 is deterministic: after a crash between the commit and this, the next start signs the same note. */
+/* Ed25519 is deterministic: after a crash between the commit and this, the next start signs the
+ * same note. */
 static void sign(struct writer *w, const struct checkpoint *cp)
 {
     struct wbuf note;
@@ -232,7 +239,8 @@ static void answer(struct writer *w, struct batch *b)
     for (struct job *job = b->jobs, *next; job != b->end; job = next) {
         next = job->next;
         LEDGER_REQUIRE(w->note_n <= job->checkpoint.n);
-        memcpy((uint8_t *)(uintptr_t)job->checkpoint.p, w->note, w->note_n); /* allocated by make_receipts */
+        memcpy((uint8_t *)(uintptr_t)job->checkpoint.p, w->note,
+               w->note_n); /* allocated by make_receipts */
         job->checkpoint.n = w->note_n;
         pipeline_done(w->p, job);
     }
@@ -256,7 +264,8 @@ static enum ledger_rc run_batch(struct writer *w, struct batch *b, struct ledger
     return rc;
 }
 
-enum ledger_rc writer_batch(struct writer *w, struct job *jobs, struct job **rest, struct ledger_err *err)
+enum ledger_rc writer_batch(struct writer *w, struct job *jobs, struct job **rest,
+                            struct ledger_err *err)
 {
     struct batch b = {.jobs = jobs};
     enum ledger_rc rc = begin(w, &b, err);
@@ -279,7 +288,8 @@ enum ledger_rc writer_batch(struct writer *w, struct job *jobs, struct job **res
 enum ledger_rc writer_own(struct writer *w, enum own_kind kind, struct ledger_err *err)
 {
     struct batch b = {.own = true};
-    w->sealed_us = monotonic_now_us(); /* also when it fails: the next try is due after the next interval */
+    w->sealed_us =
+        monotonic_now_us(); /* also when it fails: the next try is due after the next interval */
     enum ledger_rc rc = begin(w, &b, err);
     if (!rc)
         rc = kind == OWN_EPOCH ? epoch_entry(w, err) : note_clock_step(w, err);

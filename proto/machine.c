@@ -68,7 +68,8 @@ static enum ledger_rc make_links(struct machine *m, struct header *h, struct spa
         l->chain = ch->key;
         l->seq = ch->count;
         l->prev = ch->count ? ch->head : HASH_ZERO;
-        state_commit(m->c, m->a, ch, l->seq, &adv[i].salt, &l->state);
+        if (!state_commit(m->c, m->a, ch, l->seq, &adv[i].salt, &l->state))
+            return ledger_fail(err, LEDGER_ENOMEM, "state: over the memory budget");
     }
     qsort(h->links, n, sizeof h->links[0], link_order);
     return LEDGER_OK;

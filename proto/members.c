@@ -30,6 +30,7 @@ static const struct codec_field excursion_fields[] = {
 };
 static const struct codec_field correction_fields[] = {
     CODEC_PLAIN(HASH, struct correction, target),
+    CODEC_PLAIN(U64, struct correction, target_index),
     CODEC_PLAIN(U64, struct correction, index),
     CODEC_PLAIN(BOOL, struct correction, is_void),
     CODEC_PLAIN(OPT, struct correction, field),

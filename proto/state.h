@@ -219,6 +219,7 @@ struct excursion_fact {  /* EXCURSIONS */
 };
 struct correction {      /* CORRECTIONS: one member for each change, or one for a void */
     struct hash target;  /* event id */
+    uint64_t target_index; /* its entry */
     uint64_t index;      /* entry of the EVENT_CORRECTED */
     bool is_void;
     struct span field;   /* absent for a void */

@@ -55,7 +55,8 @@ static bool check_opening(const struct verifier *vf, const struct chain_claim *c
     out->chain.head_index = filled.head_index;
     out->chain.head = filled.head;
     memcpy(out->chain.salt.b, claim->salt.p, HASH_LEN);
-    state_commit(vf->c, vf->a, &out->chain, link->seq, &out->chain.salt, &commit);
+    if (!state_commit(vf->c, vf->a, &out->chain, link->seq, &out->chain.salt, &commit))
+        return verdict_bad(v, VERDICT_NEWER, out->head.index, "state", "over the memory budget");
     if (!hash_eq(&commit, &link->state))
         return bad(v, claim, out->head.index, "its state is not the one that its latest entry commits to");
     out->opened = true;

@@ -4,28 +4,45 @@
 
 const struct command ctl_commands[] = {
     {"record", "KIND field=value… | -f FILE", "build, sign and submit an event, or a file of many",
+     "A list is given as values with commas between them, a map as name=value with commas between them, a list of records as JSON.\n"
+     "Prints the receipt: entry, event id, recorded time, checkpoint, the subjects whose chains it advanced. A refused event gets\n"
+     "code, subject, field and sentence, and exit code 1.\n"
      "Options:\n"
-     "  --sign KEY          key file of a signer; the second --sign is the second signature.\n"
-     "                      Default: the profile's party.\n"
+     "  --sign KEY          key file of a signer, or a party whose key is in the profile's folder keys;\n"
+     "                      the second --sign is the second signature. Default: the profile's party.\n"
      "  --meaning TEXT      what a signature stands for; once for each --sign (default: authorship,\n"
      "                      then verification)\n"
      "  --reference TEXT    your own reference, unique for each first signer (default: a random one)\n"
      "  --occurred TIME     when it happened, with offset (default: now)\n"
-     "  -f FILE             lines of JSON as `ledgerctl simulate` reads them (\"-\": standard input); runs of\n"
-     "                      events with the same signers go in batches under one signature\n"
-     "  --all               with -f: all or nothing\n"
-     "  -o FILE             also write the receipt as a file\n",
+     "  -o FILE             also write the receipt as a file; --force overwrites it\n"
+     "  -f FILE             lines of JSON as `ledgerctl simulate` reads them (\"-\": standard input); `id`, `occurred` and\n"
+     "                      `signers` may be left out, `expect` and `recorded` are ignored. Signed by --sign, or else by the\n"
+     "                      line's signers, or else by the profile's party; neighbours with the same signers go in batches\n"
+     "                      under one signature. Prints ID<TAB>ACCEPT<TAB>#ENTRY or ID<TAB>REFUSE:CODE<TAB>SENTENCE for each;\n"
+     "                      exit code 1 if any was refused. A line that has a `nonce` (32 hexadecimal digits) may be sent again:\n"
+     "                      it is recorded once.\n"
+     "  --keys FOLDER       with -f: further keys, found by their party\n"
+     "  --all               with -f: all or nothing; the file must fit into one batch\n",
      cmd_record},
     {"play", "FILE.jsonl", "send a lifecycle over the wire into a fresh ledger",
-     "Makes a key for each party that the file registers. An unsigned first registration is signed by the profile's\n"
-     "administrator. Prints one line for each event: ID<TAB>ACCEPT or ID<TAB>REFUSE:CODE.\n"
+     "Prints one line for each event: ID<TAB>ACCEPT or ID<TAB>REFUSE:CODE, as simulate does. Recorded times are the ledger's own.\n"
+     "A key is made for each party that the file registers; it signs once its registration was accepted. Until the first party\n"
+     "is registered the profile's administrator signs registrations. Parties that are not registered sign with a made-up key.\n"
+     "Two verdicts are reached here, without asking the ledger: what the rules refuse for the form of a line, which the wire\n"
+     "cannot carry, and E_DUP_EVENT for an id that was accepted under another first signer, for whom the ledger has another\n"
+     "name space. Everything else is the ledger's verdict. The target of a correction is translated from the line's id to the event's.\n"
+     "The profile's administrator is one more than the file knows. Before a line that would take the file's last administrator\n"
+     "away it therefore revokes itself, and a notice says so. From then on only the file's parties can register others.\n"
      "Options:\n"
-     "  --keys FOLDER       keep the keys that are made there (default: they are forgotten)\n",
+     "  --keys FOLDER       keep the keys that are made there (default: they are forgotten)\n"
+     "  --keep-administrator  do not revoke the profile's administrator\n",
      cmd_play},
-    {"simulate", "FILE.jsonl", "judge a lifecycle without a server",
-     "Takes recorded times from the file. Prints the same lines as play.\n"
+    {"simulate", "FILE.jsonl…", "judge a lifecycle without a server",
+     "Each file is judged in an empty ledger of its own; \"-\" is standard input. Takes recorded times from the file. Prints one line\n"
+     "for each event: ID<TAB>ACCEPT or ID<TAB>REFUSE:CODE, with --json an object that also has subject, field and sentence.\n"
+     "A line that is no event at all ends it with exit code 2; file, line and column are named.\n"
      "Options:\n"
-     "  --expect            compare with each line's \"expect\"; exit 1 and say where they differ\n",
+     "  --expect            compare with each line's \"expect\", if it has one; exit 1 and say where they differ\n",
      cmd_simulate},
     {"show", "ITEM", "the present state of an item (or --type …), proven",
      "Options:\n"
@@ -66,7 +83,8 @@ const struct command ctl_commands[] = {
      "  --force             overwrite\n",
      cmd_receipt},
     {"verify", "FILE…", "verify receipts offline",
-     "Needs only the files and a policy (c2sp.org/tlog-policy).\n"
+     "Needs only the files and a policy (c2sp.org/tlog-policy). Says what was proven and what a receipt cannot prove. Exit code 1:\n"
+     "one does not verify, and which part of it is wrong is said; 2: one cannot be read; 3: one needs a newer version.\n"
      "Options:\n"
      "  --policy FILE       default: the profile's\n",
      cmd_verify},
@@ -82,18 +100,29 @@ const struct command ctl_commands[] = {
      "  --count N           end after N entries\n",
      cmd_watch},
     {"checkpoint", "", "the latest checkpoint, verified, as a signed note", "", cmd_checkpoint},
-    {"key", "new PARTY -o FILE", "make a signing key",
+    {"key", "new PARTY -o FILE | show FILE", "make a signing key, or show what registering it takes",
+     "With a profile, also prints the proof of possession for that ledger: an administrator registers a party with the public key\n"
+     "and that proof, and never sees the secret.\n"
      "Options:\n"
      "  -o FILE             where to write it (mode 0600; never overwritten)\n"
      "  --algorithm NAME    ed25519 (default) or p256\n",
      cmd_key},
     {"party", "register|amend|rotate|revoke|show PARTY", "signers: roles, organisation, keys",
+     "register needs --roles, --org and a key; amend --roles; rotate a key; revoke nothing. From a revocation on no signature of the\n"
+     "party counts; earlier ones stay valid.\n"
      "Options:\n"
-     "  --roles ROLE,…  --org ORG  --key FILE (its key file: the public key and the proof of possession come from it)\n"
-     "  --sign KEY          the administrator's key (default: the profile's party)\n",
+     "  --roles ROLE,…      all that it is to have: ADMIN, COLLECTION, CONSENT_OFFICER, COURIER, HOSPITAL, OPERATOR, QA, QC,\n"
+     "                      QP, REGULATORY, WAREHOUSE\n"
+     "  --org ORG           its organisation, which never changes\n"
+     "  --key FILE          its key file: the public key and the proof of possession come from it\n"
+     "  --pubkey KEY --proof BASE64   the same without the secret, as `ledgerctl key show` prints them\n"
+     "  --gln GLN  --name-commit HEX  --reference TEXT  --occurred TIME\n"
+     "  --sign KEY          the administrator's key (default: the profile's party)\n"
+     "  -o FILE             also write the receipt as a file; --force overwrites it\n",
      cmd_party},
     {"subject", "commit PATIENT-ID", "the commitment to a patient or donor that goes into the ledger",
      "Draws a salt, or takes the one given, and prints commitment and salt. Keep the salt where you keep the identifier.\n"
+     "PATIENT-ID \"-\" reads it from standard input, so that no list of processes shows it. Asks no server.\n"
      "Options:\n"
      "  --salt HEX          64 hexadecimal digits\n",
      cmd_subject},

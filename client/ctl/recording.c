@@ -4,6 +4,7 @@
 
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "chain_json.h"
 #include "entry.h"
@@ -267,6 +268,8 @@ int recording_finish(struct ctl *ctl, struct event *ev, const struct signing *si
     int exit = recording_nonce(ctl, ev);
     if (!exit)
         exit = ctl_profile(ctl);
+    if (!exit && receipt_path && !force && access(receipt_path, F_OK) == 0)
+        exit = ctl_fail(ctl, EXIT_USAGE, "%s exists; it is not overwritten without --force. Nothing was recorded", receipt_path);
     if (exit)
         return exit;
     if (!event_check_form(ev, &why))

@@ -19,7 +19,7 @@ struct arc { /* from the item asked about outwards */
     dec_t quantity;
     struct span uom;
     uint64_t index;
-    bool has_quantity;
+    bool has_quantity, corrected;
 };
 struct trace {
     struct ctl *ctl;
@@ -51,7 +51,22 @@ static void edge_arc(struct span member, const char *how, struct arc *out)
 {
     struct edge e = {0};
     if (edge_decode(member, &e))
-        *out = (struct arc){how, e.item, e.quantity, e.uom, e.index, true};
+        *out = (struct arc){.how = how, .item = e.item, .quantity = e.quantity, .uom = e.uom, .index = e.index, .has_quantity = true};
+}
+
+/* The quantity in force: a correction of the event that made the edge is among the item's proven corrections. */
+static struct arc corrected(const struct proven_chain *pc, struct arc a)
+{
+    const struct member_claim *log = pc->logs[ITEM_LOG_CORRECTIONS];
+    struct correction x;
+    for (size_t i = 0; log && i < log->n; i++) {
+        if (!correction_decode(log->members[i], &x) || x.target_index != a.index || !x.has_number ||
+            !span_eq(x.field, SPAN_LIT("quantity")))
+            continue;
+        a.quantity = x.number;
+        a.corrected = true;
+    }
+    return a;
 }
 
 /* Arc number i of an item, the split line first. */
@@ -70,7 +85,7 @@ static struct arc arc_at(const struct trace *t, const struct proven_chain *pc, s
         edge_arc(units->members[i], "split into", &out);
     else
         edge_arc(pc->logs[t->back ? ITEM_LOG_INPUTS : ITEM_LOG_USES]->members[i - n_units], t->back ? "consumed" : "consumed into", &out);
-    return out;
+    return corrected(pc, out);
 }
 
 /* ---- what must hold ---- */
@@ -122,8 +137,8 @@ static const char *item_text(struct ctl *ctl, const struct proven_chain *pc)
 
 static const char *arc_text(struct ctl *ctl, const struct arc *a)
 {
-    return a->has_quantity ? ctl_text(ctl, "%s %s %s, entry #%llu: ", a->how, ctl_dec(ctl, a->quantity), ctl_span(ctl, a->uom),
-                                      (unsigned long long)a->index)
+    return a->has_quantity ? ctl_text(ctl, "%s %s %s%s, entry #%llu: ", a->how, ctl_dec(ctl, a->quantity), ctl_span(ctl, a->uom),
+                                      a->corrected ? " (corrected)" : "", (unsigned long long)a->index)
                            : ctl_text(ctl, "%s, entry #%llu: ", a->how, (unsigned long long)a->index);
 }
 
@@ -174,6 +189,8 @@ static void edge_json(struct json_writer *w, struct span from, const struct arc 
     if (a->has_quantity) {
         json_put_dec(w, "quantity", a->quantity);
         json_put_string(w, "uom", a->uom);
+        if (a->corrected)
+            json_put_bool(w, "corrected", true);
     }
     json_put_uint(w, "entry", a->index);
     json_end(w);

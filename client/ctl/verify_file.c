@@ -41,10 +41,10 @@ static const char *witness_text(const struct verify *v, const struct snapshot *s
                     ctl_time(v->ctl, (int64_t)s->trust.cosigned_at * 1000000));
 }
 
-static const char *completeness_text(const struct snapshot *s)
+static const char *auditors_text(const struct snapshot *s)
 {
-    return s->trust.auditors_signed ? "an auditing witness has replayed everything before it cosigned"
-                                    : "on the operator's word: no auditing witness has cosigned";
+    return s->trust.auditors_signed ? "cosigned, which they do only after replaying everything"
+                                    : "none has cosigned: complete on the operator's word";
 }
 
 static void print_fields(struct ctl *ctl, const struct entry *e)
@@ -82,7 +82,7 @@ static void print_proven(const struct verify *v, const struct checked *f)
         {"  checkpoint", ctl_text(ctl, "%llu entries, sealed %s", (unsigned long long)s->cp.size, ctl_time(ctl, s->seal.recorded_us))},
         {"  log key", v->policy->logs[s->trust.log].name},
         {"  witnesses", witness_text(v, s)},
-        {"  rules kept", completeness_text(s)},
+        {"  auditors", auditors_text(s)},
     };
     for (size_t i = 0; i < sizeof more / sizeof more[0]; i++)
         ctl_table_row(t, more[i]);

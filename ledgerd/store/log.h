@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * log: the authoritative sequence of entries, behind the small interface that a second driver (a replicated database) can stand
- * behind one day. The log is KV_LOG and KV_CHECKPOINT; the view is every other table and follows from it.
+ * log: the authoritative sequence of entries, behind the small interface that a second driver (a
+ * replicated database) can stand behind one day. The log is KV_LOG and KV_CHECKPOINT; the view is
+ * every other table and follows from it.
  *
  *   append(expected size, epoch, batch) → appended, conflict, full or unknown
  *   tail, read, checkpoint              → from a snapshot
  *
- * In this driver log and view share one LMDB environment, and a batch carries the rows of both: either all of it is there
- * afterwards or nothing is. The expected size fences a second writer: whoever judged against an older log than there is
- * now gets a conflict, and so does a writer of an older epoch.
+ * In this driver log and view share one LMDB environment, and a batch carries the rows of both:
+ * either all of it is there afterwards or nothing is. The expected size fences a second writer:
+ * whoever judged against an older log than there is now gets a conflict, and so does a writer of an
+ * older epoch.
  */
 #ifndef LEDGERD_STORE_LOG_H
 #define LEDGERD_STORE_LOG_H
@@ -17,27 +19,34 @@
 
 enum log_outcome {
     LOG_APPENDED = 0,
-    LOG_CONFLICT, /* the log has another size or a newer epoch: another writer; nothing was written */
+    LOG_CONFLICT, /* the log has another size or a newer epoch: another writer; nothing was written
+                   */
     LOG_FULL,     /* no space, or too much for one transaction; nothing was written */
-    LOG_UNKNOWN,  /* what reached the disk is unknown: the process must end, answer nothing and verify the tail at its next start */
+    LOG_UNKNOWN,  /* what reached the disk is unknown: the process must end, answer nothing and
+                     verify the tail at its next start */
 };
 
 struct log_batch {
     struct kv_mem *rows; /* over the kv that store_begin gave; empty afterwards */
     bool own;            /* only the ledger's own entries: may use the reserve */
 };
-/* Inside a write transaction, which it ends whatever the outcome. err is filled for every outcome but APPENDED. */
-enum log_outcome log_append(struct store *s, uint64_t expected_size, uint64_t epoch, const struct log_batch *batch,
-                            struct ledger_err *err) LEDGER_MUST_USE;
+/* Inside a write transaction, which it ends whatever the outcome. err is filled for every outcome
+ * but APPENDED. */
+enum log_outcome log_append(struct store *s, uint64_t expected_size, uint64_t epoch,
+                            const struct log_batch *batch, struct ledger_err *err) LEDGER_MUST_USE;
 
 /* Number of entries. */
-enum ledger_rc log_size(struct store_snapshot *sn, uint64_t *out, struct ledger_err *err) LEDGER_MUST_USE;
+enum ledger_rc log_size(struct store_snapshot *sn, uint64_t *out,
+                        struct ledger_err *err) LEDGER_MUST_USE;
 /* One record, taken apart; borrowed from the snapshot. ETAMPER: it is no record. */
-struct log_record { struct span header, event, block; };
-enum ledger_rc log_read(const struct kv *kv, uint64_t index, struct log_record *out, struct ledger_err *err) LEDGER_MUST_USE;
+struct log_record {
+    struct span header, event, block;
+};
+enum ledger_rc log_read(const struct kv *kv, uint64_t index, struct log_record *out,
+                        struct ledger_err *err) LEDGER_MUST_USE;
 /* Root of the latest checkpoint and its size; ENOTFOUND if there is none. */
-enum ledger_rc log_checkpoint(struct store_snapshot *sn, uint64_t *size, struct hash *root, struct ledger_err *err)
-    LEDGER_MUST_USE;
+enum ledger_rc log_checkpoint(struct store_snapshot *sn, uint64_t *size, struct hash *root,
+                              struct ledger_err *err) LEDGER_MUST_USE;
 
 /* A rebuild of the view is under way: nobody may write to the log, or trust the view. */
 bool log_rebuilding(const struct kv *kv);

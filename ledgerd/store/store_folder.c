@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * store_folder: the data folder around the environment: its format number, its lock, its keys, and opening it all in an
- * order that touches nothing before the format number is known to be ours.
+ * store_folder: the data folder around the environment: its format number, its lock, its keys, and
+ * opening it all in an order that touches nothing before the format number is known to be ours.
  *
- * A folder is made from the inside out and FORMAT is written last, so a crash while making one leaves no data folder.
+ * A folder is made from the inside out and FORMAT is written last, so a crash while making one
+ * leaves no data folder.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -57,8 +58,10 @@ enum ledger_rc store_format_check(const char *dir, struct ledger_err *err)
     else if (!rc && !format_number(text, &number))
         rc = ledger_fail(err, LEDGER_EINVAL, "%s does not hold a data format number", path);
     else if (!rc && number > STORE_FORMAT)
-        rc = ledger_fail(err, LEDGER_EVERSION, "%s: the data has format %lu, this program knows up to %d; nothing was touched",
-                         dir, number, STORE_FORMAT);
+        rc = ledger_fail(
+            err, LEDGER_EVERSION,
+            "%s: the data has format %lu, this program knows up to %d; nothing was touched", dir,
+            number, STORE_FORMAT);
     arena_free(a);
     return rc;
 }
@@ -88,7 +91,8 @@ enum ledger_rc store_lock(const char *dir, enum store_mode mode, int *fd, struct
         int e = errno;
         close(f);
         if (e == EWOULDBLOCK)
-            return ledger_fail(err, LEDGER_EBUSY, "%s is in use by another process, which holds %s", dir, path);
+            return ledger_fail(err, LEDGER_EBUSY, "%s is in use by another process, which holds %s",
+                               dir, path);
         return ledger_fail(err, LEDGER_EIO, "%s: lock: %s", path, strerror(e));
     }
     *fd = f;
@@ -111,7 +115,8 @@ enum ledger_rc store_keys_read(struct store *s, struct ledger_err *err)
     if (!c)
         return ledger_fail(err, LEDGER_EINTERNAL, "the cryptographic libraries lack an algorithm");
     rc = keyfile_read(c, path, NULL, &s->log_key, err);
-    /* Checkpoints are signed with Ed25519 alone: it is deterministic, so signing again after a crash gives the same note. */
+    /* Checkpoints are signed with Ed25519 alone: it is deterministic, so signing again after a
+     * crash gives the same note. */
     if (!rc && s->log_key.alg != SIG_ED25519)
         rc = ledger_fail(err, LEDGER_EINVAL, "%s is no Ed25519 key", path);
     crypto_free(c);
@@ -126,8 +131,9 @@ static enum ledger_rc folder_make(const char *path, struct ledger_err *err)
     return files_mkdir(path, err);
 }
 
-enum ledger_rc store_keys_write(const char *dir, const char *origin, const struct secret_key *log_key,
-                                const struct hash *index_key, struct ledger_err *err)
+enum ledger_rc store_keys_write(const char *dir, const char *origin,
+                                const struct secret_key *log_key, const struct hash *index_key,
+                                struct ledger_err *err)
 {
     char path[FILES_PATH_MAX];
     LEDGER_REQUIRE(log_key->alg == SIG_ED25519);
@@ -147,7 +153,8 @@ enum ledger_rc store_keys_write(const char *dir, const char *origin, const struc
 
 /* ---- making and opening ---- */
 
-/* Fills dir with the absolute path, so that names derived from it do not depend on how the folder was named. */
+/* Fills dir with the absolute path, so that names derived from it do not depend on how the folder
+ * was named. */
 static enum ledger_rc resolve(struct store *s, const char *dir, struct ledger_err *err)
 {
     if (realpath(dir, s->dir))
@@ -205,8 +212,8 @@ enum ledger_rc store_create(const char *dir, struct ledger_err *err)
     return rc;
 }
 
-enum ledger_rc store_open_with(const char *dir, enum store_mode mode, const struct store_options *o, struct store **out,
-                               struct ledger_err *err)
+enum ledger_rc store_open_with(const char *dir, enum store_mode mode, const struct store_options *o,
+                               struct store **out, struct ledger_err *err)
 {
     *out = NULL;
     struct store *s = store_alloc(mode);
@@ -232,7 +239,8 @@ enum ledger_rc store_open_with(const char *dir, enum store_mode mode, const stru
     return LEDGER_OK;
 }
 
-enum ledger_rc store_open(const char *dir, enum store_mode mode, struct store **out, struct ledger_err *err)
+enum ledger_rc store_open(const char *dir, enum store_mode mode, struct store **out,
+                          struct ledger_err *err)
 {
     return store_open_with(dir, mode, NULL, out, err);
 }

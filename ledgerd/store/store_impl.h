@@ -43,12 +43,15 @@ enum ledger_rc store_fail_mdb(struct ledger_err *err, int code, const char *what
 /* store_folder.c: the files around the environment. */
 enum ledger_rc store_format_check(const char *dir, struct ledger_err *err) LEDGER_MUST_USE;
 enum ledger_rc store_format_write(const char *dir, struct ledger_err *err) LEDGER_MUST_USE;
-enum ledger_rc store_lock(const char *dir, enum store_mode mode, int *fd, struct ledger_err *err) LEDGER_MUST_USE;
+enum ledger_rc store_lock(const char *dir, enum store_mode mode, int *fd,
+                          struct ledger_err *err) LEDGER_MUST_USE;
 enum ledger_rc store_keys_read(struct store *s, struct ledger_err *err) LEDGER_MUST_USE;
 
 /* store_lmdb.c. `create` makes the tables. */
-enum ledger_rc store_env_open(struct store *s, uint64_t map_bytes, bool create, struct ledger_err *err) LEDGER_MUST_USE;
-enum ledger_rc store_table_get(struct store *s, MDB_txn *txn, enum kv_table t, struct span key, struct span *value);
+enum ledger_rc store_env_open(struct store *s, uint64_t map_bytes, bool create,
+                              struct ledger_err *err) LEDGER_MUST_USE;
+enum ledger_rc store_table_get(struct store *s, MDB_txn *txn, enum kv_table t, struct span key,
+                               struct span *value);
 bool store_is_log(enum kv_table t);
 
 #endif

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * store_lmdb: the tables in an LMDB environment, and its one write transaction. Of LMDB's flags only MDB_NOTLS is set (a
- * snapshot may move between threads) and, when the data outgrow the memory, MDB_NORDAHEAD: nothing that weakens durability.
+ * store_lmdb: the tables in an LMDB environment, and its one write transaction. Of LMDB's flags
+ * only MDB_NOTLS is set (a snapshot may move between threads) and, when the data outgrow the
+ * memory, MDB_NORDAHEAD: nothing that weakens durability.
  *
- * Failure: a transaction that cannot grow (map full, transaction full, out of memory) is aborted and the store goes on.
- * A disk that is running full is noticed before the commit, by its free space, so that the commit itself, whose failure
- * leaves the outcome unknown, is not tried. LMDB has no page checksums: whoever reads proves what he read by hashes.
+ * Failure: a transaction that cannot grow (map full, transaction full, out of memory) is aborted
+ * and the store goes on. A disk that is running full is noticed before the commit, by its free
+ * space, so that the commit itself, whose failure leaves the outcome unknown, is not tried. LMDB
+ * has no page checksums: whoever reads proves what he read by hashes.
  */
 #include <errno.h>
 #include <string.h>
@@ -22,9 +24,16 @@
 #define TXN_BYTES_MAX (UINT64_C(131072) * PAGE_ESTIMATE) /* LMDB's own limit on dirty pages */
 
 static const char *const table_names[KV_TABLES] = {
-    [KV_LOG] = "log",         [KV_META] = "meta",   [KV_CHAIN] = "chain", [KV_MEMBER] = "member",
-    [KV_KEYHOLDER] = "keyholder", [KV_REFERENCE] = "reference", [KV_EVENT] = "event", [KV_MAP] = "map",
-    [KV_TREE] = "tree",       [KV_CHECKPOINT] = "checkpoint",
+    [KV_LOG] = "log",
+    [KV_META] = "meta",
+    [KV_CHAIN] = "chain",
+    [KV_MEMBER] = "member",
+    [KV_KEYHOLDER] = "keyholder",
+    [KV_REFERENCE] = "reference",
+    [KV_EVENT] = "event",
+    [KV_MAP] = "map",
+    [KV_TREE] = "tree",
+    [KV_CHECKPOINT] = "checkpoint",
 };
 
 bool store_is_log(enum kv_table t)
@@ -84,7 +93,8 @@ static enum ledger_rc tables_open(struct store *s, bool create, struct ledger_er
     if (e) {
         mdb_txn_abort(txn);
         if (e == MDB_NOTFOUND)
-            return ledger_fail(err, LEDGER_EIO, "open the data: a table is missing; this is no whole data folder");
+            return ledger_fail(err, LEDGER_EIO,
+                               "open the data: a table is missing; this is no whole data folder");
         return store_fail_mdb(err, e, "open a table");
     }
     e = mdb_txn_commit(txn); /* a read-only one too: an abort would close the handles again */
@@ -97,12 +107,14 @@ static unsigned readahead_flag(const char *folder)
     char path[FILES_PATH_MAX];
     struct stat st;
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    if (files_path(path, folder, "data.mdb", NULL) || stat(path, &st) != 0 || pages <= 0 || page <= 0)
+    if (files_path(path, folder, "data.mdb", NULL) || stat(path, &st) != 0 || pages <= 0 ||
+        page <= 0)
         return 0;
     return (uint64_t)st.st_size > (uint64_t)pages * (uint64_t)page ? MDB_NORDAHEAD : 0;
 }
 
-enum ledger_rc store_env_open(struct store *s, uint64_t map_bytes, bool create, struct ledger_err *err)
+enum ledger_rc store_env_open(struct store *s, uint64_t map_bytes, bool create,
+                              struct ledger_err *err)
 {
     char folder[FILES_PATH_MAX];
     int dead = 0;
@@ -123,7 +135,8 @@ enum ledger_rc store_env_open(struct store *s, uint64_t map_bytes, bool create, 
     if (!e)
         e = mdb_env_open(s->env, folder, flags, 0600);
     if (e == ENOMEM)
-        return ledger_fail(err, LEDGER_ENOMEM, "no address space for a map of %llu bytes; configure a smaller one",
+        return ledger_fail(err, LEDGER_ENOMEM,
+                           "no address space for a map of %llu bytes; configure a smaller one",
                            (unsigned long long)map_bytes);
     if (e)
         return store_fail_mdb(err, e, folder);
@@ -133,7 +146,8 @@ enum ledger_rc store_env_open(struct store *s, uint64_t map_bytes, bool create, 
 
 /* ---- reading ---- */
 
-enum ledger_rc store_table_get(struct store *s, MDB_txn *txn, enum kv_table t, struct span key, struct span *value)
+enum ledger_rc store_table_get(struct store *s, MDB_txn *txn, enum kv_table t, struct span key,
+                               struct span *value)
 {
     if (key.n == 0 || key.n > KV_KEY_MAX)
         return LEDGER_EINVAL;
@@ -162,7 +176,8 @@ static time_t monotonic_seconds(void)
     return ts.tv_sec;
 }
 
-/* A reader that was killed keeps its slot, and its slot keeps pages from being used again: the file would grow. */
+/* A reader that was killed keeps its slot, and its slot keeps pages from being used again: the file
+ * would grow. */
 static void clear_dead_readers(struct store *s)
 {
     time_t now = monotonic_seconds();
@@ -173,7 +188,8 @@ static void clear_dead_readers(struct store *s)
     mdb_reader_check(s->env, &dead);
 }
 
-/* The log is only ever appended to. LMDB says KEYEXIST for a key that is not the greatest; the same row again is no harm. */
+/* The log is only ever appended to. LMDB says KEYEXIST for a key that is not the greatest; the same
+ * row again is no harm. */
 static int put_log(struct store *s, MDB_val *k, MDB_val *v)
 {
     MDB_val there;
@@ -183,10 +199,13 @@ static int put_log(struct store *s, MDB_val *k, MDB_val *v)
     e = mdb_get(s->txn, s->dbi[KV_LOG], k, &there);
     if (e)
         return e == MDB_NOTFOUND ? MDB_KEYEXIST : e;
-    return there.mv_size == v->mv_size && memcmp(there.mv_data, v->mv_data, v->mv_size) == 0 ? 0 : MDB_KEYEXIST;
+    return there.mv_size == v->mv_size && memcmp(there.mv_data, v->mv_data, v->mv_size) == 0
+               ? 0
+               : MDB_KEYEXIST;
 }
 
-static enum ledger_rc put(struct store *s, enum kv_table t, struct span key, struct span value, bool replace)
+static enum ledger_rc put(struct store *s, enum kv_table t, struct span key, struct span value,
+                          bool replace)
 {
     static const uint8_t nothing[1];
     uint8_t copy[KV_KEY_MAX];
@@ -248,15 +267,19 @@ static enum ledger_rc commit(struct store *s, uint64_t reserve, struct ledger_er
         enum ledger_rc rc = s->txn_rc;
         store_abort(s);
         if (rc == LEDGER_EFULL || rc == LEDGER_ENOMEM)
-            return ledger_fail(err, LEDGER_EFULL, "commit: a write before it failed (%s); nothing was recorded",
+            return ledger_fail(err, LEDGER_EFULL,
+                               "commit: a write before it failed (%s); nothing was recorded",
                                ledger_rc_text(rc));
         return ledger_fail(err, rc, "commit: a write before it failed: %s", ledger_rc_text(rc));
     }
-    uint64_t need = s->txn_bytes < TXN_BYTES_MAX ? s->txn_bytes : TXN_BYTES_MAX, left = free_disk_bytes(s);
+    uint64_t need = s->txn_bytes < TXN_BYTES_MAX ? s->txn_bytes : TXN_BYTES_MAX,
+             left = free_disk_bytes(s);
     if (left < need || left - need < reserve) {
         store_abort(s);
-        return ledger_fail(err, LEDGER_EFULL, "the disk is full: %llu bytes are left, %llu are kept in reserve; nothing was recorded",
-                           (unsigned long long)left, (unsigned long long)reserve);
+        return ledger_fail(
+            err, LEDGER_EFULL,
+            "the disk is full: %llu bytes are left, %llu are kept in reserve; nothing was recorded",
+            (unsigned long long)left, (unsigned long long)reserve);
     }
     int e = mdb_txn_commit(s->txn);
     s->txn = NULL; /* freed, whatever the outcome */
@@ -283,14 +306,16 @@ enum ledger_rc store_commit_own(struct store *s, struct ledger_err *err)
     return commit(s, s->reserve_bytes / 4, err);
 }
 
-enum ledger_rc store_replace(struct store *s, enum kv_table t, struct span key, struct span value, struct ledger_err *err)
+enum ledger_rc store_replace(struct store *s, enum kv_table t, struct span key, struct span value,
+                             struct ledger_err *err)
 {
     LEDGER_REQUIRE(s->txn);
     enum ledger_rc rc = put(s, t, key, value, true);
     return rc ? ledger_fail(err, rc, "replace: %s", ledger_rc_text(rc)) : LEDGER_OK;
 }
 
-enum ledger_rc store_remove(struct store *s, enum kv_table t, struct span key, struct ledger_err *err)
+enum ledger_rc store_remove(struct store *s, enum kv_table t, struct span key,
+                            struct ledger_err *err)
 {
     uint8_t copy[KV_KEY_MAX];
     LEDGER_REQUIRE(s->txn);
@@ -330,6 +355,7 @@ void store_size(struct store *s, struct store_size *out)
         return;
     for (int t = 0; t < KV_TABLES; t++)
         if (mdb_stat(txn, s->dbi[t], &ms) == 0)
-            out->used_bytes += (ms.ms_branch_pages + ms.ms_leaf_pages + ms.ms_overflow_pages) * (uint64_t)ms.ms_psize;
+            out->used_bytes += (ms.ms_branch_pages + ms.ms_leaf_pages + ms.ms_overflow_pages) *
+                               (uint64_t)ms.ms_psize;
     mdb_txn_abort(txn);
 }

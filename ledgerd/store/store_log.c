@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * store_log: the log over LMDB (log.h). The check of the tail and the rows of the batch are one transaction, so nothing
- * can come between them.
+ * store_log: the log over LMDB (log.h). The check of the tail and the rows of the batch are one
+ * transaction, so nothing can come between them.
  */
 #include <string.h>
 
@@ -34,7 +34,8 @@ static bool record_front(struct span record, uint64_t *index, uint64_t *epoch)
 }
 
 /* Size of the log and epoch of its last entry, as the open write transaction sees them. */
-static enum ledger_rc txn_tail(struct store *s, uint64_t *size, uint64_t *epoch, struct ledger_err *err)
+static enum ledger_rc txn_tail(struct store *s, uint64_t *size, uint64_t *epoch,
+                               struct ledger_err *err)
 {
     MDB_cursor *cursor;
     MDB_val k, v;
@@ -68,8 +69,8 @@ static enum log_outcome not_written(struct store *s, enum ledger_rc rc, struct l
     return LOG_UNKNOWN;
 }
 
-enum log_outcome log_append(struct store *s, uint64_t expected_size, uint64_t epoch, const struct log_batch *batch,
-                            struct ledger_err *err)
+enum log_outcome log_append(struct store *s, uint64_t expected_size, uint64_t epoch,
+                            const struct log_batch *batch, struct ledger_err *err)
 {
     uint64_t size, last_epoch;
     enum ledger_rc rc = txn_tail(s, &size, &last_epoch, err);
@@ -78,9 +79,10 @@ enum log_outcome log_append(struct store *s, uint64_t expected_size, uint64_t ep
     if (size != expected_size || last_epoch > epoch) {
         store_abort(s);
         ledger_fail(err, LEDGER_EINTERNAL,
-                    "append: the log has %llu entries and epoch %llu, expected were %llu and %llu: there is another writer",
-                    (unsigned long long)size, (unsigned long long)last_epoch, (unsigned long long)expected_size,
-                    (unsigned long long)epoch);
+                    "append: the log has %llu entries and epoch %llu, expected were %llu and %llu: "
+                    "there is another writer",
+                    (unsigned long long)size, (unsigned long long)last_epoch,
+                    (unsigned long long)expected_size, (unsigned long long)epoch);
         return LOG_CONFLICT;
     }
     rc = kv_mem_flush(batch->rows, err);
@@ -107,19 +109,23 @@ enum ledger_rc log_size(struct store_snapshot *sn, uint64_t *out, struct ledger_
     return LEDGER_OK;
 }
 
-enum ledger_rc log_read(const struct kv *kv, uint64_t index, struct log_record *out, struct ledger_err *err)
+enum ledger_rc log_read(const struct kv *kv, uint64_t index, struct log_record *out,
+                        struct ledger_err *err)
 {
     uint8_t key[KV_KEY_MAX];
     struct span record;
     enum ledger_rc rc = kv_get(kv, KV_LOG, kv_key_u64(key, index), &record);
     if (rc)
-        return ledger_fail(err, rc, "entry %llu: %s", (unsigned long long)index, ledger_rc_text(rc));
+        return ledger_fail(err, rc, "entry %llu: %s", (unsigned long long)index,
+                           ledger_rc_text(rc));
     if (!entry_record_split(record, &out->header, &out->event, &out->block))
-        return ledger_fail(err, LEDGER_ETAMPER, "entry %llu: the record is malformed", (unsigned long long)index);
+        return ledger_fail(err, LEDGER_ETAMPER, "entry %llu: the record is malformed",
+                           (unsigned long long)index);
     return LEDGER_OK;
 }
 
-enum ledger_rc log_checkpoint(struct store_snapshot *sn, uint64_t *size, struct hash *root, struct ledger_err *err)
+enum ledger_rc log_checkpoint(struct store_snapshot *sn, uint64_t *size, struct hash *root,
+                              struct ledger_err *err)
 {
     struct span key, value;
     enum ledger_rc rc = store_last(sn, KV_CHECKPOINT, &key, &value, err);

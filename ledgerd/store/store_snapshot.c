@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * store_snapshot: consistent read views. A snapshot pins the pages it sees, so that it never waits for the writer and the
- * writer never waits for it; one that is kept open long makes the file grow.
+ * store_snapshot: consistent read views. A snapshot pins the pages it sees, so that it never waits
+ * for the writer and the writer never waits for it; one that is kept open long makes the file grow.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "store_impl.h"
 
-enum ledger_rc store_snapshot_open(struct store *s, struct store_snapshot **out, struct ledger_err *err)
+enum ledger_rc store_snapshot_open(struct store *s, struct store_snapshot **out,
+                                   struct ledger_err *err)
 {
     *out = NULL;
     struct store_snapshot *sn = calloc(1, sizeof *sn);
@@ -50,7 +51,8 @@ struct kv store_snapshot_kv(struct store_snapshot *sn)
 }
 
 enum ledger_rc store_scan(struct store_snapshot *sn, enum kv_table t, struct span first,
-                          bool (*visit)(void *ctx, struct span key, struct span value), void *ctx, struct ledger_err *err)
+                          bool (*visit)(void *ctx, struct span key, struct span value), void *ctx,
+                          struct ledger_err *err)
 {
     uint8_t copy[KV_KEY_MAX];
     MDB_cursor *cursor;
@@ -71,7 +73,8 @@ enum ledger_rc store_scan(struct store_snapshot *sn, enum kv_table t, struct spa
     return e && e != MDB_NOTFOUND ? store_fail_mdb(err, e, "scan") : LEDGER_OK;
 }
 
-enum ledger_rc store_count(struct store_snapshot *sn, enum kv_table t, uint64_t *out, struct ledger_err *err)
+enum ledger_rc store_count(struct store_snapshot *sn, enum kv_table t, uint64_t *out,
+                           struct ledger_err *err)
 {
     MDB_stat st;
     int e = mdb_stat(sn->txn, sn->store->dbi[t], &st);
@@ -81,8 +84,8 @@ enum ledger_rc store_count(struct store_snapshot *sn, enum kv_table t, uint64_t 
     return LEDGER_OK;
 }
 
-enum ledger_rc store_last(struct store_snapshot *sn, enum kv_table t, struct span *key, struct span *value,
-                          struct ledger_err *err)
+enum ledger_rc store_last(struct store_snapshot *sn, enum kv_table t, struct span *key,
+                          struct span *value, struct ledger_err *err)
 {
     MDB_cursor *cursor;
     MDB_val k, v;

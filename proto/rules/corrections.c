@@ -396,7 +396,7 @@ static void apply_change(struct ruling *r, const struct target_chains *t,
 
 static void write_corrections(struct ruling *r, struct loaded *ld, const struct value *changes)
 {
-    struct correction x = {.target = r->target.id, .index = r->j->index, .is_void = !changes};
+    struct correction x = {.target = r->target.id, .target_index = r->target_index, .index = r->j->index, .is_void = !changes};
     if (!ld)
         return;
     if (!changes) {

@@ -106,6 +106,7 @@ static void wait_for_address(void)
         pause_ms(10);
     }
     fprintf(stderr, "the daemon does not serve\n");
+    command("tail -n 5 '%s/log' >&2", w.base);
     exit(CHECK_EXIT_FAILED);
 }
 
@@ -682,19 +683,19 @@ TEST(a_watch_follows)
     ledger_profile_close(p);
 }
 
-/* The daemon's data are replaced by an older copy and its anchor is removed: the operator's own checks cannot see it. The client's
- * pin does. */
+/* The daemon's data and its anchor are both replaced by older copies: nothing on the operator's side is left that could notice. The
+ * client's pin does. */
 static void roll_back(void)
 {
     stop_daemon();
-    command("rm -rf '%s/data' && cp -a '%s/old' '%s/data' && rm -f '%s.anchor'", w.dir, w.base, w.dir, w.dir);
+    command("rm -rf '%s/data' && cp -a '%s/old' '%s/data' && cp '%s/old.anchor' '%s.anchor'", w.dir, w.base, w.dir, w.base, w.dir);
     start_daemon();
 }
 
 static void keep_copy(void)
 {
     stop_daemon();
-    command("rm -rf '%s/old' && cp -a '%s/data' '%s/old'", w.base, w.dir, w.base);
+    command("cp -a '%s/data' '%s/old' && cp '%s.anchor' '%s/old.anchor'", w.dir, w.base, w.dir, w.base);
     start_daemon();
 }
 

@@ -52,7 +52,8 @@ static struct span cut(struct span *rest, char at)
     return head;
 }
 
-static struct value one_value(struct scratch_pen *pen, const struct field_def *def, struct span text)
+static struct value one_value(struct scratch_pen *pen, const struct field_def *def,
+                              struct span text)
 {
     struct value v = {.type = VALUE_ABSENT};
     enum field_type type = list_member_type(def->type);
@@ -63,7 +64,8 @@ static struct value one_value(struct scratch_pen *pen, const struct field_def *d
     return v;
 }
 
-static struct value field_value(struct scratch_pen *pen, const struct field_def *def, struct span text)
+static struct value field_value(struct scratch_pen *pen, const struct field_def *def,
+                                struct span text)
 {
     if (list_member_type(def->type) == def->type)
         return one_value(pen, def, text);
@@ -73,7 +75,8 @@ static struct value field_value(struct scratch_pen *pen, const struct field_def 
     return v;
 }
 
-static void draft(struct scratch_pen *pen, struct event *ev, const char *kind, const char *reference, const char *fields)
+static void draft(struct scratch_pen *pen, struct event *ev, const char *kind,
+                  const char *reference, const char *fields)
 {
     struct span rest = arena_copy(pen->a, span_str(fields)), ref = span_str(reference);
     struct hash nonce;
@@ -99,14 +102,16 @@ static struct span encode(struct scratch_pen *pen, const struct event *ev)
     return bytes;
 }
 
-struct span pen_event(struct scratch_pen *pen, const char *kind, const char *reference, const char *fields)
+struct span pen_event(struct scratch_pen *pen, const char *kind, const char *reference,
+                      const char *fields)
 {
     struct event ev;
     draft(pen, &ev, kind, reference, fields);
     return encode(pen, &ev);
 }
 
-static struct span proof_of_possession(struct scratch_pen *pen, const char *party, const struct secret_key *k)
+static struct span proof_of_possession(struct scratch_pen *pen, const char *party,
+                                       const struct secret_key *k)
 {
     uint8_t sig[64];
     struct span input = key_proof_input(pen->a, SPAN_LIT(SCRATCH_ORIGIN), span_str(party), k->alg,
@@ -115,14 +120,15 @@ static struct span proof_of_possession(struct scratch_pen *pen, const char *part
     return arena_copy(pen->a, span_of(sig, sizeof sig));
 }
 
-struct span pen_registration(struct scratch_pen *pen, const char *reference, const char *party, const char *roles,
-                             unsigned key)
+struct span pen_registration(struct scratch_pen *pen, const char *reference, const char *party,
+                             const char *roles, unsigned key)
 {
     struct event ev;
     struct secret_key k = pen_key(pen, key);
     char text[KEY_TEXT_MAX], fields[512];
     key_text_format(k.alg, span_of(k.pub, k.pub_len), text);
-    snprintf(fields, sizeof fields, "action=REGISTER;party=%s;org=ORG;roles=%s;pubkey=%s", party, roles, text);
+    snprintf(fields, sizeof fields, "action=REGISTER;party=%s;org=ORG;roles=%s;pubkey=%s", party,
+             roles, text);
     draft(pen, &ev, "PARTY_REGISTERED", reference, fields);
     ev.key_proof = proof_of_possession(pen, party, &k);
     return encode(pen, &ev);
@@ -133,12 +139,15 @@ struct span pen_material(struct scratch_pen *pen, const char *item)
     char reference[128], fields[256];
     snprintf(reference, sizeof reference, "receipt of %s", item);
     snprintf(fields, sizeof fields,
-             "item=%s;gtin=04012345000001;lot=L1;supplier=S;quantity=10;uom=mL;expiry=2099-01-01T00:00:00Z;"
-             "coa_hash=h;origin=bovine", item);
+             "item=%s;gtin=04012345000001;lot=L1;supplier=S;quantity=10;uom=mL;expiry=2099-01-"
+             "01T00:00:00Z;"
+             "coa_hash=h;origin=bovine",
+             item);
     return pen_event(pen, "MATERIAL_RECEIVED", reference, fields);
 }
 
-static void ids_root(struct scratch_pen *pen, const struct span *events, size_t n, struct hash *root)
+static void ids_root(struct scratch_pen *pen, const struct span *events, size_t n,
+                     struct hash *root)
 {
     struct frontier f = {0};
     for (size_t i = 0; i < n; i++) {
@@ -150,12 +159,15 @@ static void ids_root(struct scratch_pen *pen, const struct span *events, size_t 
     frontier_root(pen->c, &f, root);
 }
 
-struct span pen_sign(struct scratch_pen *pen, const struct span *events, size_t n, const char *party, unsigned key,
-                     struct span before)
+struct span pen_sign(struct scratch_pen *pen, const struct span *events, size_t n,
+                     const char *party, unsigned key, struct span before)
 {
     struct secret_key k = pen_key(pen, key);
-    struct signature s = {.party = span_str(party), .alg = k.alg, .meaning = SPAN_LIT("authorship"),
-                          .time = SPAN_LIT(OCCURRED)}, first;
+    struct signature s = {.party = span_str(party),
+                          .alg = k.alg,
+                          .meaning = SPAN_LIT("authorship"),
+                          .time = SPAN_LIT(OCCURRED)},
+                     first;
     uint8_t id[KEY_ID_LEN], sig[64];
     struct hash root;
     if (before.p)
@@ -163,8 +175,9 @@ struct span pen_sign(struct scratch_pen *pen, const struct span *events, size_t 
     crypto_key_id(pen->c, k.alg, span_of(k.pub, k.pub_len), id);
     s.key_id = span_of(id, sizeof id);
     ids_root(pen, events, n, &root);
-    struct span input = signature_input(pen->c, pen->a, SPAN_LIT(SCRATCH_ORIGIN), &s, before.p ? 2 : 1, (unsigned)n, &root,
-                                        before.p ? &first : NULL);
+    struct span input =
+        signature_input(pen->c, pen->a, SPAN_LIT(SCRATCH_ORIGIN), &s, before.p ? 2 : 1, (unsigned)n,
+                        &root, before.p ? &first : NULL);
     CHECK(input.p && crypto_make_signature(pen->c, &k, input, sig));
     s.sig = span_of(sig, sizeof sig);
     struct span bytes = signature_encode(pen->a, &s);
@@ -178,10 +191,17 @@ static struct span genesis_payload(struct scratch *s, const char *vkey)
 {
     struct scratch_pen *pen = &s->pen;
     struct secret_key admin = pen_key(pen, KEY_ADMIN);
-    struct genesis g = {.origin = SPAN_LIT(SCRATCH_ORIGIN), .log_vkey = span_str(vkey), .format_version = FORMAT_VERSION,
-                        .rules_version = RULES_VERSION, .clock_tolerance_us = 60000000, .heartbeat_s = 300,
-                        .event_size_max = EVENT_SIZE_MAX, .batch_events_max = BATCH_EVENTS_MAX,
-                        .admin = SPAN_LIT(SCRATCH_ADMIN), .admin_org = SPAN_LIT("ORG"), .admin_alg = SIG_ED25519,
+    struct genesis g = {.origin = SPAN_LIT(SCRATCH_ORIGIN),
+                        .log_vkey = span_str(vkey),
+                        .format_version = FORMAT_VERSION,
+                        .rules_version = RULES_VERSION,
+                        .clock_tolerance_us = 60000000,
+                        .heartbeat_s = 300,
+                        .event_size_max = EVENT_SIZE_MAX,
+                        .batch_events_max = BATCH_EVENTS_MAX,
+                        .admin = SPAN_LIT(SCRATCH_ADMIN),
+                        .admin_org = SPAN_LIT("ORG"),
+                        .admin_alg = SIG_ED25519,
                         .admin_key = span_of(admin.pub, admin.pub_len)};
     memset(g.nonce.b, 0x17, HASH_LEN);
     index_key_commit(pen->c, &s->index_key, &g.index_key_commit);
@@ -218,7 +238,8 @@ void scratch_make(struct scratch *s)
     snprintf(s->anchor, sizeof s->anchor, "%s.anchor", s->dir);
     struct secret_key log_key = pen_key(&s->pen, KEY_LOG);
     memset(s->index_key.b, 0x29, HASH_LEN);
-    CHECK(note_key_make(s->pen.c, SCRATCH_ORIGIN, NOTE_ED25519, span_of(log_key.pub, log_key.pub_len), &s->key));
+    CHECK(note_key_make(s->pen.c, SCRATCH_ORIGIN, NOTE_ED25519,
+                        span_of(log_key.pub, log_key.pub_len), &s->key));
     must(store_create(s->dir, &err), &err, "create");
     must(store_keys_write(s->dir, SCRATCH_ORIGIN, &log_key, &s->index_key, &err), &err, "keys");
     struct store *store = scratch_open(s);

@@ -46,8 +46,13 @@ void run_init(struct run *r, struct scratch *s)
     memset(r, 0, sizeof *r);
     r->s = s;
     r->store_o = (struct store_options){.map_bytes = SCRATCH_MAP, .reserve_bytes = 1};
-    r->o = (struct pipeline_options){.workers = 3, .queue_jobs_max = 1000, .batch_events_max = 1000, .done_cb = done,
-                                     .committed_cb = committed, .fatal_cb = fatal, .ctx = r};
+    r->o = (struct pipeline_options){.workers = 3,
+                                     .queue_jobs_max = 1000,
+                                     .batch_events_max = 1000,
+                                     .done_cb = done,
+                                     .committed_cb = committed,
+                                     .fatal_cb = fatal,
+                                     .ctx = r};
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->changed, NULL);
 }
@@ -82,12 +87,17 @@ void run_fini(struct run *r)
     pthread_mutex_destroy(&r->lock);
 }
 
-void request_init(struct request *q, struct run *r, struct span *events, size_t n, struct span *signatures, size_t n_signatures)
+void request_init(struct request *q, struct run *r, struct span *events, size_t n,
+                  struct span *signatures, size_t n_signatures)
 {
     memset(q, 0, sizeof *q);
     q->run = r;
-    q->job = (struct job){.a = arena_new((size_t)16 << 20), .owner = q, .n_events = n, .events = events,
-                          .n_signatures = n_signatures, .signatures = signatures};
+    q->job = (struct job){.a = arena_new((size_t)16 << 20),
+                          .owner = q,
+                          .n_events = n,
+                          .events = events,
+                          .n_signatures = n_signatures,
+                          .signatures = signatures};
     CHECK(q->job.a != NULL);
 }
 
@@ -115,8 +125,8 @@ void request_fini(struct request *q)
     arena_free(q->job.a);
 }
 
-enum job_outcome run_one(struct run *r, struct scratch_pen *pen, struct span event, const char *party, unsigned key,
-                         struct request *q)
+enum job_outcome run_one(struct run *r, struct scratch_pen *pen, struct span event,
+                         const char *party, unsigned key, struct request *q)
 {
     struct span *kept = arena_alloc(pen->a, 2 * sizeof *kept);
     kept[0] = event;
@@ -129,7 +139,8 @@ enum job_outcome run_one(struct run *r, struct scratch_pen *pen, struct span eve
     return q->job.results[0].outcome;
 }
 
-static void read_note(struct scratch *s, struct scratch_pen *pen, struct span bytes, struct checkpoint *cp)
+static void read_note(struct scratch *s, struct scratch_pen *pen, struct span bytes,
+                      struct checkpoint *cp)
 {
     struct note note;
     uint64_t matched = 0;
@@ -161,5 +172,6 @@ void check_receipt(struct scratch *s, struct scratch_pen *pen, const struct requ
     merkle_leaf(pen->c, r->header, &leaf);
     CHECK(r->path.n % HASH_LEN == 0 && r->path.n <= sizeof path);
     memcpy(path, r->path.p, r->path.n);
-    CHECK(merkle_verify_inclusion(pen->c, r->index, cp.size, &leaf, path, r->path.n / HASH_LEN, &cp.root));
+    CHECK(merkle_verify_inclusion(pen->c, r->index, cp.size, &leaf, path, r->path.n / HASH_LEN,
+                                  &cp.root));
 }

@@ -14,12 +14,12 @@ struct run {
     struct scratch *s;
     struct store *store;
     struct pipeline *p;
-    struct pipeline_options o;   /* defaults; a test changes them before run_start */
+    struct pipeline_options o; /* defaults; a test changes them before run_start */
     struct store_options store_o;
-    struct ledger_err err;       /* of run_start */
+    struct ledger_err err; /* of run_start */
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool closed;                 /* done_cb waits while it is: the writer stands still */
+    bool closed; /* done_cb waits while it is: the writer stands still */
     unsigned waiting_in_done;
     unsigned commits, fatals;
     uint64_t size;
@@ -36,17 +36,21 @@ void run_stop(struct run *r); /* and closes the store */
 void run_fini(struct run *r);
 
 /* The request borrows events and signatures. */
-void request_init(struct request *q, struct run *r, struct span *events, size_t n, struct span *signatures, size_t n_signatures);
+void request_init(struct request *q, struct run *r, struct span *events, size_t n,
+                  struct span *signatures, size_t n_signatures);
 enum ledger_rc request_send(struct request *q) LEDGER_MUST_USE;
 void request_wait(struct request *q);
 void request_do(struct request *q); /* send, which must succeed, and wait */
 void request_fini(struct request *q);
 
-/* One event signed by one party: the outcome. The request is for looking at and to be finished with request_fini. */
-enum job_outcome run_one(struct run *r, struct scratch_pen *pen, struct span event, const char *party, unsigned key,
-                         struct request *q);
-/* Verifies the receipt of result i: note, header's index, inclusion. The test ends if it does not verify. */
+/* One event signed by one party: the outcome. The request is for looking at and to be finished with
+ * request_fini. */
+enum job_outcome run_one(struct run *r, struct scratch_pen *pen, struct span event,
+                         const char *party, unsigned key, struct request *q);
+/* Verifies the receipt of result i: note, header's index, inclusion. The test ends if it does not
+ * verify. */
 void check_receipt(struct scratch *s, struct scratch_pen *pen, const struct request *q, size_t i);
-uint64_t note_size(struct scratch *s, struct scratch_pen *pen, struct span note); /* verifies the signature too */
+uint64_t note_size(struct scratch *s, struct scratch_pen *pen,
+                   struct span note); /* verifies the signature too */
 
 #endif

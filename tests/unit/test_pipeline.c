@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The write path: receipts, refusals, duplicates, groups, order, limits, start, end, heartbeat, clock, anchor, a full disk. */
+/* The write path: receipts, refusals, duplicates, groups, order, limits, start, end, heartbeat,
+ * clock, anchor, a full disk. */
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -105,20 +106,28 @@ TEST(receipts_verify_and_refusals_say_why)
     check_receipt(&s, &s.pen, &q, 0);
     CHECK_EQ_INT(note_size(&s, &s.pen, q.job.checkpoint), q.job.results[0].index + 2);
     request_fini(&q);
-    CHECK_EQ_INT(run_one(&r, &s.pen, pen_event(&s.pen, "STORAGE_MOVED", "m1", "item=M-9;location=F"), "wh", KEY_WAREHOUSE, &q),
+    CHECK_EQ_INT(run_one(&r, &s.pen,
+                         pen_event(&s.pen, "STORAGE_MOVED", "m1", "item=M-9;location=F"), "wh",
+                         KEY_WAREHOUSE, &q),
                  JOB_REFUSED);
     CHECK_EQ_INT(q.job.results[0].why.code, E_UNKNOWN_ITEM);
-    CHECK_EQ_INT(note_size(&s, &s.pen, q.job.checkpoint), size_of(&r)); /* a refusal comes with the latest checkpoint */
+    CHECK_EQ_INT(note_size(&s, &s.pen, q.job.checkpoint),
+                 size_of(&r)); /* a refusal comes with the latest checkpoint */
     request_fini(&q);
-    CHECK_EQ_INT(run_one(&r, &s.pen, pen_event(&s.pen, "STORAGE_MOVED", "m2", "item=M-1;location=F"), "nobody", KEY_OTHER, &q),
+    CHECK_EQ_INT(run_one(&r, &s.pen,
+                         pen_event(&s.pen, "STORAGE_MOVED", "m2", "item=M-1;location=F"), "nobody",
+                         KEY_OTHER, &q),
                  JOB_REFUSED);
     CHECK_EQ_INT(q.job.results[0].why.code, E_UNKNOWN_PARTY);
     request_fini(&q);
-    CHECK_EQ_INT(run_one(&r, &s.pen, pen_event(&s.pen, "STORAGE_MOVED", "m3", "item=M-1;location=F"), "wh", KEY_OTHER, &q),
+    CHECK_EQ_INT(run_one(&r, &s.pen,
+                         pen_event(&s.pen, "STORAGE_MOVED", "m3", "item=M-1;location=F"), "wh",
+                         KEY_OTHER, &q),
                  JOB_REFUSED);
     CHECK_EQ_INT(q.job.results[0].why.code, E_SIG_INVALID);
     request_fini(&q);
-    CHECK_EQ_INT(run_one(&r, &s.pen, pen_event(&s.pen, "STORAGE_MOVED", "m4", "item=M-1"), "wh", KEY_WAREHOUSE, &q),
+    CHECK_EQ_INT(run_one(&r, &s.pen, pen_event(&s.pen, "STORAGE_MOVED", "m4", "item=M-1"), "wh",
+                         KEY_WAREHOUSE, &q),
                  JOB_REFUSED);
     CHECK_EQ_INT(q.job.results[0].why.code, E_MISSING_FIELD);
     CHECK_EQ_STR(q.job.results[0].why.field, "location");
@@ -195,7 +204,8 @@ TEST(the_same_again_gives_the_first_receipt)
     CHECK_EQ_INT(q.job.results[0].index, first);
     request_fini(&q);
     struct span again = pen_event(&s.pen, "STORAGE_MOVED", "receipt of M-1", "item=M-1;location=F");
-    CHECK_EQ_INT(run_one(&r, &s.pen, again, "wh", KEY_WAREHOUSE, &q), JOB_REFUSED); /* another event with its reference */
+    CHECK_EQ_INT(run_one(&r, &s.pen, again, "wh", KEY_WAREHOUSE, &q),
+                 JOB_REFUSED); /* another event with its reference */
     CHECK_EQ_INT(q.job.results[0].why.code, E_DUP_EVENT);
     CHECK_EQ_INT(q.job.results[0].index, first);
     request_fini(&q);
@@ -351,7 +361,8 @@ TEST(all_or_nothing)
     begin(&s, &r);
     register_party(&r, "wh", "WAREHOUSE", KEY_WAREHOUSE);
     uint64_t size = size_of(&r);
-    struct span bad[3] = {pen_material(&s.pen, "M-1"), pen_event(&s.pen, "STORAGE_MOVED", "a", "item=M-2;location=F"),
+    struct span bad[3] = {pen_material(&s.pen, "M-1"),
+                          pen_event(&s.pen, "STORAGE_MOVED", "a", "item=M-2;location=F"),
                           pen_material(&s.pen, "M-3")};
     send_group(&r, &q, bad, 3);
     CHECK_EQ_INT(q.job.results[0].outcome, JOB_SKIPPED);
@@ -360,14 +371,18 @@ TEST(all_or_nothing)
     CHECK_EQ_INT(q.job.results[2].outcome, JOB_SKIPPED);
     CHECK_EQ_INT(size_of(&r), size);
     request_fini(&q);
-    struct span twice[2] = {pen_material(&s.pen, "M-1"), pen_event(&s.pen, "STORAGE_MOVED", "receipt of M-1", "item=M-1;location=F")};
-    send_group(&r, &q, twice, 2); /* refused for an entry that goes with the group: it must not be named */
+    struct span twice[2] = {
+        pen_material(&s.pen, "M-1"),
+        pen_event(&s.pen, "STORAGE_MOVED", "receipt of M-1", "item=M-1;location=F")};
+    send_group(&r, &q, twice,
+               2); /* refused for an entry that goes with the group: it must not be named */
     CHECK_EQ_INT(q.job.results[0].outcome, JOB_SKIPPED);
     CHECK_EQ_INT(q.job.results[1].outcome, JOB_REFUSED);
     CHECK_EQ_INT(q.job.results[1].why.code, E_DUP_EVENT);
     CHECK_EQ_INT(q.job.results[1].index, 0);
     request_fini(&q);
-    struct span good[2] = {pen_material(&s.pen, "M-1"), pen_event(&s.pen, "STORAGE_MOVED", "b", "item=M-1;location=F")};
+    struct span good[2] = {pen_material(&s.pen, "M-1"),
+                           pen_event(&s.pen, "STORAGE_MOVED", "b", "item=M-1;location=F")};
     send_group(&r, &q, good, 2); /* the second needs the first */
     CHECK_EQ_INT(size_of(&r), size + 3);
     check_receipt(&s, &s.pen, &q, 0);
@@ -396,7 +411,8 @@ TEST(requests_are_judged_in_the_order_in_which_they_came)
         snprintf(reference, sizeof reference, "move %d", i);
         snprintf(fields, sizeof fields, "item=M-%d;location=F", i);
         ev[2 * i] = pen_material(&s.pen, item);
-        ev[2 * i + 1] = pen_event(&s.pen, "STORAGE_MOVED", reference, fields); /* refused if it came first */
+        ev[2 * i + 1] =
+            pen_event(&s.pen, "STORAGE_MOVED", reference, fields); /* refused if it came first */
     }
     for (int i = 0; i < 2 * N; i++) {
         sig[i] = pen_sign(&s.pen, &ev[i], 1, "wh", KEY_WAREHOUSE, SPAN_NONE);
@@ -437,7 +453,8 @@ static void *client_main(void *arg)
         snprintf(item, sizeof item, "M-%d-%d", cl->number, i / 2);
         bool wrong_key = i % 5 == 4;
         struct span ev = pen_material(&pen, item);
-        enum job_outcome o = run_one(cl->run, &pen, ev, "wh", wrong_key ? KEY_OTHER : KEY_WAREHOUSE, &q);
+        enum job_outcome o =
+            run_one(cl->run, &pen, ev, "wh", wrong_key ? KEY_OTHER : KEY_WAREHOUSE, &q);
         if (o == JOB_REFUSED) {
             enum refusal_code code = q.job.results[0].why.code;
             CHECK(wrong_key ? code == E_SIG_INVALID || code == E_DUP_EVENT : false);
@@ -491,8 +508,10 @@ TEST(a_key_is_the_one_at_the_time_of_recording)
     begin(&s, &r);
     register_party(&r, "wh", "WAREHOUSE", KEY_WAREHOUSE);
     hold_writer(&r, &held, "M-0");
-    /* Verified by workers while "wh" is in force; judged after its revocation, and after the registration of "op". */
-    ev[0] = pen_event(&s.pen, "PARTY_REGISTERED", "revoke", "action=REVOKE;party=wh;org=ORG;roles=WAREHOUSE");
+    /* Verified by workers while "wh" is in force; judged after its revocation, and after the
+     * registration of "op". */
+    ev[0] = pen_event(&s.pen, "PARTY_REGISTERED", "revoke",
+                      "action=REVOKE;party=wh;org=ORG;roles=WAREHOUSE");
     sig[0] = pen_sign(&s.pen, &ev[0], 1, SCRATCH_ADMIN, KEY_ADMIN, SPAN_NONE);
     ev[1] = pen_material(&s.pen, "M-1");
     sig[1] = pen_sign(&s.pen, &ev[1], 1, "wh", KEY_WAREHOUSE, SPAN_NONE);
@@ -500,7 +519,8 @@ TEST(a_key_is_the_one_at_the_time_of_recording)
         request_init(&q[i], &r, &ev[i], 1, &sig[i], 1);
         CHECK_EQ_INT(request_send(&q[i]), LEDGER_OK);
     }
-    struct span pair[2] = {pen_registration(&s.pen, "reg op", "op", "OPERATOR", KEY_OPERATOR), pen_material(&s.pen, "M-2")};
+    struct span pair[2] = {pen_registration(&s.pen, "reg op", "op", "OPERATOR", KEY_OPERATOR),
+                           pen_material(&s.pen, "M-2")};
     struct span sig_a = pen_sign(&s.pen, &pair[0], 1, SCRATCH_ADMIN, KEY_ADMIN, SPAN_NONE);
     struct span sig_b = pen_sign(&s.pen, &pair[1], 1, "op", KEY_OPERATOR, SPAN_NONE);
     struct request a, b;
@@ -689,7 +709,8 @@ TEST(without_space_nothing_is_recorded_and_the_service_goes_on)
     for (;;) {
         char item[32];
         snprintf(item, sizeof item, "M-%u", accepted);
-        struct span ev = pen_material(&s.pen, item), sig = pen_sign(&s.pen, &ev, 1, "wh", KEY_WAREHOUSE, SPAN_NONE);
+        struct span ev = pen_material(&s.pen, item),
+                    sig = pen_sign(&s.pen, &ev, 1, "wh", KEY_WAREHOUSE, SPAN_NONE);
         request_init(&q, &r, &ev, 1, &sig, 1);
         request_do(&q);
         if (q.job.rc)
@@ -703,7 +724,8 @@ TEST(without_space_nothing_is_recorded_and_the_service_goes_on)
     request_fini(&q);
     pipeline_stats(r.p, &st);
     CHECK(!st.writable && st.text[0]);
-    CHECK_EQ_INT(run_one(&r, &s.pen, pen_material(&s.pen, "M-0"), "wh", KEY_WAREHOUSE, &q), JOB_BEFORE);
+    CHECK_EQ_INT(run_one(&r, &s.pen, pen_material(&s.pen, "M-0"), "wh", KEY_WAREHOUSE, &q),
+                 JOB_BEFORE);
     check_receipt(&s, &s.pen, &q, 0);
     request_fini(&q);
     run_stop(&r);
@@ -712,7 +734,8 @@ TEST(without_space_nothing_is_recorded_and_the_service_goes_on)
     must_start(&r);
     char item[32];
     snprintf(item, sizeof item, "M-%u", accepted);
-    CHECK_EQ_INT(run_one(&r, &s.pen, pen_material(&s.pen, item), "wh", KEY_WAREHOUSE, &q), JOB_ACCEPTED);
+    CHECK_EQ_INT(run_one(&r, &s.pen, pen_material(&s.pen, item), "wh", KEY_WAREHOUSE, &q),
+                 JOB_ACCEPTED);
     request_fini(&q);
     pipeline_stats(r.p, &st);
     CHECK(st.writable);
@@ -742,7 +765,11 @@ TEST(a_damaged_tail_is_not_signed)
     begin(&s, &r);
     register_party(&r, "wh", "WAREHOUSE", KEY_WAREHOUSE); /* entry 4 */
     run_stop(&r);
-    const struct { enum kv_table t; struct span key; size_t at; } damage[] = {
+    const struct {
+        enum kv_table t;
+        struct span key;
+        size_t at;
+    } damage[] = {
         {KV_LOG, span_of("\0\0\0\0\0\0\0\4", 8), 120},
         {KV_LOG, span_of("\0\0\0\0\0\0\0\4", 8), 300},
         {KV_TREE, span_of("\0\0\0\0\0\0\0\0\4", 9), 3},
@@ -762,12 +789,18 @@ TEST(a_damaged_tail_is_not_signed)
     end(&s, &r);
 }
 
-TEST_MAIN(TEST_ENTRY(each_start_is_an_epoch_and_each_end_a_seal), TEST_ENTRY(receipts_verify_and_refusals_say_why),
+TEST_MAIN(TEST_ENTRY(each_start_is_an_epoch_and_each_end_a_seal),
+          TEST_ENTRY(receipts_verify_and_refusals_say_why),
           TEST_ENTRY(signatures_that_are_missing_malformed_too_many_or_for_something_else),
-          TEST_ENTRY(the_same_again_gives_the_first_receipt), TEST_ENTRY(duplicates_within_one_batch),
-          TEST_ENTRY(busy_when_the_queue_is_full), TEST_ENTRY(many_events_under_one_signature), TEST_ENTRY(all_or_nothing),
-          TEST_ENTRY(requests_are_judged_in_the_order_in_which_they_came), TEST_ENTRY(clients_in_several_threads),
-          TEST_ENTRY(a_key_is_the_one_at_the_time_of_recording), TEST_ENTRY(an_idle_ledger_writes_seals),
-          TEST_ENTRY(a_clock_that_is_set_is_recorded_and_never_runs_backwards), TEST_ENTRY(a_rollback_is_refused),
+          TEST_ENTRY(the_same_again_gives_the_first_receipt),
+          TEST_ENTRY(duplicates_within_one_batch), TEST_ENTRY(busy_when_the_queue_is_full),
+          TEST_ENTRY(many_events_under_one_signature), TEST_ENTRY(all_or_nothing),
+          TEST_ENTRY(requests_are_judged_in_the_order_in_which_they_came),
+          TEST_ENTRY(clients_in_several_threads),
+          TEST_ENTRY(a_key_is_the_one_at_the_time_of_recording),
+          TEST_ENTRY(an_idle_ledger_writes_seals),
+          TEST_ENTRY(a_clock_that_is_set_is_recorded_and_never_runs_backwards),
+          TEST_ENTRY(a_rollback_is_refused),
           TEST_ENTRY(another_history_of_the_same_length_is_refused),
-          TEST_ENTRY(without_space_nothing_is_recorded_and_the_service_goes_on), TEST_ENTRY(a_damaged_tail_is_not_signed))
+          TEST_ENTRY(without_space_nothing_is_recorded_and_the_service_goes_on),
+          TEST_ENTRY(a_damaged_tail_is_not_signed))

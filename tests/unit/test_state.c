@@ -384,7 +384,7 @@ static struct span random_member(struct fixture *f, unsigned kind)
     x.start_us = x.has_start ? -5 : 0;
     x.new_expiry_us = x.has_new_expiry ? (int64_t)rnd() : 0;
     struct correction c = {
-        .target = {{3}}, .index = rnd(), .is_void = below(2), .has_number = below(2)};
+        .target = {{3}}, .target_index = rnd(), .index = rnd(), .is_void = below(2), .has_number = below(2)};
     c.field = c.is_void ? SPAN_NONE : text(f);
     c.number = c.has_number ? number() : 0;
     struct spec_test tests[2] = {{text(f), text(f), true, false, true, -1, 0},
@@ -488,8 +488,8 @@ static void golden_logs(struct fixture *f, struct chain *ch)
     member(f, ch, ITEM_LOG_EXCURSIONS, wbuf_span(&w[7]));
     member(f, ch, ITEM_LOG_CASES, SPAN_LIT("recall/R-7"));
     struct correction change = {
-        .index = 50, .field = SPAN_LIT("quantity"), .has_number = true, .number = 12 * DEC_ONE};
-    struct correction was_void = {.index = 51, .is_void = true};
+        .target_index = 45, .index = 50, .field = SPAN_LIT("quantity"), .has_number = true, .number = 12 * DEC_ONE};
+    struct correction was_void = {.target_index = 45, .index = 51, .is_void = true};
     memset(change.target.b, 7, HASH_LEN);
     was_void.target = change.target;
     correction_encode(&change, &w[8]);
@@ -548,9 +548,9 @@ TEST(golden)
     struct span state = encoded(&f, &ch, false);
     crypto_sha256(f.c, &state, 1, &h);
     CHECK_EQ_INT(state.n, 525);
-    check_hex(&h, "4a8a7dc26c07f4016b6cb243ed74954d3a0efb44df288fb2c2fa7ceca24851fd");
+    check_hex(&h, "aa1fc901ae61bf1567604ee417123ad669751c5ab30ed052e1ce40123a77f224");
     CHECK(state_commit(f.c, f.a, &ch, 4, &salt, &h));
-    check_hex(&h, "2aa21e604e258e3bf9140c3916c7b53e239cba563730c0326eee4bc3e528db9f");
+    check_hex(&h, "b62c3c8d2401806c2286ef3596689795acbc33d0c96d558ac28ab6a0bf5e43e8");
     done(&f);
 }
 

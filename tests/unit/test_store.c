@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The data folder: making, opening, locking, versions, snapshots, transactions, running full, the log's interface. */
+/* The data folder: making, opening, locking, versions, snapshots, transactions, running full, the
+ * log's interface. */
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -65,7 +66,8 @@ TEST(a_folder_is_made_once_and_for_its_owner_only)
     CHECK_EQ_MEM(store_log_key(store)->pub, s.key.key, 32);
     struct store_size size;
     store_size(store, &size);
-    CHECK(size.file_bytes > 0 && size.used_bytes > 0 && size.used_bytes <= size.file_bytes && size.free_disk_bytes > 0);
+    CHECK(size.file_bytes > 0 && size.used_bytes > 0 && size.used_bytes <= size.file_bytes &&
+          size.free_disk_bytes > 0);
     store_close(store);
     scratch_remove(&s);
 }
@@ -98,7 +100,8 @@ static long folder_sum(const struct scratch *s)
         struct stat st;
         snprintf(path, sizeof path, "%s/%s", s->dir, names[i]);
         if (stat(path, &st) == 0)
-            sum = sum * 31 + (long)st.st_size + (long)st.st_mtim.tv_nsec + (long)st.st_mtim.tv_sec + (long)st.st_ino;
+            sum = sum * 31 + (long)st.st_size + (long)st.st_mtim.tv_nsec + (long)st.st_mtim.tv_sec +
+                  (long)st.st_ino;
     }
     return sum;
 }
@@ -126,8 +129,15 @@ TEST(a_newer_format_is_refused_and_nothing_is_touched)
     CHECK_EQ_INT(store_open(s.dir, STORE_READ, &store, &err), LEDGER_EVERSION);
     CHECK_EQ_INT(folder_sum(&s), before);
     CHECK(access(lock, F_OK) != 0);
-    static const char *const malformed[] = {"", "ledgerd data 1", "ledgerd data 01\n", "ledgerd data x\n", "ledgerd data \n",
-                                            "ledgerd data 0\n", "data 1\n", "ledgerd data 1\n\n", "ledgerd data 12345678901\n"};
+    static const char *const malformed[] = {"",
+                                            "ledgerd data 1",
+                                            "ledgerd data 01\n",
+                                            "ledgerd data x\n",
+                                            "ledgerd data \n",
+                                            "ledgerd data 0\n",
+                                            "data 1\n",
+                                            "ledgerd data 1\n\n",
+                                            "ledgerd data 12345678901\n"};
     for (size_t i = 0; i < sizeof malformed / sizeof malformed[0]; i++) {
         write_format(&s, malformed[i]);
         CHECK_EQ_INT(store_open(s.dir, STORE_WRITE, &store, &err), LEDGER_EINVAL);
@@ -254,11 +264,13 @@ TEST(the_log_is_appended_to_and_never_written_over)
     CHECK_EQ_INT(store_begin(store, &kv, &err), LEDGER_OK);
     for (uint64_t i = 2; i < 300; i++)
         CHECK_EQ_INT(kv_put(&kv, KV_LOG, kv_key_u64(key, i), str("record")), LEDGER_OK);
-    CHECK_EQ_INT(kv_put(&kv, KV_LOG, kv_key_u64(key, 7), str("record")), LEDGER_OK); /* the same again */
+    CHECK_EQ_INT(kv_put(&kv, KV_LOG, kv_key_u64(key, 7), str("record")),
+                 LEDGER_OK); /* the same again */
     CHECK_EQ_INT(store_commit(store, &err), LEDGER_OK);
     CHECK_EQ_INT(store_begin(store, &kv, &err), LEDGER_OK);
     CHECK_EQ_INT(kv_put(&kv, KV_LOG, kv_key_u64(key, 7), str("other")), LEDGER_EINTERNAL);
-    CHECK_EQ_INT(kv_put(&kv, KV_MAP, str("k"), str("v")), LEDGER_EINTERNAL); /* the transaction is lost */
+    CHECK_EQ_INT(kv_put(&kv, KV_MAP, str("k"), str("v")),
+                 LEDGER_EINTERNAL); /* the transaction is lost */
     CHECK(store_commit(store, &err) != LEDGER_OK);
     CHECK_EQ_INT(store_begin(store, &kv, &err), LEDGER_OK);
     CHECK_EQ_INT(store_remove(store, KV_LOG, kv_key_u64(key, 7), &err), LEDGER_EINVAL);
@@ -281,7 +293,8 @@ TEST(the_log_is_appended_to_and_never_written_over)
     scratch_remove(&s);
 }
 
-static enum log_outcome append_nothing(struct store *store, uint64_t expected, uint64_t epoch, struct ledger_err *err)
+static enum log_outcome append_nothing(struct store *store, uint64_t expected, uint64_t epoch,
+                                       struct ledger_err *err)
 {
     struct kv kv;
     CHECK_EQ_INT(store_begin(store, &kv, err), LEDGER_OK);
@@ -350,7 +363,8 @@ TEST(a_disk_that_is_nearly_full_is_not_written_to)
     CHECK_EQ_INT(store_commit(store, &err), LEDGER_EFULL);
     CHECK(strstr(err.msg, "nothing was recorded"));
     CHECK_EQ_STR(value_of(store, KV_MAP, "k"), "");
-    CHECK_EQ_INT(store_begin(store, &kv, &err), LEDGER_OK); /* the ledger's own entries may use the reserve */
+    CHECK_EQ_INT(store_begin(store, &kv, &err),
+                 LEDGER_OK); /* the ledger's own entries may use the reserve */
     CHECK_EQ_INT(kv_put(&kv, KV_MAP, str("k"), str("v")), LEDGER_OK);
     CHECK_EQ_INT(store_commit_own(store, &err), LEDGER_OK);
     CHECK_EQ_STR(value_of(store, KV_MAP, "k"), "v");
@@ -383,11 +397,14 @@ TEST(dropping_the_view_keeps_the_log)
     scratch_remove(&s);
 }
 
-TEST_MAIN(TEST_ENTRY(a_folder_is_made_once_and_for_its_owner_only), TEST_ENTRY(no_folder_and_half_a_folder),
-          TEST_ENTRY(a_newer_format_is_refused_and_nothing_is_touched), TEST_ENTRY(one_process_at_a_time),
-          TEST_ENTRY(a_wrong_key_file_is_refused), TEST_ENTRY(a_snapshot_stands_still_and_an_abort_leaves_nothing),
+TEST_MAIN(TEST_ENTRY(a_folder_is_made_once_and_for_its_owner_only),
+          TEST_ENTRY(no_folder_and_half_a_folder),
+          TEST_ENTRY(a_newer_format_is_refused_and_nothing_is_touched),
+          TEST_ENTRY(one_process_at_a_time), TEST_ENTRY(a_wrong_key_file_is_refused),
+          TEST_ENTRY(a_snapshot_stands_still_and_an_abort_leaves_nothing),
           TEST_ENTRY(keys_have_one_to_64_bytes_and_values_may_be_empty),
           TEST_ENTRY(the_log_is_appended_to_and_never_written_over),
           TEST_ENTRY(the_expected_size_and_the_epoch_fence_a_second_writer),
-          TEST_ENTRY(a_full_map_aborts_and_the_store_goes_on), TEST_ENTRY(a_disk_that_is_nearly_full_is_not_written_to),
+          TEST_ENTRY(a_full_map_aborts_and_the_store_goes_on),
+          TEST_ENTRY(a_disk_that_is_nearly_full_is_not_written_to),
           TEST_ENTRY(dropping_the_view_keeps_the_log))

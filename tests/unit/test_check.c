@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The offline commands: check finds any changed, missing or extra row of any table; rebuild makes
+ * the view again. */
+#include <fcntl.h>
+
+#include "anchor.h"
+#include "check.h"
+#include "commands.h"
+#include "scratch_run.h"
+#include "store/log.h"
+
+static void record(struct run *r, struct span ev, const char *party, unsigned key)
+{
+    struct request q;
+    enum job_outcome o = run_one(r, &r->s->pen, ev, party, key, &q);
+    if (o != JOB_ACCEPTED)
+        fprintf(stderr, "%s: %s\n", refusal_name(q.job.results[0].why.code),
+                q.job.results[0].why.text);
+    CHECK_EQ_INT(o, JOB_ACCEPTED);
+    request_fini(&q);
+}
+
+static void record_two(struct run *r, struct span ev, const char *one, unsigned key1,
+                       const char *two, unsigned key2)
+{
+    struct request q;
+    struct span sigs[2];
+    sigs[0] = pen_sign(&r->s->pen, &ev, 1, one, key1, SPAN_NONE);
+    sigs[1] = pen_sign(&r->s->pen, &ev, 1, two, key2, sigs[0]);
+    request_init(&q, r, &ev, 1, sigs, 2);
+    request_do(&q);
+    CHECK_EQ_INT(q.job.rc, LEDGER_OK);
+    CHECK_EQ_INT(q.job.results[0].outcome, JOB_ACCEPTED);
+    request_fini(&q);
+}
+
+/* A ledger with something in every table. */
+static void make_ledger(struct scratch *s)
+{
+    struct run r;
+    struct scratch_pen *pen = &s->pen;
+    scratch_make(s);
+    run_init(&r, s);
+    enum ledger_rc rc = run_start(&r);
+    if (rc)
+        fprintf(stderr, "%s\n", r.err.msg);
+    CHECK_EQ_INT(rc, LEDGER_OK);
+    record(&r, pen_registration(pen, "r1", "wh", "WAREHOUSE", KEY_WAREHOUSE), SCRATCH_ADMIN,
+           KEY_ADMIN);
+    record(&r, pen_registration(pen, "r2", "qa", "QA", KEY_QA), SCRATCH_ADMIN, KEY_ADMIN);
+    record(&r, pen_registration(pen, "r3", "qp", "QP", KEY_OTHER), SCRATCH_ADMIN, KEY_ADMIN);
+    record(&r, pen_material(pen, "M-1"), "wh", KEY_WAREHOUSE);
+    record(&r, pen_material(pen, "M-2"), "wh", KEY_WAREHOUSE);
+    record(&r, pen_event(pen, "STORAGE_MOVED", "m1", "item=M-1;location=F"), "wh", KEY_WAREHOUSE);
+    record_two(&r,
+               pen_event(pen, "RECALL_CHANGED", "c1",
+                         "recall=R-1;action=ISSUED;items=M-1|M-2;class=I;reason=x"),
+               "qa", KEY_QA, "qp", KEY_OTHER);
+    run_stop(&r);
+    run_fini(&r);
+}
+
+/* Runs a command with its output in `text`. */
+static int command(int (*cmd)(int, char **), const char *name, char *text, size_t size,
+                   const char *const *args)
+{
+    char *argv[8], out[] = "/tmp/ledgerd-out-XXXXXX";
+    int argc = 0, fd = mkstemp(out);
+    argv[argc++] = (char *)(uintptr_t)name;
+    while (args[argc - 1]) {
+        argv[argc] = (char *)(uintptr_t)args[argc - 1];
+        argc++;
+    }
+    argv[argc] = NULL;
+    fflush(NULL);
+    int old_out = dup(1), old_err = dup(2);
+    dup2(fd, 1);
+    dup2(fd, 2);
+    int code = cmd(argc, argv);
+    fflush(NULL);
+    dup2(old_out, 1);
+    dup2(old_err, 2);
+    close(old_out);
+    close(old_err);
+    ssize_t n = pread(fd, text, size - 1, 0);
+    text[n > 0 ? n : 0] = 0;
+    close(fd);
+    unlink(out);
+    return code;
+}
+
+static char output[8192];
+
+static int check(struct scratch *s)
+{
+    return command(cmd_check, "check", output, sizeof output, (const char *const[]){s->dir, NULL});
+}
+
+static int rebuild(struct scratch *s)
+{
+    return command(cmd_rebuild, "rebuild", output, sizeof output,
+                   (const char *const[]){s->dir, NULL});
+}
+
+static void must_be(struct scratch *s, int code, const char *when)
+{
+    int got = check(s);
+    if (got != code)
+        fprintf(stderr, "%s: exit %d, wanted %d:\n%s\n", when, got, code, output);
+    CHECK_EQ_INT(got, code);
+}
+
+struct row {
+    enum kv_table t;
+    struct span key, value;
+};
+struct rows {
+    struct arena *a;
+    size_t n;
+    enum kv_table t;
+    struct row row[1000];
+};
+
+static bool take_row(void *ctx, struct span key, struct span value)
+{
+    struct rows *rows = ctx;
+    CHECK(rows->n < 1000);
+    rows->row[rows->n++] =
+        (struct row){rows->t, arena_copy(rows->a, key), arena_copy(rows->a, value)};
+    return true;
+}
+
+static struct rows *all_rows(struct scratch *s)
+{
+    struct rows *rows = calloc(1, sizeof *rows);
+    struct store *store = scratch_open_read(s);
+    struct store_snapshot *sn;
+    rows->a = s->pen.a;
+    CHECK_EQ_INT(store_snapshot_open(store, &sn, NULL), LEDGER_OK);
+    for (int t = 0; t < KV_TABLES; t++) {
+        size_t before = rows->n;
+        rows->t = (enum kv_table)t;
+        CHECK_EQ_INT(store_scan(sn, rows->t, SPAN_NONE, take_row, rows, NULL), LEDGER_OK);
+        CHECK(rows->n > before);
+    }
+    store_snapshot_close(sn);
+    store_close(store);
+    return rows;
+}
+
+enum change { CHANGE_SET, CHANGE_REMOVE };
+
+static void change(struct scratch *s, enum change what, enum kv_table t, struct span key,
+                   struct span value)
+{
+    struct store *store = scratch_open(s);
+    struct kv kv;
+    CHECK_EQ_INT(store_begin(store, &kv, NULL), LEDGER_OK);
+    if (what == CHANGE_SET)
+        CHECK_EQ_INT(store_replace(store, t, key, value, NULL), LEDGER_OK);
+    else
+        CHECK_EQ_INT(store_remove(store, t, key, NULL), LEDGER_OK);
+    CHECK_EQ_INT(store_commit(store, NULL), LEDGER_OK);
+    store_close(store);
+}
+
+TEST(a_whole_folder_verifies_and_is_counted)
+{
+    struct scratch s;
+    make_ledger(&s);
+    must_be(&s, 0, "untouched");
+    CHECK(strstr(output, "verifies: "));
+    CHECK(strstr(output,
+                 "19 entries (7 events, 10 seals, 2 other entries of the ledger), 8 signatures"));
+    CHECK(strstr(output, "8 chains, 10 checkpoints"));
+    CHECK(strstr(output, "anchor:  size 19"));
+    CHECK_EQ_INT(command(cmd_check, "check", output, sizeof output,
+                         (const char *const[]){s.dir, "--json", NULL}),
+                 0);
+    CHECK(strstr(output, "{\"verifies\":true,\"origin\":\"scratch.example/"
+                         "ledger\",\"size\":19,\"entries\":19,\"events\":7,"));
+    CHECK(strstr(output, "\"anchor\":19,\"differences\":0,\"first\":[]}\n"));
+    CHECK_EQ_INT(command(cmd_check, "check", output, sizeof output,
+                         (const char *const[]){"--quiet", s.dir, NULL}),
+                 0);
+    CHECK_EQ_STR(output, "");
+    CHECK(remove(s.anchor) == 0);
+    must_be(
+        &s, 0,
+        "without anchor"); /* a copy of a folder can be checked, and the missing anchor is named */
+    CHECK(strstr(output, "a rollback is not excluded"));
+    scratch_remove(&s);
+}
+
+TEST(exit_codes)
+{
+    struct scratch s;
+    make_ledger(&s);
+    CHECK_EQ_INT(
+        command(cmd_check, "check", output, sizeof output, (const char *const[]){"--help", NULL}),
+        0);
+    CHECK_EQ_INT(command(cmd_check, "check", output, sizeof output, (const char *const[]){NULL}),
+                 2);
+    CHECK_EQ_INT(command(cmd_check, "check", output, sizeof output,
+                         (const char *const[]){s.dir, "more", NULL}),
+                 2);
+    CHECK_EQ_INT(command(cmd_check, "check", output, sizeof output,
+                         (const char *const[]){s.dir, "--no", NULL}),
+                 2);
+    CHECK_EQ_INT(
+        command(cmd_check, "check", output, sizeof output, (const char *const[]){"/nowhere", NULL}),
+        2);
+    CHECK_EQ_INT(
+        command(cmd_rebuild, "rebuild", output, sizeof output, (const char *const[]){NULL}), 2);
+    struct store *store = scratch_open(&s);
+    must_be(&s, 2, "in use");
+    CHECK(strstr(output, "in use"));
+    store_close(store);
+    char path[256];
+    snprintf(path, sizeof path, "%s/FORMAT", s.dir);
+    FILE *f = fopen(path, "w");
+    CHECK(f && fputs("ledgerd data 7\n", f) >= 0 && fclose(f) == 0);
+    must_be(&s, 3, "newer");
+    CHECK_EQ_INT(rebuild(&s), 3);
+    scratch_remove(&s);
+}
+
+TEST(a_changed_byte_in_any_row_of_any_table_is_found)
+{
+    struct scratch s;
+    make_ledger(&s);
+    struct rows *rows = all_rows(&s);
+    for (size_t i = 0; i < rows->n; i++) {
+        struct row *row = &rows->row[i];
+        uint8_t copy[8192];
+        char when[64];
+        CHECK(row->value.n > 0 && row->value.n <= sizeof copy);
+        memcpy(copy, row->value.p, row->value.n);
+        size_t at = (i * 37) % row->value.n;
+        copy[at] ^= (uint8_t)(1u << (i % 8));
+        snprintf(when, sizeof when, "table %d, row %zu, byte %zu", (int)row->t, i, at);
+        change(&s, CHANGE_SET, row->t, row->key, span_of(copy, row->value.n));
+        must_be(&s, 1, when);
+        CHECK(strstr(output, "DOES NOT VERIFY"));
+        change(&s, CHANGE_SET, row->t, row->key, row->value);
+    }
+    must_be(&s, 0, "healed");
+    free(rows);
+    scratch_remove(&s);
+}
+
+TEST(a_missing_row_of_the_view_is_found)
+{
+    struct scratch s;
+    make_ledger(&s);
+    struct rows *rows = all_rows(&s);
+    for (size_t i = 0; i < rows->n; i += 2) {
+        struct row *row = &rows->row[i];
+        char when[64];
+        if (row->t == KV_LOG || row->t == KV_CHECKPOINT)
+            continue;
+        snprintf(when, sizeof when, "table %d, row %zu", (int)row->t, i);
+        change(&s, CHANGE_REMOVE, row->t, row->key, SPAN_NONE);
+        must_be(&s, 1, when);
+        CHECK(strstr(output, "is missing from the store"));
+        change(&s, CHANGE_SET, row->t, row->key, row->value);
+    }
+    must_be(&s, 0, "healed");
+    free(rows);
+    scratch_remove(&s);
+}
+
+TEST(an_extra_row_of_any_table_is_found)
+{
+    struct scratch s;
+    make_ledger(&s);
+    struct rows *rows = all_rows(&s);
+    for (int t = 0; t < KV_TABLES; t++) {
+        struct row *last = NULL;
+        uint8_t key[KV_KEY_MAX];
+        char when[64];
+        for (size_t i = 0; i < rows->n; i++)
+            if ((int)rows->row[i].t == t)
+                last = &rows->row[i];
+        memcpy(key, last->key.p, last->key.n);
+        key[last->key.n - 1] ^= 0x40; /* a row like another one, in a place of its own */
+        snprintf(when, sizeof when, "extra row in table %d", t);
+        change(&s, CHANGE_SET, (enum kv_table)t, span_of(key, last->key.n), last->value);
+        must_be(&s, 1, when);
+        if (t == KV_LOG || t == KV_CHECKPOINT) { /* never removed: a new folder for the next */
+            scratch_remove(&s);
+            make_ledger(&s);
+            free(rows);
+            rows = all_rows(&s);
+        } else {
+            change(&s, CHANGE_REMOVE, (enum kv_table)t, span_of(key, last->key.n), SPAN_NONE);
+        }
+    }
+    must_be(&s, 0, "healed");
+    free(rows);
+    scratch_remove(&s);
+}
+
+TEST(differences_are_named)
+{
+    struct scratch s;
+    uint8_t key[KV_KEY_MAX];
+    struct hash k;
+    make_ledger(&s);
+    chain_key(s.pen.c, &s.index_key, CHAIN_ITEM, SPAN_LIT("M-2"), &k);
+    change(&s, CHANGE_REMOVE, KV_CHAIN, span_of(k.b, HASH_LEN), SPAN_NONE);
+    must_be(&s, 1, "chain");
+    CHECK(strstr(output, "state of item M-2: is missing from the store"));
+    CHECK_EQ_INT(command(cmd_check, "check", output, sizeof output,
+                         (const char *const[]){s.dir, "--json", NULL}),
+                 1);
+    CHECK(strstr(output, "{\"verifies\":false"));
+    CHECK(strstr(
+        output,
+        "{\"entry\":null,\"what\":\"state of item M-2\",\"text\":\"is missing from the store\"}"));
+    CHECK_EQ_INT(rebuild(&s), 0);
+    change(&s, CHANGE_SET, KV_TREE, kv_key_tree(key, 1, 3), span_of(k.b, HASH_LEN));
+    must_be(&s, 1, "tree");
+    CHECK(
+        strstr(output, "entry 6: tree, level 1: what is stored is not what follows from the log"));
+    scratch_remove(&s);
+}
+
+TEST(after_a_bad_entry_the_rest_is_still_looked_at)
+{
+    struct scratch s;
+    make_ledger(&s);
+    struct rows *rows = all_rows(&s);
+    static const size_t entries[] = {6, 10};
+    for (size_t i = 0; i < 2; i++) {
+        struct row *row = &rows->row[entries[i]]; /* the first table is the log */
+        uint8_t *p = (uint8_t *)(uintptr_t)row->value.p;
+        p[row->value.n - 9] ^= 1; /* in the signature block */
+        change(&s, CHANGE_SET, KV_LOG, row->key, row->value);
+    }
+    must_be(&s, 1, "two entries");
+    CHECK(strstr(output, "2 differences"));
+    CHECK(strstr(output, "entry 6: signature block: "));
+    CHECK(strstr(output, "entry 10: signature block: "));
+    CHECK(strstr(output, "not checked: after entry 6 "));
+    free(rows);
+    scratch_remove(&s);
+}
+
+TEST(keys_and_anchor_are_checked)
+{
+    struct scratch s;
+    char path[256], text[128];
+    make_ledger(&s);
+    snprintf(path, sizeof path, "%s/keys/index.key", s.dir);
+    memset(text, 'a', 64);
+    memcpy(text + 64, "\n", 2);
+    FILE *f = fopen(path, "w");
+    CHECK(f && fputs(text, f) >= 0 && fclose(f) == 0);
+    must_be(&s, 1, "index key");
+    scratch_remove(&s);
+    make_ledger(&s);
+    snprintf(path, sizeof path, "%s/keys/log.key", s.dir);
+    CHECK(remove(path) == 0);
+    snprintf(path, sizeof path, "%s/keys/index.key", s.dir);
+    CHECK(remove(path) == 0);
+    struct secret_key other = pen_key(&s.pen, KEY_OTHER);
+    CHECK_EQ_INT(store_keys_write(s.dir, SCRATCH_ORIGIN, &other, &s.index_key, NULL), LEDGER_OK);
+    must_be(&s, 1, "log key");
+    CHECK(strstr(output, "keys/log.key is not the key of the ledger"));
+    scratch_remove(&s);
+    make_ledger(&s);
+    struct wbuf w;
+    struct secret_key log_key = pen_key(&s.pen, KEY_LOG);
+    struct checkpoint ahead = {SPAN_LIT(SCRATCH_ORIGIN), 20, HASH_ZERO};
+    wbuf_init(&w, s.pen.a);
+    checkpoint_sign(s.pen.c, &s.key, &log_key, &ahead, &w);
+    CHECK_EQ_INT(anchor_write(s.anchor, wbuf_span(&w), NULL), LEDGER_OK);
+    must_be(&s, 1, "anchor");
+    CHECK(strstr(output, "rolled back"));
+    CHECK_EQ_INT(rebuild(&s), 1);
+    scratch_remove(&s);
+}
+
+static void drop_view(struct scratch *s)
+{
+    struct store *store = scratch_open(s);
+    struct kv kv;
+    CHECK_EQ_INT(store_begin(store, &kv, NULL), LEDGER_OK);
+    CHECK_EQ_INT(store_drop_view(store, NULL), LEDGER_OK);
+    CHECK_EQ_INT(store_commit(store, NULL), LEDGER_OK);
+    store_close(store);
+}
+
+TEST(rebuild_makes_the_view_again)
+{
+    struct scratch s;
+    struct run r;
+    make_ledger(&s);
+    struct rows *before = all_rows(&s);
+    drop_view(&s);
+    run_init(&r, &s);
+    CHECK(run_start(&r) != LEDGER_OK);
+    must_be(&s, 1, "no view");
+    CHECK_EQ_INT(rebuild(&s), 0);
+    CHECK(strstr(output, "19 entries verified"));
+    must_be(&s, 0, "rebuilt");
+    struct rows *after = all_rows(&s);
+    CHECK_EQ_INT(after->n, before->n);
+    for (size_t i = 0; i < after->n; i++) {
+        CHECK(span_eq(after->row[i].key, before->row[i].key));
+        CHECK(span_eq(after->row[i].value, before->row[i].value));
+    }
+    CHECK_EQ_INT(rebuild(&s), 0); /* also of a view that is whole */
+    must_be(&s, 0, "rebuilt again");
+    CHECK_EQ_INT(run_start(&r), LEDGER_OK);
+    record(&r, pen_material(&s.pen, "M-9"), "wh", KEY_WAREHOUSE);
+    run_stop(&r);
+    run_fini(&r);
+    must_be(&s, 0, "gone on");
+    free(before);
+    free(after);
+    scratch_remove(&s);
+}
+
+TEST(an_interrupted_rebuild_is_noticed_and_gone_on_with)
+{
+    struct scratch s;
+    struct run r;
+    struct kv kv;
+    make_ledger(&s);
+    struct store *store = scratch_open(&s);
+    CHECK_EQ_INT(store_begin(store, &kv, NULL), LEDGER_OK);
+    CHECK_EQ_INT(store_drop_view(store, NULL), LEDGER_OK);
+    CHECK_EQ_INT(log_set_rebuilding(store, true, NULL), LEDGER_OK);
+    CHECK_EQ_INT(store_commit(store, NULL), LEDGER_OK);
+    store_close(store);
+    run_init(&r, &s);
+    CHECK_EQ_INT(run_start(&r), LEDGER_EINVAL);
+    CHECK(strstr(r.err.msg, "ledgerd rebuild"));
+    CHECK_EQ_INT(rebuild(&s), 0);
+    must_be(&s, 0, "rebuilt");
+    run_fini(&r);
+    scratch_remove(&s);
+}
+
+TEST(a_damaged_log_is_not_rebuilt_from)
+{
+    struct scratch s;
+    struct run r;
+    make_ledger(&s);
+    struct rows *rows = all_rows(&s);
+    struct row *row = &rows->row[8];
+    uint8_t *p = (uint8_t *)(uintptr_t)row->value.p;
+    p[row->value.n / 2] ^= 4;
+    change(&s, CHANGE_SET, KV_LOG, row->key, row->value);
+    CHECK_EQ_INT(rebuild(&s), 1);
+    CHECK(strstr(output, "entry 8"));
+    run_init(&r, &s);
+    CHECK(run_start(&r) != LEDGER_OK);
+    p[row->value.n / 2] ^= 4; /* the record comes back, from a copy */
+    change(&s, CHANGE_SET, KV_LOG, row->key, row->value);
+    CHECK_EQ_INT(rebuild(&s), 0);
+    must_be(&s, 0, "rebuilt");
+    run_fini(&r);
+    free(rows);
+    scratch_remove(&s);
+}
+
+TEST_MAIN(TEST_ENTRY(a_whole_folder_verifies_and_is_counted), TEST_ENTRY(exit_codes),
+          TEST_ENTRY(a_changed_byte_in_any_row_of_any_table_is_found),
+          TEST_ENTRY(a_missing_row_of_the_view_is_found),
+          TEST_ENTRY(an_extra_row_of_any_table_is_found), TEST_ENTRY(differences_are_named),
+          TEST_ENTRY(after_a_bad_entry_the_rest_is_still_looked_at),
+          TEST_ENTRY(keys_and_anchor_are_checked), TEST_ENTRY(rebuild_makes_the_view_again),
+          TEST_ENTRY(an_interrupted_rebuild_is_noticed_and_gone_on_with),
+          TEST_ENTRY(a_damaged_log_is_not_rebuilt_from))
