@@ -115,8 +115,9 @@ void call_fail(struct ledger_client *cl, struct call *k, enum ledger_rc rc, cons
     vsnprintf(r->err.msg, sizeof r->err.msg, fmt, ap);
     va_end(ap);
     r->rc = r->err.rc = rc;
-    if (k->rq.op == CALL_SUBMIT && r->recorded == LEDGER_RECORDED_NOTHING && (k->unresolved || k->state != CALL_QUEUED))
-        r->recorded = LEDGER_RECORDED_UNKNOWN;
+    /* Also an answer that was verified but for its checkpoint is no certain answer. */
+    if (k->rq.op == CALL_SUBMIT)
+        r->recorded = k->unresolved || k->state != CALL_QUEUED ? LEDGER_RECORDED_UNKNOWN : LEDGER_RECORDED_NOTHING;
     call_end(cl, k);
 }
 

@@ -176,7 +176,8 @@ static struct span evidence_text(struct arena *a, const struct ledger_profile *p
     wbuf_bytes(&w, time, n);
     put_text(&w, "\nwhat: ");
     put_text(&w, e->what);
-    put_text(&w, "\n\nBoth statements below are signed by the ledger. They cannot both be true of a ledger that only grows.\n"
+    put_text(&w, "\n\nThe ledger has signed both statements below. The second was received after the first had been verified, and does not\n"
+                 "continue it.\n"
                  "\n==== checkpoint that was verified before ====\n");
     wbuf_bytes(&w, e->known.p, e->known.n);
     put_text(&w, "\n==== checkpoint that does not continue it ====\n");

@@ -14,7 +14,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "anchor.h"
 #include "check_internal.h"
 #include "commands.h"
 
@@ -32,7 +31,7 @@ static const char HELP[] =
     "indexes,\n"
     "keys, and the anchor. Changes nothing.\n"
     "\n"
-    "  --anchor FILE  the anchor, if it is not DIR.anchor\n"
+    "  --anchor FILE  the anchor, if it is not where ledgerd.conf says (DIR.anchor)\n"
     "  --json         the result as one JSON object\n"
     "  --quiet        no progress, and no output if everything verifies\n"
     "\n"
@@ -78,17 +77,14 @@ static size_t memory_budget(void)
 static enum ledger_rc check_open(struct check *k, const struct check_arguments *args,
                                  struct ledger_err *err)
 {
-    enum ledger_rc rc = store_open(args->dir, STORE_READ, &k->store, err);
+    enum ledger_rc rc =
+        offline_open(args->dir, args->anchor, STORE_READ, &k->store, k->anchor_path, err);
     if (!rc)
         rc = store_snapshot_open(k->store, &k->sn, err);
     if (!rc)
         rc = log_size(k->sn, &k->log_size, err);
-    if (!rc && !args->anchor)
-        rc = anchor_default_path(store_dir(k->store), k->anchor_path, sizeof k->anchor_path, err);
     if (rc)
         return rc;
-    if (args->anchor)
-        snprintf(k->anchor_path, sizeof k->anchor_path, "%s", args->anchor);
     k->stored = store_snapshot_kv(k->sn);
     k->sink = check_sink(k);
     k->c = crypto_new();
@@ -105,6 +101,9 @@ static enum ledger_rc run_check(struct check *k, const struct check_arguments *a
     if (rc)
         return rc;
     progress_start(&k->progress, args->quiet, 0, k->log_size);
+    if (log_rebuilding(&k->stored))
+        check_differ(k, VERDICT_NO_INDEX, "view",
+                     "a rebuild was interrupted; run `ledgerd rebuild` again");
     rc = check_replay(k, err);
     if (!rc && k->replayed) {
         check_keys(k);
@@ -270,7 +269,7 @@ static bool parse_arguments(struct check_arguments *args, int argc, char **argv)
     return true;
 }
 
-int cmd_check(int argc, char **argv)
+int ledgerd_check(int argc, char **argv)
 {
     struct check_arguments args;
     struct ledger_err err = {0};

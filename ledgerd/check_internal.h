@@ -6,6 +6,7 @@
 #ifndef LEDGERD_CHECK_INTERNAL_H
 #define LEDGERD_CHECK_INTERNAL_H
 
+#include "files.h"
 #include "machine.h"
 #include "store/log.h"
 #include "store/store.h"
@@ -28,6 +29,15 @@ struct progress {
 void progress_start(struct progress *p, bool quiet, uint64_t first, uint64_t total);
 void progress_step(struct progress *p, uint64_t done); /* cheap; shows something twice a second */
 void progress_end(struct progress *p);
+
+/*
+ * Opens a folder for an offline command, with the map size that its configuration gives, and says
+ * where the anchor is: `given`, or as configured, or DIR.anchor. A folder without a configuration
+ * has the defaults.
+ */
+enum ledger_rc offline_open(const char *dir, const char *given, enum store_mode mode,
+                            struct store **out, char anchor[FILES_PATH_MAX],
+                            struct ledger_err *err) LEDGER_MUST_USE;
 
 /* One entry through the machine, from its record. ETAMPER and EVERSION fill *v. */
 enum ledger_rc replay_one(struct machine *m, const struct log_record *r, struct verdict *v,
@@ -56,7 +66,7 @@ struct check {
     uint64_t differences;
     struct verdict first[DIFFERENCES_KEPT];
     bool replayed; /* to the end */
-    char anchor_path[4096];
+    char anchor_path[FILES_PATH_MAX];
     uint64_t anchor; /* its size */
     bool anchor_missing;
     struct progress progress;

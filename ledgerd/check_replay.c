@@ -7,10 +7,7 @@
  * and compared at the end. What the machine reads is therefore either derived or equal to what was
  * derived; a row that is stored before its time is not shown to it.
  */
-#include <stdio.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "check_internal.h"
 
@@ -168,42 +165,4 @@ enum ledger_rc check_replay(struct check *k, struct ledger_err *err)
         check_differ(k, m->batch_first, "batch",
                      "entries after the last seal: no checkpoint covers them");
     return LEDGER_OK;
-}
-
-/* ---- progress ---- */
-
-static int64_t now_us(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
-
-void progress_start(struct progress *p, bool quiet, uint64_t first, uint64_t total)
-{
-    *p = (struct progress){.on = !quiet && isatty(STDERR_FILENO),
-                           .total = total,
-                           .first = first,
-                           .begun_us = now_us()};
-    p->shown_us = p->begun_us;
-}
-
-void progress_step(struct progress *p, uint64_t done)
-{
-    if (!p->on || done % 64)
-        return;
-    int64_t now = now_us();
-    if (now - p->shown_us < 500000)
-        return;
-    p->shown_us = now;
-    double seconds = (double)(now - p->begun_us) / 1e6;
-    fprintf(stderr, "\r%3.0f%%  entry %llu of %llu  %.0f entries/s   ",
-            100.0 * (double)done / (double)p->total, (unsigned long long)done,
-            (unsigned long long)p->total, (double)(done - p->first) / seconds);
-}
-
-void progress_end(struct progress *p)
-{
-    if (p->on && p->shown_us != p->begun_us)
-        fprintf(stderr, "\r%70s\r", "");
 }

@@ -6,7 +6,9 @@
 #ifndef LEDGERD_COMMANDS_H
 #define LEDGERD_COMMANDS_H
 
-#define LEDGERD_VERSION "1.0.0"
+#ifndef LEDGERD_VERSION /* the Makefile gives it */
+#define LEDGERD_VERSION "0.1.0"
+#endif
 
 enum exit_code {
     EXIT_CODE_OK = 0,
@@ -18,7 +20,8 @@ enum exit_code {
 int cmd_init(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_cert(int argc, char **argv);
-int cmd_check(int argc, char **argv);
-int cmd_rebuild(int argc, char **argv);
+/* Not cmd_…: ledgerctl has a command of that name too, and a test may link both programs. */
+int ledgerd_check(int argc, char **argv);
+int ledgerd_rebuild(int argc, char **argv);
 
 #endif

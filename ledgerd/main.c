@@ -27,7 +27,7 @@ int main(int argc, char **argv)
         const char *name;
         int (*run)(int argc, char **argv);
     } COMMANDS[] = {
-        {"init", cmd_init}, {"run", cmd_run}, {"check", cmd_check}, {"rebuild", cmd_rebuild}, {"cert", cmd_cert},
+        {"init", cmd_init}, {"run", cmd_run}, {"check", ledgerd_check}, {"rebuild", ledgerd_rebuild}, {"cert", cmd_cert},
     };
     /* A peer that goes away must be an error of one write and not the end of the process. */
     signal(SIGPIPE, SIG_IGN);

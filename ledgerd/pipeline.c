@@ -112,15 +112,17 @@ enum ledger_rc pipeline_start(const struct pipeline_options *o, struct pipeline 
     p->o.anchor_path = o->anchor_path;
     enum ledger_rc rc = writer_init(&p->w, p, err);
     p->o.anchor_path = NULL;
-    if (!rc)
+    if (!rc) {
+        logline(LOG_INFO, "ledger opened", "origin=%s size=%llu epoch=%llu workers=%u",
+                p->w.m.origin, (unsigned long long)p->stats.size, (unsigned long long)p->w.m.epoch,
+                p->n_workers);
         rc = start_threads(p, err);
+    }
     if (rc) {
         pipeline_stop(p);
         pipeline_free(p);
         return rc;
     }
-    logline(LOG_INFO, "ledger opened", "origin=%s size=%llu epoch=%llu workers=%u", p->w.m.origin,
-            (unsigned long long)p->stats.size, (unsigned long long)p->w.m.epoch, p->n_workers);
     *out = p;
     return LEDGER_OK;
 }

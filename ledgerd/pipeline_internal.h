@@ -135,6 +135,9 @@ enum ledger_rc writer_batch(struct writer *w, struct job *jobs, struct job **res
 enum ledger_rc writer_own(struct writer *w, enum own_kind kind,
                           struct ledger_err *err) LEDGER_MUST_USE;
 
+/* Signs a committed checkpoint and keeps the note as the latest. */
+void writer_sign(struct writer *w, const struct checkpoint *cp);
+
 /* judge_job.c */
 /* Judges all events of the job and appends those that are accepted to the open batch. Fills
  * results, except paths. OK also when events were refused. */

@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "anchor.h"
 #include "check_internal.h"
 #include "commands.h"
 
@@ -30,7 +29,7 @@ struct rebuild {
     struct kv_mem *rows; /* over txn */
     struct machine m;
     uint64_t log_size;
-    char anchor_path[4096];
+    char anchor_path[FILES_PATH_MAX];
     struct progress progress;
     struct verdict v;
 };
@@ -44,7 +43,7 @@ static const char HELP[] =
     "It can be interrupted and is then to be run again. A log that does not verify is not rebuilt "
     "from.\n"
     "\n"
-    "  --anchor FILE  the anchor, if it is not DIR.anchor\n"
+    "  --anchor FILE  the anchor, if it is not where ledgerd.conf says (DIR.anchor)\n"
     "  --quiet        no progress, and no output if it succeeds\n"
     "\n"
     "Exit codes: 0 rebuilt; 1 the log does not verify; 2 usage, or the folder cannot be read, "
@@ -171,14 +170,7 @@ static enum ledger_rc open_all(struct rebuild *rb, const char *dir, const char *
                                struct ledger_err *err)
 {
     struct store_snapshot *sn;
-    enum ledger_rc rc = store_open(dir, STORE_WRITE, &rb->store, err);
-    if (rc)
-        return rc;
-    if (anchor)
-        snprintf(rb->anchor_path, sizeof rb->anchor_path, "%s", anchor);
-    else
-        rc =
-            anchor_default_path(store_dir(rb->store), rb->anchor_path, sizeof rb->anchor_path, err);
+    enum ledger_rc rc = offline_open(dir, anchor, STORE_WRITE, &rb->store, rb->anchor_path, err);
     if (!rc)
         rc = store_snapshot_open(rb->store, &sn, err);
     if (rc)
@@ -251,7 +243,7 @@ static int exit_code(enum ledger_rc rc)
     return rc == LEDGER_ETAMPER ? CHECK_EXIT_BAD : CHECK_EXIT_USAGE;
 }
 
-int cmd_rebuild(int argc, char **argv)
+int ledgerd_rebuild(int argc, char **argv)
 {
     const char *dir, *anchor;
     bool quiet;

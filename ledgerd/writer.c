@@ -70,22 +70,6 @@ static enum ledger_rc verify_tail(struct writer *w, const char *anchor, struct l
     return rc;
 }
 
-/* The note of what is there already: signed again, which gives the same note as the last time. */
-static enum ledger_rc sign_present(struct writer *w, struct ledger_err *err)
-{
-    struct checkpoint cp = {span_str(w->m.origin), w->note_size, w->root};
-    struct wbuf note;
-    arena_reset(w->a);
-    wbuf_init(&note, w->a);
-    checkpoint_sign(w->c, &w->key, store_log_key(w->p->o.store), &cp, &note);
-    struct span s = wbuf_span(&note);
-    if (!s.p || s.n > sizeof w->note)
-        return ledger_fail(err, LEDGER_ENOMEM, "checkpoint: out of memory");
-    memcpy(w->note, s.p, s.n);
-    w->note_n = s.n;
-    return LEDGER_OK;
-}
-
 static enum ledger_rc anchor_path(const struct pipeline *p, char *out, struct ledger_err *err)
 {
     const char *given = p->o.anchor_path;
@@ -107,10 +91,13 @@ enum ledger_rc writer_init(struct writer *w, struct pipeline *p, struct ledger_e
         rc = anchor_path(p, path, err);
     if (!rc)
         rc = verify_tail(w, path, err);
-    if (!rc)
-        rc = sign_present(w, err);
-    if (!rc) /* an anchor that cannot be written is found out before anything is recorded */
-        rc = anchor_write(path, span_of(w->note, w->note_n), err);
+    if (rc)
+        return rc;
+    /* What is there already, signed again: the same note as the last time. An anchor that cannot be
+     * written is found out before anything is recorded. */
+    struct checkpoint present = {span_str(w->m.origin), w->note_size, w->root};
+    writer_sign(w, &present);
+    rc = anchor_write(path, span_of(w->note, w->note_n), err);
     if (rc)
         return rc;
     memcpy(p->origin, w->m.origin, sizeof p->origin);

@@ -182,7 +182,7 @@ static enum ledger_rc append(struct writer *w, struct batch *b, struct ledger_er
 
 /* Ed25519 is deterministic: after a crash between the commit and this, the next start signs the
  * same note. */
-static void sign(struct writer *w, const struct checkpoint *cp)
+void writer_sign(struct writer *w, const struct checkpoint *cp)
 {
     struct wbuf note;
     arena_reset(w->a);
@@ -227,7 +227,7 @@ static void committed(struct writer *w, struct batch *b)
     w->sealed_us = monotonic_now_us();
     if (clock_watch_stepped(&w->clock, &clock_us, &expected_us))
         clock_watch_accept(&w->clock, clock_us);
-    sign(w, &b->cp);
+    writer_sign(w, &b->cp);
     if (p->anchor)
         anchor_set(p->anchor, w->note_size, span_of(w->note, w->note_n));
     if (p->o.committed_cb)
@@ -302,7 +302,7 @@ enum ledger_rc writer_own(struct writer *w, enum own_kind kind, struct ledger_er
         return rc;
     }
     if (kind == OWN_EPOCH)
-        sign(w, &b.cp);
+        writer_sign(w, &b.cp);
     else
         committed(w, &b);
     count(w, &b);

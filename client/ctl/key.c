@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * key: makes signing keys, and shows what an administrator needs of one to register it: the public key and the proof that its owner
- * has the secret. So a secret never has to leave the machine where it was drawn.
+ * key: makes signing keys, and shows what an administrator needs of one to register it: the public
+ * key and the proof that its owner has the secret. So a secret never has to leave the machine where
+ * it was drawn.
  */
 #include "signers.h"
 
@@ -24,7 +25,10 @@ static int print_key(struct ctl *ctl, struct ledger_key *k, const char *path, co
         return ctl_print_json(ctl, &w);
     }
     const char *rows[][2] = {
-        {"party", k->party}, {"public", k->public_text}, {"ledger", proof ? ctl->profile->origin : ""}, {"proof", proof ? proof : ""},
+        {"party", k->party},
+        {"public", k->public_text},
+        {"ledger", proof ? ctl->profile->origin : ""},
+        {"proof", proof ? proof : ""},
         {"file", path},
     };
     struct ctl_table *t = ctl_table_new(ctl, 2, NULL);
@@ -69,7 +73,8 @@ static int key_new(struct ctl *ctl, const char *party, const char *algorithm, co
         return ctl_fail(ctl, EXIT_USAGE, "where to? Name the key file with -o FILE");
     if (ledger_key_new(algorithm, party, &k, &err))
         return ctl_fail_err(ctl, &err, (enum ledger_recorded)0);
-    int exit = ledger_key_save(k, path, &err) ? ctl_fail(ctl, EXIT_USAGE, "%s", err.msg) : show(ctl, k, path);
+    int exit = ledger_key_save(k, path, &err) ? ctl_fail(ctl, EXIT_USAGE, "%s", err.msg)
+                                              : show(ctl, k, path);
     ledger_key_free(k);
     return exit;
 }

@@ -40,18 +40,20 @@ int line_file_fail(struct line_file *lf, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    return ctl_fail(lf->ctl, EXIT_USAGE, "%s, line %llu: %s", lf->path, (unsigned long long)lf->number, text);
+    return ctl_fail(lf->ctl, EXIT_USAGE, "%s, line %llu: %s", lf->path,
+                    (unsigned long long)lf->number, text);
 }
 
-/* The parser counts lines within its text, which is one line here: its "line 1, column 7: …" goes on after the file's own number. */
+/* The parser counts lines within its text, which is one line here: its "line 1, column 7: …" goes
+ * on after the file's own number. */
 static int fail_parse(struct line_file *lf, const struct ledger_err *err)
 {
     static const char first[] = "line 1, ";
     const char *text = err->msg;
     if (strncmp(text, first, sizeof first - 1) != 0)
         return line_file_fail(lf, "%s", text);
-    return ctl_fail(lf->ctl, EXIT_USAGE, "%s, line %llu, %s", lf->path, (unsigned long long)lf->number,
-                    text + sizeof first - 1);
+    return ctl_fail(lf->ctl, EXIT_USAGE, "%s, line %llu, %s", lf->path,
+                    (unsigned long long)lf->number, text + sizeof first - 1);
 }
 
 static bool is_blank(const char *text, size_t n)
@@ -71,7 +73,8 @@ int line_file_next(struct line_file *lf, struct arena *a, struct line *out, bool
         errno = 0;
         n = getline(&lf->text, &lf->text_cap, lf->f);
         if (n < 0 && (ferror(lf->f) || !feof(lf->f)))
-            return ctl_fail(lf->ctl, EXIT_USAGE, "%s: %s", lf->path, errno ? strerror(errno) : "cannot be read");
+            return ctl_fail(lf->ctl, EXIT_USAGE, "%s: %s", lf->path,
+                            errno ? strerror(errno) : "cannot be read");
         if (n < 0) {
             *end = true;
             return EXIT_GOOD;
@@ -95,8 +98,8 @@ static void print_object(struct json_writer *w)
     putchar('\n');
 }
 
-static void print_json(struct ctl *ctl, struct span id, const struct refusal *why, const uint64_t *index,
-                       const struct hash *event_id)
+static void print_json(struct ctl *ctl, struct span id, const struct refusal *why,
+                       const uint64_t *index, const struct hash *event_id)
 {
     struct json_writer w;
     json_writer_init(&w, ctl->a, false);
@@ -129,7 +132,8 @@ void line_print_other(struct ctl *ctl, struct span id, const char *outcome, cons
     arena_release(ctl->a, mark);
 }
 
-void line_print(struct ctl *ctl, struct span id, const struct refusal *why, const uint64_t *index, const struct hash *event_id)
+void line_print(struct ctl *ctl, struct span id, const struct refusal *why, const uint64_t *index,
+                const struct hash *event_id)
 {
     struct arena_mark mark = arena_mark(ctl->a);
     if (ctl->json)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* names: hashing with chains; the number of buckets doubles when there are more names than buckets (names.h). */
+/* names: hashing with chains; the number of buckets doubles when there are more names than buckets
+ * (names.h). */
 #include "names.h"
 
 #include <string.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * party: registers those who sign, changes their roles and keys, revokes them. Each is a PARTY_REGISTERED event by an administrator.
- * What an action does not change is filled in from the party's proven state.
+ * party: registers those who sign, changes their roles and keys, revokes them. Each is a
+ * PARTY_REGISTERED event by an administrator. What an action does not change is filled in from the
+ * party's proven state.
  */
 #include <string.h>
 
@@ -11,7 +12,8 @@
 struct party_args {
     struct ctl *ctl;
     const char *action, *party;
-    const char *roles, *org, *key, *pubkey, *proof, *gln, *name_commit, *reference, *occurred, *receipt;
+    const char *roles, *org, *key, *pubkey, *proof, *gln, *name_commit, *reference, *occurred,
+        *receipt;
     struct ctl_list sign;
     bool force;
     struct key_ring ring;
@@ -32,7 +34,8 @@ static int key_from_file(struct party_args *pa, struct event *ev)
     struct ledger_key *k;
     int exit = ring_add_file(&pa->ring, pa->key, &k);
     if (!exit && strcmp(k->party, pa->party) != 0)
-        exit = ctl_fail(pa->ctl, EXIT_USAGE, "%s is the key of %s, not of %s", pa->key, k->party, pa->party);
+        exit = ctl_fail(pa->ctl, EXIT_USAGE, "%s is the key of %s, not of %s", pa->key, k->party,
+                        pa->party);
     if (!exit)
         exit = ctl_profile(pa->ctl);
     if (exit)
@@ -50,7 +53,9 @@ static int set_key(struct party_args *pa, struct event *ev)
     if (pa->key)
         return key_from_file(pa, ev);
     if (!pa->pubkey || !pa->proof)
-        return ctl_fail(pa->ctl, EXIT_USAGE, "which key? Give --key FILE, or --pubkey and --proof as `ledgerctl key show` prints them");
+        return ctl_fail(pa->ctl, EXIT_USAGE,
+                        "which key? Give --key FILE, or --pubkey and --proof as `ledgerctl key "
+                        "show` prints them");
     if (!b64_decode(span_str(pa->proof), proof, sizeof proof, &n) || n == 0)
         return ctl_fail(pa->ctl, EXIT_USAGE, "--proof is not base64");
     int exit = recording_set(pa->ctl, ev, "pubkey", pa->pubkey);
@@ -83,7 +88,8 @@ static int fill_from_ledger(struct party_args *pa)
     if (!pc->present) {
         exit = ask_absent(pa->ctl, r, pc);
     } else if (!pc->opened) {
-        exit = ctl_fail(pa->ctl, EXIT_USAGE, "the state of %s is withheld; give --roles and --org", pa->party);
+        exit = ctl_fail(pa->ctl, EXIT_USAGE, "the state of %s is withheld; give --roles and --org",
+                        pa->party);
     } else {
         if (!pa->roles)
             pa->roles = roles_text(pa->ctl, pc->chain.party.roles);
@@ -106,16 +112,19 @@ static int record_party(struct party_args *pa, const char *action)
     struct signing signings[SIGNATURES_READ_MAX];
     const struct ctl_list no_meanings = {0};
     unsigned n;
-    bool registers = strcmp(action, "REGISTER") == 0, keyed = registers || strcmp(action, "ROTATE_KEY") == 0;
+    bool registers = strcmp(action, "REGISTER") == 0,
+         keyed = registers || strcmp(action, "ROTATE_KEY") == 0;
     if (registers && (!pa->roles || !pa->org))
         return ctl_fail(ctl, EXIT_USAGE, "register needs --roles and --org");
     if (strcmp(action, "AMEND") == 0 && !pa->roles)
-        return ctl_fail(ctl, EXIT_USAGE, "amend needs --roles: all that the party is to have from here on");
+        return ctl_fail(ctl, EXIT_USAGE,
+                        "amend needs --roles: all that the party is to have from here on");
     int exit = recording_begin(ctl, "PARTY_REGISTERED", pa->reference, pa->occurred, &ev);
     if (!exit)
         exit = fill_from_ledger(pa);
-    const char *fields[][2] = {{"action", action}, {"party", pa->party}, {"roles", pa->roles}, {"org", pa->org},
-                               {"gln", pa->gln},   {"name_commit", pa->name_commit}};
+    const char *fields[][2] = {{"action", action},   {"party", pa->party},
+                               {"roles", pa->roles}, {"org", pa->org},
+                               {"gln", pa->gln},     {"name_commit", pa->name_commit}};
     for (size_t i = 0; i < sizeof fields / sizeof fields[0] && !exit; i++)
         exit = set_optional(ctl, &ev, fields[i][0], fields[i][1]);
     if (!exit && keyed)
@@ -134,16 +143,24 @@ static int show_party(struct ctl *ctl, char *party)
 
 int cmd_party(struct ctl *ctl, int argc, char **argv)
 {
-    static const char *const actions[][2] = {
-        {"register", "REGISTER"}, {"amend", "AMEND"}, {"rotate", "ROTATE_KEY"}, {"revoke", "REVOKE"}};
+    static const char *const actions[][2] = {{"register", "REGISTER"},
+                                             {"amend", "AMEND"},
+                                             {"rotate", "ROTATE_KEY"},
+                                             {"revoke", "REVOKE"}};
     struct party_args pa = {.ctl = ctl, .ring = {.ctl = ctl}};
     const struct ctl_opt opts[] = {
-        {"roles", OPT_TEXT, {.text = &pa.roles}, 0},         {"org", OPT_TEXT, {.text = &pa.org}, 0},
-        {"key", OPT_TEXT, {.text = &pa.key}, 0},             {"pubkey", OPT_TEXT, {.text = &pa.pubkey}, 0},
-        {"proof", OPT_TEXT, {.text = &pa.proof}, 0},         {"gln", OPT_TEXT, {.text = &pa.gln}, 0},
-        {"name-commit", OPT_TEXT, {.text = &pa.name_commit}, 0}, {"reference", OPT_TEXT, {.text = &pa.reference}, 0},
-        {"occurred", OPT_TEXT, {.text = &pa.occurred}, 0},   {"sign", OPT_LIST, {.list = &pa.sign}, 's'},
-        {"output", OPT_TEXT, {.text = &pa.receipt}, 'o'},    {"force", OPT_FLAG, {.flag = &pa.force}, 0},
+        {"roles", OPT_TEXT, {.text = &pa.roles}, 0},
+        {"org", OPT_TEXT, {.text = &pa.org}, 0},
+        {"key", OPT_TEXT, {.text = &pa.key}, 0},
+        {"pubkey", OPT_TEXT, {.text = &pa.pubkey}, 0},
+        {"proof", OPT_TEXT, {.text = &pa.proof}, 0},
+        {"gln", OPT_TEXT, {.text = &pa.gln}, 0},
+        {"name-commit", OPT_TEXT, {.text = &pa.name_commit}, 0},
+        {"reference", OPT_TEXT, {.text = &pa.reference}, 0},
+        {"occurred", OPT_TEXT, {.text = &pa.occurred}, 0},
+        {"sign", OPT_LIST, {.list = &pa.sign}, 's'},
+        {"output", OPT_TEXT, {.text = &pa.receipt}, 'o'},
+        {"force", OPT_FLAG, {.flag = &pa.force}, 0},
     };
     char **args;
     unsigned n;
@@ -154,7 +171,8 @@ int cmd_party(struct ctl *ctl, int argc, char **argv)
         return EXIT_GOOD;
     pa.party = args[1];
     if (!id_valid(span_str(pa.party)))
-        return ctl_fail(ctl, EXIT_USAGE, "a party's id is 1 to %d printable ASCII characters without space", ID_MAX);
+        return ctl_fail(ctl, EXIT_USAGE,
+                        "a party's id is 1 to %d printable ASCII characters without space", ID_MAX);
     if (strcmp(args[0], "show") == 0)
         return show_party(ctl, args[1]);
     for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++) {
@@ -164,5 +182,7 @@ int cmd_party(struct ctl *ctl, int argc, char **argv)
         ring_free(&pa.ring);
         return exit;
     }
-    return ctl_fail(ctl, EXIT_USAGE, "party does not know \"%s\"; it knows register, amend, rotate, revoke, show", args[0]);
+    return ctl_fail(ctl, EXIT_USAGE,
+                    "party does not know \"%s\"; it knows register, amend, rotate, revoke, show",
+                    args[0]);
 }

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * play: sends a file of events over the wire into a fresh ledger, with the verdicts that a simulation of the same file gives, but
- * where one rests on the recorded time, which is the ledger's own here.
+ * play: sends a file of events over the wire into a fresh ledger, with the verdicts that a
+ * simulation of the same file gives, but where one rests on the recorded time, which is the
+ * ledger's own here.
  *
  * Between file and wire there are differences, and what bridges each of them is here:
- *   - Keys in a file are placeholders. A key is made for each registration, and it signs from the moment that line is accepted.
- *     Parties that are not registered sign with a key that is made up.
- *   - The typed encoding cannot carry an ill-typed value, so what the rules refuse for a line's form is refused before it is sent.
+ *   - Keys in a file are placeholders. A key is made for each registration, and it signs from the
+ * moment that line is accepted. Parties that are not registered sign with a key that is made up.
+ *   - The typed encoding cannot carry an ill-typed value, so what the rules refuse for a line's
+ * form is refused before it is sent.
  *   - A file has one name space of ids, the ledger has one for each first signer.
  *   - A correction names its target by the line's id in a file and by the event's id in the ledger.
- *   - A file's first registration needs no signature; in the ledger the administrator of the genesis entry gives it. That
- *     administrator would also count where the rules want another administrator left: see administrator_steps_down.
+ *   - A file's first registration needs no signature; in the ledger the administrator of the
+ * genesis entry gives it. That administrator would also count where the rules want another
+ * administrator left: see administrator_steps_down.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -27,9 +30,9 @@
 
 struct party {
     struct party *next;
-    struct ledger_key *key;   /* that it signs with now: registered, or made up */
+    struct ledger_key *key;      /* that it signs with now: registered, or made up */
     struct ledger_key *next_key; /* that the registration under way brings */
-    unsigned roles;           /* mask of ROLE_BIT */
+    unsigned roles;              /* mask of ROLE_BIT */
     bool registered, revoked;
 };
 
@@ -37,21 +40,21 @@ enum known_state { KNOWN_NOT = 0, KNOWN_SENT, KNOWN_ACCEPTED };
 struct known {
     enum known_state state;
     struct hash event_id;
-    struct span first_party;    /* of the signers on the wire */
+    struct span first_party; /* of the signers on the wire */
 };
 
 /* One line, until its verdict is printed. */
 struct played {
-    struct span id;             /* of the names */
-    struct known *known;        /* NULL: an event of our own, which is not printed */
-    struct refusal why;         /* a local verdict; code REFUSE_NONE: the ledger's */
-    struct party *registers;    /* PARTY_REGISTERED: who … */
-    unsigned action, roles;     /* … and what */
+    struct span id;          /* of the names */
+    struct known *known;     /* NULL: an event of our own, which is not printed */
+    struct refusal why;      /* a local verdict; code REFUSE_NONE: the ledger's */
+    struct party *registers; /* PARTY_REGISTERED: who … */
+    unsigned action, roles;  /* … and what */
 };
 
 struct play {
     struct ctl *ctl;
-    struct arena *a;            /* of one line */
+    struct arena *a; /* of one line */
     struct sender *sender;
     struct key_ring ring;
     struct name_map ids, parties;
@@ -115,8 +118,8 @@ static const char *file_name(struct play *p, const char *party)
     char out[3 * ID_MAX + 1];
     size_t n = 0;
     for (const char *c = party; *c && n + 4 < sizeof out; c++) {
-        bool plain = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') ||
-                     strchr("_-@", *c) || (*c == '.' && c != party);
+        bool plain = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
+                     (*c >= '0' && *c <= '9') || strchr("_-@", *c) || (*c == '.' && c != party);
         n += (size_t)snprintf(out + n, sizeof out - n, plain ? "%c" : "%%%02x", (unsigned char)*c);
     }
     return ctl_text(p->ctl, "%s/%.*s.key", p->keys_folder, (int)n, out);
@@ -130,7 +133,8 @@ static void keep_key(struct play *p, const struct ledger_key *key)
     for (unsigned i = 1; access(old, F_OK) == 0; i++)
         old = ctl_text(p->ctl, "%s.replaced-%u", path, i);
     if ((old != path && rename(path, old) != 0) || ledger_key_save(key, path, &err))
-        ctl_note(p->ctl, "The key of %s could not be kept: %s", key->party, err.msg[0] ? err.msg : strerror(errno));
+        ctl_note(p->ctl, "The key of %s could not be kept: %s", key->party,
+                 err.msg[0] ? err.msg : strerror(errno));
 }
 
 static bool is_admin(const struct party *party)
@@ -177,13 +181,15 @@ static void on_verdict(void *ctx, void *tag, const struct sent *sent)
     struct played *line = tag;
     const struct refusal *why = &line->why;
     const struct submit_result *r = sent->result;
-    bool local = line->why.code != REFUSE_NONE, answered = local || (r && r->outcome != LEDGER_SKIPPED);
+    bool local = line->why.code != REFUSE_NONE,
+         answered = local || (r && r->outcome != LEDGER_SKIPPED);
     bool accepted = answered && !local && r->outcome != LEDGER_REFUSED;
     if (answered && !local && !accepted)
         why = &r->why;
     if (!line->known) {
         if (answered && !accepted)
-            ctl_note(p->ctl, "The profile's administrator could not be revoked: %s: %s", refusal_name(why->code), why->text);
+            ctl_note(p->ctl, "The profile's administrator could not be revoked: %s: %s",
+                     refusal_name(why->code), why->text);
         free(line);
         return;
     }
@@ -198,7 +204,8 @@ static void on_verdict(void *ctx, void *tag, const struct sent *sent)
     p->refused += answered && !accepted;
     p->unanswered += !answered;
     if (answered)
-        line_print(p->ctl, line->id, accepted ? NULL : why, accepted ? &r->index : NULL, accepted ? sent->event_id : NULL);
+        line_print(p->ctl, line->id, accepted ? NULL : why, accepted ? &r->index : NULL,
+                   accepted ? sent->event_id : NULL);
     free(line);
 }
 
@@ -212,7 +219,8 @@ static int local_verdict(struct play *p, struct played *line)
     return exit;
 }
 
-static int add_event(struct play *p, struct event *ev, const struct signing *signings, unsigned n, struct played *line)
+static int add_event(struct play *p, struct event *ev, const struct signing *signings, unsigned n,
+                     struct played *line)
 {
     int exit = recording_nonce(p->ctl, ev);
     struct span bytes = event_encode(p->a, ev);
@@ -232,9 +240,10 @@ static int add_event(struct play *p, struct event *ev, const struct signing *sig
 }
 
 /*
- * In a file the last administrator cannot be taken away. In the ledger the administrator of the profile would be left, so it
- * revokes itself first, with the file's administrator as the one that is left; from then on both count the same. It is not needed
- * any more: it signs only until the file's first party is registered. Where the file has a further administrator both agree anyway.
+ * In a file the last administrator cannot be taken away. In the ledger the administrator of the
+ * profile would be left, so it revokes itself first, with the file's administrator as the one that
+ * is left; from then on both count the same. It is not needed any more: it signs only until the
+ * file's first party is registered. Where the file has a further administrator both agree anyway.
  */
 static int administrator_steps_down(struct play *p)
 {
@@ -243,8 +252,11 @@ static int administrator_steps_down(struct play *p)
     struct played *line = calloc(1, sizeof *line);
     if (!line)
         return no_memory(p);
-    ctl_note(p->ctl, "The administrator of the profile, %s, revokes itself, so that the file's own are the only ones "
-                     "(--keep-administrator prevents it).", p->administrator->party);
+    ctl_note(p->ctl,
+             "The administrator of the profile, %s, revokes itself, so that the file's own are the "
+             "only ones "
+             "(--keep-administrator prevents it).",
+             p->administrator->party);
     p->stepped_down = true;
     int exit = recording_begin(p->ctl, "PARTY_REGISTERED", NULL, NULL, &ev);
     if (!exit)
@@ -292,7 +304,8 @@ static int prepare_registration(struct play *p, struct event *ev, struct played 
     line->action = event_enum(ev, FIELD_ACTION);
     bool takes_admin = line->action == PARTY_REVOKE ||
                        (line->action == PARTY_AMEND && !(line->roles & ROLE_BIT(ROLE_ADMIN)));
-    if (takes_admin && is_last_admin(p, line->registers) && !p->stepped_down && !p->keep_administrator)
+    if (takes_admin && is_last_admin(p, line->registers) && !p->stepped_down &&
+        !p->keep_administrator)
         exit = administrator_steps_down(p);
     if (!exit && (line->action == PARTY_REGISTER || line->action == PARTY_ROTATE_KEY))
         exit = replace_key(p, ev, line->registers);
@@ -317,7 +330,8 @@ static int translate_target(struct play *p, struct event *ev)
 }
 
 /* The signatures as the line gives them; more than can be read are as many as too many. */
-static int signings_of(struct play *p, const struct line *line, struct signing out[SIGNATURES_READ_MAX], unsigned *n)
+static int signings_of(struct play *p, const struct line *line,
+                       struct signing out[SIGNATURES_READ_MAX], unsigned *n)
 {
     if (p->n_registered == 0 && line->event.kind->kind == KIND_PARTY_REGISTERED) {
         out[0] = (struct signing){p->administrator, "authorship"};
@@ -339,10 +353,12 @@ static int signings_of(struct play *p, const struct line *line, struct signing o
 }
 
 /* Was the id used under another first signer, so that the ledger would not see it? */
-static int used_before(struct play *p, const struct known *k, const struct signing *signings, unsigned n, bool *used)
+static int used_before(struct play *p, const struct known *k, const struct signing *signings,
+                       unsigned n, bool *used)
 {
     int exit = k->state == KNOWN_SENT ? sender_drain(p->sender) : EXIT_GOOD;
-    *used = !exit && k->state == KNOWN_ACCEPTED && (n == 0 || !span_eq(span_str(signings[0].key->party), k->first_party));
+    *used = !exit && k->state == KNOWN_ACCEPTED &&
+            (n == 0 || !span_eq(span_str(signings[0].key->party), k->first_party));
     return exit;
 }
 
@@ -380,14 +396,16 @@ static int send_line(struct play *p, struct line *line, struct played *out)
         free(out);
         return exit;
     }
-    if (out->known->state == KNOWN_ACCEPTED) /* the ledger will refuse it; the line that was accepted stays known */
+    if (out->known->state ==
+        KNOWN_ACCEPTED) /* the ledger will refuse it; the line that was accepted stays known */
         out->known = arena_alloc(p->ctl->a, sizeof *out->known);
     if (!out->known) {
         free(out);
         return no_memory(p);
     }
     out->known->state = KNOWN_SENT;
-    out->known->first_party = n ? span_str(ctl_text(p->ctl, "%s", signings[0].key->party)) : SPAN_NONE;
+    out->known->first_party =
+        n ? span_str(ctl_text(p->ctl, "%s", signings[0].key->party)) : SPAN_NONE;
     exit = add_event(p, ev, signings, n, out);
     return exit || !registration ? exit : sender_drain(p->sender);
 }
@@ -428,7 +446,9 @@ static int prepare(struct play *p)
     if (exit)
         return exit;
     if (!p->ctl->profile->party[0])
-        return ctl_fail(p->ctl, EXIT_USAGE, "the profile names no party; playing needs the ledger's first administrator");
+        return ctl_fail(
+            p->ctl, EXIT_USAGE,
+            "the profile names no party; playing needs the ledger's first administrator");
     if (p->keys_folder && mkdir(p->keys_folder, 0700) != 0 && errno != EEXIST)
         return ctl_fail(p->ctl, EXIT_USAGE, "%s: %s", p->keys_folder, strerror(errno));
     p->sender = sender_new(p->ctl, false, on_verdict, p);
@@ -439,9 +459,11 @@ static int prepare(struct play *p)
 
 int cmd_play(struct ctl *ctl, int argc, char **argv)
 {
-    struct play p = {.ctl = ctl, .ring = {.ctl = ctl}, .ids = {.a = ctl->a}, .parties = {.a = ctl->a}};
-    const struct ctl_opt opts[] = {{"keys", OPT_TEXT, {.text = &p.keys_folder}, 0},
-                                   {"keep-administrator", OPT_FLAG, {.flag = &p.keep_administrator}, 0}};
+    struct play p = {
+        .ctl = ctl, .ring = {.ctl = ctl}, .ids = {.a = ctl->a}, .parties = {.a = ctl->a}};
+    const struct ctl_opt opts[] = {
+        {"keys", OPT_TEXT, {.text = &p.keys_folder}, 0},
+        {"keep-administrator", OPT_FLAG, {.flag = &p.keep_administrator}, 0}};
     struct line_file lf = {0};
     char **args;
     unsigned n;
@@ -462,8 +484,11 @@ int cmd_play(struct ctl *ctl, int argc, char **argv)
         int sent = sender_drain(p.sender);
         exit = exit ? exit : sent;
         fflush(stdout);
-        ctl_note(ctl, "%llu accepted, %llu refused%s.", (unsigned long long)p.accepted, (unsigned long long)p.refused,
-                 p.unanswered ? ctl_text(ctl, ", %llu without an answer", (unsigned long long)p.unanswered) : "");
+        ctl_note(ctl, "%llu accepted, %llu refused%s.", (unsigned long long)p.accepted,
+                 (unsigned long long)p.refused,
+                 p.unanswered
+                     ? ctl_text(ctl, ", %llu without an answer", (unsigned long long)p.unanswered)
+                     : "");
     }
     sender_free(p.sender);
     free_parties(&p);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* receipt: fetches the receipt of a recorded event, verified, as a file that proves the entry to anybody who has the policy. */
+/* receipt: fetches the receipt of a recorded event, verified, as a file that proves the entry to
+ * anybody who has the policy. */
 #include "recording.h"
 
 #include <string.h>
@@ -15,7 +16,10 @@ static int read_name(struct ctl *ctl, const char *arg, struct receipt_request *o
                    ? EXIT_GOOD
                    : ctl_fail(ctl, EXIT_USAGE, "\"%s\" is no number of an entry", arg);
     if (strlen(arg) != 2 * HASH_LEN || !hex_decode(span_str(arg), out->event_id.b))
-        return ctl_fail(ctl, EXIT_USAGE, "\"%.80s\" is neither an event id (64 hexadecimal digits) nor an entry's number (#42)", arg);
+        return ctl_fail(
+            ctl, EXIT_USAGE,
+            "\"%.80s\" is neither an event id (64 hexadecimal digits) nor an entry's number (#42)",
+            arg);
     return EXIT_GOOD;
 }
 
@@ -35,8 +39,9 @@ static int print_written(struct ctl *ctl, const struct reply *r, const char *pat
         json_end(&w);
         return ctl_print_json(ctl, &w);
     }
-    printf("%s: receipt of entry #%llu (%s, recorded %s), %zu bytes, verified.\n", path, (unsigned long long)e->header.index,
-           kind ? kind : "?", ctl_time(ctl, e->header.recorded_us), r->u.receipt.file.n);
+    printf("%s: receipt of entry #%llu (%s, recorded %s), %zu bytes, verified.\n", path,
+           (unsigned long long)e->header.index, kind ? kind : "?",
+           ctl_time(ctl, e->header.recorded_us), r->u.receipt.file.n);
     return EXIT_GOOD;
 }
 
@@ -44,7 +49,8 @@ int cmd_receipt(struct ctl *ctl, int argc, char **argv)
 {
     const char *path = NULL;
     bool force = false, done;
-    const struct ctl_opt opts[] = {{"output", OPT_TEXT, {.text = &path}, 'o'}, {"force", OPT_FLAG, {.flag = &force}, 0}};
+    const struct ctl_opt opts[] = {{"output", OPT_TEXT, {.text = &path}, 'o'},
+                                   {"force", OPT_FLAG, {.flag = &force}, 0}};
     struct receipt_request rq;
     struct reply *r;
     char **args;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * record: one event from the command line, or a file of many. A file's neighbours with the same signatures go in batches under one
- * signature. A line that carries its own nonce is the same event each time, so sending such a file again records nothing twice.
+ * record: one event from the command line, or a file of many. A file's neighbours with the same
+ * signatures go in batches under one signature. A line that carries its own nonce is the same event
+ * each time, so sending such a file again records nothing twice.
  */
 #include <inttypes.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "lines.h"
 #include "recording.h"
@@ -19,26 +21,28 @@ struct record {
     const char *file, *keys_folder, *reference, *occurred, *receipt;
     bool all, force;
     /* With -f. */
-    struct arena *a;        /* of one line */
+    struct arena *a; /* of one line */
     struct sender *sender;
     struct line_file lf;
     struct ctl_progress progress;
     struct signing signings[SIGNATURES_READ_MAX];
-    unsigned n_signings;    /* what --sign, or else the profile's party, gives to lines without signers */
+    unsigned
+        n_signings; /* what --sign, or else the profile's party, gives to lines without signers */
     bool signings_known;
-    bool stopped;           /* all or nothing, and a line was refused here */
+    bool stopped; /* all or nothing, and a line was refused here */
     uint64_t lines, accepted, before, refused, skipped, unknown, nothing;
 };
 
 /* ---- a file ---- */
 
 struct recorded {
-    struct span id;         /* points behind the structure */
-    struct refusal why;     /* found here: the line was not sent */
+    struct span id;     /* points behind the structure */
+    struct refusal why; /* found here: the line was not sent */
     char text[];
 };
 
-static void print_line(struct record *rc, const struct recorded *line, const char *verdict, const char *detail)
+static void print_line(struct record *rc, const struct recorded *line, const char *verdict,
+                       const char *detail)
 {
     printf("%s\t%s\t%s\n", ctl_span(rc->ctl, line->id), verdict, detail);
 }
@@ -49,8 +53,8 @@ static void print_refused(struct record *rc, const struct recorded *line, const 
         line_print(rc->ctl, line->id, why, NULL, NULL);
     else
         print_line(rc, line, ctl_text(rc->ctl, "REFUSE:%s", refusal_name(why->code)),
-                   ctl_text(rc->ctl, "%s%s%s%s%s", why->subject, why->subject[0] ? ": " : "", why->field, why->field[0] ? ": " : "",
-                            why->text));
+                   ctl_text(rc->ctl, "%s%s%s%s%s", why->subject, why->subject[0] ? ": " : "",
+                            why->field, why->field[0] ? ": " : "", why->text));
     rc->refused++;
 }
 
@@ -60,7 +64,9 @@ static void print_accepted(struct record *rc, const struct recorded *line, const
     if (rc->ctl->json)
         line_print(rc->ctl, line->id, NULL, &r->index, sent->event_id);
     else
-        print_line(rc, line, "ACCEPT", ctl_text(rc->ctl, "#%" PRIu64 "%s", r->index, r->outcome == LEDGER_BEFORE ? " (recorded before)" : ""));
+        print_line(rc, line, "ACCEPT",
+                   ctl_text(rc->ctl, "#%" PRIu64 "%s", r->index,
+                            r->outcome == LEDGER_BEFORE ? " (recorded before)" : ""));
     rc->accepted += r->outcome == LEDGER_ACCEPTED;
     rc->before += r->outcome == LEDGER_BEFORE;
 }
@@ -73,8 +79,9 @@ static void print_lost(struct record *rc, const struct recorded *line, const str
     rc->unknown += unknown;
     rc->nothing += !skipped && !unknown;
     const char *verdict = skipped ? "SKIPPED" : unknown ? "UNKNOWN" : "NOT_SENT";
-    const char *text = skipped ? "not recorded: another event was refused"
-                               : unknown ? "no answer: it may be recorded" : "not recorded";
+    const char *text = skipped   ? "not recorded: another event was refused"
+                       : unknown ? "no answer: it may be recorded"
+                                 : "not recorded";
     if (rc->ctl->json)
         line_print_other(rc->ctl, line->id, verdict, text);
     else
@@ -96,11 +103,15 @@ static void on_result(void *ctx, void *tag, const struct sent *sent)
         print_accepted(rc, line, sent);
     arena_release(rc->ctl->a, mark);
     free(line);
-    ctl_progress(&rc->progress, rc->lf.bytes, rc->lf.size);
+    /* How many lines a file has is known at its end; until then their size so far tells. */
+    if (rc->progress.ctl && rc->lf.bytes)
+        ctl_progress(&rc->progress, rc->lines,
+                     (uint64_t)((double)rc->lines * (double)rc->lf.size / (double)rc->lf.bytes));
 }
 
 /* The signatures of a line: --sign, else its own signers, else the profile's party. */
-static int line_signings(struct record *rc, const struct line *line, struct signing out[SIGNATURES_READ_MAX], unsigned *n)
+static int line_signings(struct record *rc, const struct line *line,
+                         struct signing out[SIGNATURES_READ_MAX], unsigned *n)
 {
     int exit = EXIT_GOOD;
     if (rc->sign.n || line->n_signers == 0) {
@@ -134,7 +145,8 @@ static int fill_envelope(struct record *rc, struct line *line)
         line->id = ev->reference;
     }
     if (ev->occurred.type == VALUE_ABSENT) {
-        ev->occurred = (struct value){.type = VALUE_TIME, .raw = span_str(ctl_time(rc->ctl, ctl_now_us()))};
+        ev->occurred =
+            (struct value){.type = VALUE_TIME, .raw = span_str(ctl_time(rc->ctl, ctl_now_us()))};
         LEDGER_REQUIRE(time_parse(ev->occurred.raw, &ev->occurred.time_us));
     }
     return exit ? exit : recording_nonce(rc->ctl, ev);
@@ -203,12 +215,15 @@ static void summarize(struct record *rc)
     if (rc->skipped)
         more = ctl_text(ctl, "%s, %" PRIu64 " skipped", more, rc->skipped);
     if (rc->unknown)
-        more = ctl_text(ctl, "%s, %" PRIu64 " without an answer (sending the same bytes again is safe)", more, rc->unknown);
+        more = ctl_text(ctl,
+                        "%s, %" PRIu64 " without an answer (sending the same bytes again is safe)",
+                        more, rc->unknown);
     if (rc->nothing)
         more = ctl_text(ctl, "%s, %" PRIu64 " not sent", more, rc->nothing);
     fflush(stdout);
-    ctl_note(ctl, "%" PRIu64 " events: %" PRIu64 " recorded, %" PRIu64 " refused%s; %u signed batches.", rc->lines, rc->accepted,
-             rc->refused, more, sender_batches(rc->sender));
+    ctl_note(ctl,
+             "%" PRIu64 " events: %" PRIu64 " recorded, %" PRIu64 " refused%s; %u signed batches.",
+             rc->lines, rc->accepted, rc->refused, more, sender_batches(rc->sender));
 }
 
 static int record_file(struct record *rc)
@@ -227,13 +242,15 @@ static int record_file(struct record *rc)
         exit = EXIT_NO_ANSWER;
         goto out;
     }
-    ctl_progress_begin(&rc->progress, ctl, "recording");
+    if (!isatty(STDOUT_FILENO)) /* there the results themselves show how far it is */
+        ctl_progress_begin(&rc->progress, ctl, "recording");
     exit = record_lines(rc);
     if (rc->all && (exit || rc->stopped))
         sender_stop(rc->sender, exit ? exit : EXIT_NEGATIVE);
     int sent = sender_drain(rc->sender);
     exit = exit ? exit : sent;
-    ctl_progress_end(&rc->progress);
+    if (rc->progress.ctl)
+        ctl_progress_end(&rc->progress);
     summarize(rc);
     if (!exit && (rc->refused || rc->skipped))
         exit = EXIT_NEGATIVE;
@@ -258,30 +275,38 @@ static int record_one(struct record *rc, char **args, unsigned n)
             exit = ctl_fail(rc->ctl, EXIT_USAGE, "%s", err.msg);
     if (!exit)
         exit = ring_signings(&rc->ring, &rc->sign, &rc->meaning, rc->signings, &rc->n_signings);
-    return exit ? exit : recording_finish(rc->ctl, &ev, rc->signings, rc->n_signings, rc->receipt, rc->force);
+    return exit ? exit
+                : recording_finish(rc->ctl, &ev, rc->signings, rc->n_signings, rc->receipt,
+                                   rc->force);
 }
 
 int cmd_record(struct ctl *ctl, int argc, char **argv)
 {
     struct record rc = {.ctl = ctl, .ring = {.ctl = ctl}};
     const struct ctl_opt opts[] = {
-        {"sign", OPT_LIST, {.list = &rc.sign}, 's'},           {"meaning", OPT_LIST, {.list = &rc.meaning}, 'm'},
-        {"reference", OPT_TEXT, {.text = &rc.reference}, 0},   {"occurred", OPT_TEXT, {.text = &rc.occurred}, 0},
-        {"file", OPT_TEXT, {.text = &rc.file}, 'f'},           {"keys", OPT_TEXT, {.text = &rc.keys_folder}, 0},
-        {"all", OPT_FLAG, {.flag = &rc.all}, 0},               {"output", OPT_TEXT, {.text = &rc.receipt}, 'o'},
+        {"sign", OPT_LIST, {.list = &rc.sign}, 's'},
+        {"meaning", OPT_LIST, {.list = &rc.meaning}, 'm'},
+        {"reference", OPT_TEXT, {.text = &rc.reference}, 0},
+        {"occurred", OPT_TEXT, {.text = &rc.occurred}, 0},
+        {"file", OPT_TEXT, {.text = &rc.file}, 'f'},
+        {"keys", OPT_TEXT, {.text = &rc.keys_folder}, 0},
+        {"all", OPT_FLAG, {.flag = &rc.all}, 0},
+        {"output", OPT_TEXT, {.text = &rc.receipt}, 'o'},
         {"force", OPT_FLAG, {.flag = &rc.force}, 0},
     };
     char **args;
     unsigned n;
     bool done;
-    if (!ctl_options(ctl, argc, argv, opts, sizeof opts / sizeof opts[0], 0, UINT32_MAX, &args, &n, &done))
+    if (!ctl_options(ctl, argc, argv, opts, sizeof opts / sizeof opts[0], 0, UINT32_MAX, &args, &n,
+                     &done))
         return EXIT_USAGE;
     if (done)
         return EXIT_GOOD;
     int exit;
     if (rc.file ? n > 0 || rc.reference || rc.occurred || rc.receipt : n == 0 || rc.all)
-        exit = ctl_fail(ctl, EXIT_USAGE, rc.file ? "with -f everything else about the events stands in the file"
-                                                 : "usage: ledgerctl record KIND field=value… | -f FILE");
+        exit = ctl_fail(ctl, EXIT_USAGE,
+                        rc.file ? "with -f everything else about the events stands in the file"
+                                : "usage: ledgerctl record KIND field=value… | -f FILE");
     else
         exit = rc.file ? record_file(&rc) : record_one(&rc, args, n);
     ring_free(&rc.ring);

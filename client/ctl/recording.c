@@ -14,7 +14,9 @@
 
 static int random_bytes(struct ctl *ctl, uint8_t *out, size_t n)
 {
-    return getrandom(out, n, 0) == (ssize_t)n ? EXIT_GOOD : ctl_fail(ctl, EXIT_NO_ANSWER, "the system gives no random bytes");
+    return getrandom(out, n, 0) == (ssize_t)n
+               ? EXIT_GOOD
+               : ctl_fail(ctl, EXIT_NO_ANSWER, "the system gives no random bytes");
 }
 
 int recording_reference(struct ctl *ctl, struct span *out)
@@ -47,10 +49,12 @@ static int unknown_kind(struct ctl *ctl, const char *kind)
     const char *all = "";
     for (unsigned i = EVENT_KIND_FIRST; i <= EVENT_KIND_LAST; i++)
         all = ctl_text(ctl, "%s%s%s", all, *all ? ", " : "", kind_find(i)->name);
-    return ctl_fail(ctl, EXIT_USAGE, "no kind of event is named \"%.80s\"; there are %s", kind, all);
+    return ctl_fail(ctl, EXIT_USAGE, "no kind of event is named \"%.80s\"; there are %s", kind,
+                    all);
 }
 
-int recording_begin(struct ctl *ctl, const char *kind, const char *reference, const char *occurred, struct event *out)
+int recording_begin(struct ctl *ctl, const char *kind, const char *reference, const char *occurred,
+                    struct event *out)
 {
     *out = (struct event){.kind = kind_by_name(span_str(kind)), .reference = span_str(reference)};
     if (!out->kind)
@@ -73,13 +77,15 @@ int recording_set(struct ctl *ctl, struct event *ev, const char *field, const ch
 
 /* ---- what came of it ---- */
 
-static int print_refused(struct ctl *ctl, const struct event *ev, const struct refusal *why, uint64_t index)
+static int print_refused(struct ctl *ctl, const struct event *ev, const struct refusal *why,
+                         uint64_t index)
 {
     struct json_writer w;
     if (!ctl->json) {
-        fprintf(stderr, "%s %s%s%s\n", ctl_paint(ctl, COLOR_BAD, ctl_text(ctl, "Refused: %s", refusal_name(why->code))),
-                why->subject[0] ? ctl_text(ctl, "(%s) ", why->subject) : "", why->field[0] ? ctl_text(ctl, "%s: ", why->field) : "",
-                why->text);
+        fprintf(stderr, "%s %s%s%s\n",
+                ctl_paint(ctl, COLOR_BAD, ctl_text(ctl, "Refused: %s", refusal_name(why->code))),
+                why->subject[0] ? ctl_text(ctl, "(%s) ", why->subject) : "",
+                why->field[0] ? ctl_text(ctl, "%s: ", why->field) : "", why->text);
         if (index)
             fprintf(stderr, "It is recorded as entry #%llu already.\n", (unsigned long long)index);
         fprintf(stderr, "Nothing was recorded.\n");
@@ -101,7 +107,8 @@ static int print_refused(struct ctl *ctl, const struct event *ev, const struct r
     return ctl_print_json(ctl, &w) ? EXIT_NO_ANSWER : EXIT_NEGATIVE;
 }
 
-/* A header names chains by their keys. Which subject a key stands for is found by trying the ids that the event holds. */
+/* A header names chains by their keys. Which subject a key stands for is found by trying the ids
+ * that the event holds. */
 struct chain_guess {
     struct ctl *ctl;
     const struct hash *key;
@@ -114,16 +121,20 @@ static void guess(struct chain_guess *g, enum chain_type type, const char *prefi
     if (g->found || id.n == 0 || id.n > ID_MAX)
         return;
     const char *text = ctl_span(g->ctl, id);
-    chain_key(g->ctl->c, &g->ctl->profile->index_key, type, span_str(ctl_text(g->ctl, "%s%s", prefix, text)), &key);
+    chain_key(g->ctl->c, &g->ctl->profile->index_key, type,
+              span_str(ctl_text(g->ctl, "%s%s", prefix, text)), &key);
     if (hash_eq(&key, g->key))
-        g->found = ctl_text(g->ctl, "%s %s", type == CHAIN_CASE ? ctl_text(g->ctl, "%.*s", (int)strcspn(prefix, "/"), prefix)
-                                                                : chain_type_name(type),
+        g->found = ctl_text(g->ctl, "%s %s",
+                            type == CHAIN_CASE
+                                ? ctl_text(g->ctl, "%.*s", (int)strcspn(prefix, "/"), prefix)
+                                : chain_type_name(type),
                             text);
 }
 
 static void guess_all(struct chain_guess *g, struct span id)
 {
-    static const enum chain_type types[] = {CHAIN_ITEM, CHAIN_PARTY, CHAIN_SUBJECT, CHAIN_SHIPMENT, CHAIN_PRODUCT};
+    static const enum chain_type types[] = {CHAIN_ITEM, CHAIN_PARTY, CHAIN_SUBJECT, CHAIN_SHIPMENT,
+                                            CHAIN_PRODUCT};
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
         guess(g, types[i], "", id);
     guess(g, CHAIN_CASE, "deviation/", id);
@@ -155,38 +166,46 @@ static const char *chain_text(struct ctl *ctl, const struct event *ev, const str
     return ctl_text(ctl, "chain %.16s…", hex);
 }
 
-static void print_receipt_text(struct ctl *ctl, const struct event *ev, const struct reply *r, const struct header *h)
+static void print_receipt_text(struct ctl *ctl, const struct event *ev, const struct reply *r,
+                               const struct header *h)
 {
     char id[2 * HASH_LEN + 1];
     const struct submit_result *s = &r->u.submit.results[0];
     struct ctl_table *t = ctl_table_new(ctl, 2, NULL);
     hex_encode(span_of(h->event_id.b, HASH_LEN), id);
-    printf("%s as entry #%llu of %.*s.\n", ctl_paint(ctl, COLOR_GOOD, s->outcome == LEDGER_BEFORE ? "Recorded before" : "Recorded"),
+    printf("%s as entry #%llu of %.*s.\n",
+           ctl_paint(ctl, COLOR_GOOD, s->outcome == LEDGER_BEFORE ? "Recorded before" : "Recorded"),
            (unsigned long long)s->index, SPAN_FMT(r->snapshot.cp.origin));
     const char *rows[][2] = {
         {"  event", ctl_text(ctl, "%s", id)},
         {"  kind", ev->kind->name},
         {"  reference", ctl_span(ctl, ev->reference)},
         {"  recorded", ctl_time(ctl, s->recorded_us)},
-        {"  checkpoint", ctl_text(ctl, "%llu entries, signed by the log; inclusion proven", (unsigned long long)r->snapshot.cp.size)},
+        {"  checkpoint", ctl_text(ctl, "%llu entries, signed by the log; inclusion proven",
+                                  (unsigned long long)r->snapshot.cp.size)},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         ctl_table_row(t, rows[i]);
     for (unsigned i = 0; i < h->n_links; i++) {
-        const char *row[2] = {i == 0 ? "  advanced" : "", ctl_text(ctl, "%s, its entry no. %llu", chain_text(ctl, ev, &h->links[i]),
-                                                                   (unsigned long long)h->links[i].seq + 1)};
+        const char *row[2] = {i == 0 ? "  advanced" : "",
+                              ctl_text(ctl, "%s, its entry no. %llu",
+                                       chain_text(ctl, ev, &h->links[i]),
+                                       (unsigned long long)h->links[i].seq + 1)};
         ctl_table_row(t, row);
     }
     ctl_table_print(t);
 }
 
-static int print_receipt_json(struct ctl *ctl, const struct event *ev, const struct reply *r, const struct header *h)
+static int print_receipt_json(struct ctl *ctl, const struct event *ev, const struct reply *r,
+                              const struct header *h)
 {
     const struct submit_result *s = &r->u.submit.results[0];
     struct json_writer w;
     json_writer_init(&w, ctl->a, true);
     json_object(&w);
-    json_put_string(&w, "outcome", s->outcome == LEDGER_BEFORE ? SPAN_LIT("recorded before") : SPAN_LIT("recorded"));
+    json_put_string(&w, "outcome",
+                    s->outcome == LEDGER_BEFORE ? SPAN_LIT("recorded before")
+                                                : SPAN_LIT("recorded"));
     json_put_uint(&w, "index", s->index);
     json_put_hex(&w, "event_id", span_of(h->event_id.b, HASH_LEN));
     json_put_string(&w, "kind", span_str(ev->kind->name));
@@ -207,7 +226,8 @@ static int print_receipt_json(struct ctl *ctl, const struct event *ev, const str
     return ctl_print_json(ctl, &w);
 }
 
-int recording_receipt(struct ctl *ctl, const struct receipt_request *rq, const char *path, bool force, struct reply **out)
+int recording_receipt(struct ctl *ctl, const struct receipt_request *rq, const char *path,
+                      bool force, struct reply **out)
 {
     struct call_request call = {.op = CALL_RECEIPT, .u.receipt = *rq};
     int exit = ctl_call(ctl, &call, out);
@@ -241,16 +261,18 @@ static int print_result(struct ctl *ctl, const struct event *ev, const struct re
     const struct submit_result *s = r->u.submit.n == 1 ? &r->u.submit.results[0] : NULL;
     if (s && s->outcome == LEDGER_REFUSED)
         return print_refused(ctl, ev, &s->why, s->index);
-    if (!s || (s->outcome != LEDGER_ACCEPTED && s->outcome != LEDGER_BEFORE) || header_decode(ctl->a, s->header, &h, &err))
-        return ctl_fail(ctl, EXIT_NO_ANSWER, "the server's answer is not understood%s%s", err.msg[0] ? ": " : "", err.msg);
+    if (!s || (s->outcome != LEDGER_ACCEPTED && s->outcome != LEDGER_BEFORE) ||
+        header_decode(ctl->a, s->header, &h, &err))
+        return ctl_fail(ctl, EXIT_NO_ANSWER, "the server's answer is not understood%s%s",
+                        err.msg[0] ? ": " : "", err.msg);
     if (ctl->json)
         return print_receipt_json(ctl, ev, r, &h);
     print_receipt_text(ctl, ev, r, &h);
     return EXIT_GOOD;
 }
 
-static enum ledger_rc sign_batch(struct ledger_batch *b, struct span event, const struct signing *signings, unsigned n,
-                                 struct ledger_err *err)
+static enum ledger_rc sign_batch(struct ledger_batch *b, struct span event,
+                                 const struct signing *signings, unsigned n, struct ledger_err *err)
 {
     enum ledger_rc rc = ledger_batch_add(b, event.p, event.n, err);
     for (unsigned i = 0; i < n && !rc; i++)
@@ -258,8 +280,8 @@ static enum ledger_rc sign_batch(struct ledger_batch *b, struct span event, cons
     return rc;
 }
 
-int recording_finish(struct ctl *ctl, struct event *ev, const struct signing *signings, unsigned n, const char *receipt_path,
-                     bool force)
+int recording_finish(struct ctl *ctl, struct event *ev, const struct signing *signings, unsigned n,
+                     const char *receipt_path, bool force)
 {
     struct refusal why;
     struct ledger_err err = {0};
@@ -269,17 +291,23 @@ int recording_finish(struct ctl *ctl, struct event *ev, const struct signing *si
     if (!exit)
         exit = ctl_profile(ctl);
     if (!exit && receipt_path && !force && access(receipt_path, F_OK) == 0)
-        exit = ctl_fail(ctl, EXIT_USAGE, "%s exists; it is not overwritten without --force. Nothing was recorded", receipt_path);
+        exit = ctl_fail(ctl, EXIT_USAGE,
+                        "%s exists; it is not overwritten without --force. Nothing was recorded",
+                        receipt_path);
     if (exit)
         return exit;
     if (!event_check_form(ev, &why))
         return print_refused(ctl, ev, &why, 0);
     struct span bytes = event_encode(ctl->a, ev);
     if (bytes.n > EVENT_SIZE_MAX)
-        return ctl_fail(ctl, EXIT_USAGE, "the event has %zu bytes; at most %d are allowed. Nothing was recorded", bytes.n, EVENT_SIZE_MAX);
-    if (!bytes.p || ledger_batch_new(ctl->profile->origin, &b, &err) || sign_batch(b, bytes, signings, n, &err)) {
+        return ctl_fail(ctl, EXIT_USAGE,
+                        "the event has %zu bytes; at most %d are allowed. Nothing was recorded",
+                        bytes.n, EVENT_SIZE_MAX);
+    if (!bytes.p || ledger_batch_new(ctl->profile->origin, &b, &err) ||
+        sign_batch(b, bytes, signings, n, &err)) {
         ledger_batch_free(b);
-        return bytes.p ? ctl_fail_err(ctl, &err, LEDGER_RECORDED_NOTHING) : ctl_fail(ctl, EXIT_NO_ANSWER, "out of memory");
+        return bytes.p ? ctl_fail_err(ctl, &err, LEDGER_RECORDED_NOTHING)
+                       : ctl_fail(ctl, EXIT_NO_ANSWER, "out of memory");
     }
     struct call_request rq = {.op = CALL_SUBMIT, .u.submit = {.batch = b}};
     exit = ctl_call(ctl, &rq, &r);

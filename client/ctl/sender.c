@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sender: batches on their way (sender.h). A *flight* is a batch with the places of its events in the order of results; places that
- * need no answer stand between them. Flights end in any order and are delivered in theirs.
+ * sender: batches on their way (sender.h). A *flight* is a batch with the places of its events in
+ * the order of results; places that need no answer stand between them. Flights end in any order and
+ * are delivered in theirs.
  */
 #include "sender.h"
 
@@ -26,8 +27,8 @@ struct flight {
     struct place *places;
     size_t n, cap;
     bool started;
-    bool done;                  /* under the mutex */
-    struct reply *reply;        /* under the mutex until done */
+    bool done;           /* under the mutex */
+    struct reply *reply; /* under the mutex until done */
 };
 struct sender {
     struct ctl *ctl;
@@ -36,7 +37,7 @@ struct sender {
     void *ctx;
     struct flight *first, *open, **end; /* in order; `open` is the last one, not started yet */
     unsigned started, batches;
-    int exit;                   /* of the first failure; then nothing is sent any more */
+    int exit; /* of the first failure; then nothing is sent any more */
     pthread_mutex_t mutex;
     pthread_cond_t landed;
 };
@@ -114,7 +115,8 @@ static void note_failure(struct sender *s, const struct flight *f)
     s->exit = ctl_fail_err(s->ctl, &err, f->reply->recorded);
 }
 
-/* Delivers flights from the front until at most `most` started ones are left; with 0 all of them, local ones too. */
+/* Delivers flights from the front until at most `most` started ones are left; with 0 all of them,
+ * local ones too. */
 static void settle(struct sender *s, unsigned most)
 {
     while (s->first && s->first != s->open && (s->started > most || most == 0)) {
@@ -172,7 +174,8 @@ static int sign(struct sender *s, struct flight *f)
     return EXIT_GOOD;
 }
 
-/* Closes the open flight and sends it. One that cannot be sent is delivered as "nothing was recorded". */
+/* Closes the open flight and sends it. One that cannot be sent is delivered as "nothing was
+ * recorded". */
 static int launch(struct sender *s)
 {
     struct flight *f = s->open;
@@ -267,13 +270,15 @@ static bool fits(const struct flight *f, const struct signing *signings, unsigne
     if (f->n_signings != n || f->batch->n == BATCH_EVENTS_MAX || f->n >= PLACES_MAX)
         return false;
     for (unsigned i = 0; i < n; i++)
-        if (f->signings[i].key != signings[i].key || !same_meaning(f->signings[i].meaning, signings[i].meaning))
+        if (f->signings[i].key != signings[i].key ||
+            !same_meaning(f->signings[i].meaning, signings[i].meaning))
             return false;
     return true;
 }
 
 /* A batch for the open flight. Meanings are borrowed until it is signed, so they are copied. */
-static int begin_batch(struct sender *s, struct flight *f, const struct signing *signings, unsigned n)
+static int begin_batch(struct sender *s, struct flight *f, const struct signing *signings,
+                       unsigned n)
 {
     struct ledger_err err = {0};
     if (f->batch)
@@ -286,7 +291,9 @@ static int begin_batch(struct sender *s, struct flight *f, const struct signing 
     s->batches++;
     f->n_signings = n;
     for (unsigned i = 0; i < n; i++)
-        f->signings[i] = (struct signing){signings[i].key, signings[i].meaning ? ctl_text(s->ctl, "%s", signings[i].meaning) : NULL};
+        f->signings[i] = (struct signing){
+            signings[i].key,
+            signings[i].meaning ? ctl_text(s->ctl, "%s", signings[i].meaning) : NULL};
     return EXIT_GOOD;
 }
 
@@ -294,19 +301,23 @@ static int begin_batch(struct sender *s, struct flight *f, const struct signing 
 static void next_batch(struct sender *s)
 {
     if (s->all_or_nothing)
-        s->exit = ctl_fail(s->ctl, EXIT_USAGE, "all or nothing takes one batch: at most %d events and %d bytes, with the same signatures",
+        s->exit = ctl_fail(s->ctl, EXIT_USAGE,
+                           "all or nothing takes one batch: at most %d events and %d bytes, with "
+                           "the same signatures",
                            BATCH_EVENTS_MAX, BATCH_BYTES_MAX);
     else
         (void)launch(s);
 }
 
-int sender_add(struct sender *s, const struct signing *signings, unsigned n, struct span event, void *tag, struct refusal *refused)
+int sender_add(struct sender *s, const struct signing *signings, unsigned n, struct span event,
+               void *tag, struct refusal *refused)
 {
     struct ledger_err err = {0};
     enum ledger_rc rc = LEDGER_ELIMIT;
     *refused = (struct refusal){0};
     if (event.n > EVENT_SIZE_MAX) {
-        refuse(refused, E_BAD_VALUE, NULL, "event", "event of %zu bytes; at most %d", event.n, EVENT_SIZE_MAX);
+        refuse(refused, E_BAD_VALUE, NULL, "event", "event of %zu bytes; at most %d", event.n,
+               EVENT_SIZE_MAX);
         return s->exit;
     }
     for (unsigned tries = 0; tries < 2 && rc == LEDGER_ELIMIT; tries++) {

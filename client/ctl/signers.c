@@ -72,7 +72,8 @@ int ring_party(struct key_ring *r, struct span party, struct ledger_key **out)
     r->profile_read = true;
     *out = find(r, party);
     return *out ? EXIT_GOOD
-                : ctl_fail(r->ctl, EXIT_USAGE, "there is no key of %s in %s", ctl_span(r->ctl, party), folder);
+                : ctl_fail(r->ctl, EXIT_USAGE, "there is no key of %s in %s",
+                           ctl_span(r->ctl, party), folder);
 }
 
 int ring_named(struct key_ring *r, const char *name, struct ledger_key **out)
@@ -88,7 +89,8 @@ static int default_signing(struct key_ring *r, struct signing *out, unsigned *n)
     if (exit)
         return exit;
     if (!r->ctl->profile->party[0])
-        return ctl_fail(r->ctl, EXIT_USAGE, "who signs? Name a key with --sign, or a party in the profile");
+        return ctl_fail(r->ctl, EXIT_USAGE,
+                        "who signs? Name a key with --sign, or a party in the profile");
     *n = 1;
     return ring_party(r, span_str(r->ctl->profile->party), &out->key);
 }
@@ -99,7 +101,9 @@ int ring_signings(struct key_ring *r, const struct ctl_list *sign, const struct 
     int exit = EXIT_GOOD;
     *n = 0;
     if (sign->n > SIGNATURES_READ_MAX || meaning->n > (sign->n ? sign->n : 1))
-        return ctl_fail(r->ctl, EXIT_USAGE, sign->n > SIGNATURES_READ_MAX ? "too many --sign" : "more --meaning than --sign");
+        return ctl_fail(r->ctl, EXIT_USAGE,
+                        sign->n > SIGNATURES_READ_MAX ? "too many --sign"
+                                                      : "more --meaning than --sign");
     if (sign->n == 0)
         exit = default_signing(r, &out[0], n);
     for (unsigned i = 0; i < sign->n && !exit; i++) {
@@ -109,7 +113,8 @@ int ring_signings(struct key_ring *r, const struct ctl_list *sign, const struct 
     for (unsigned i = 0; i < *n && !exit; i++) {
         out[i].meaning = i < meaning->n ? meaning->v[i] : i == 0 ? "authorship" : "verification";
         if (!text_valid(span_str(out[i].meaning)))
-            exit = ctl_fail(r->ctl, EXIT_USAGE, "--meaning takes a text of 1 to %d bytes", TEXT_MAX);
+            exit =
+                ctl_fail(r->ctl, EXIT_USAGE, "--meaning takes a text of 1 to %d bytes", TEXT_MAX);
     }
     return exit;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * signers: signing keys by party. A *ring* holds the keys that a command may sign with; it frees them. Key files are those of
- * include/ledgerd/key.h, the ones of the profile in its folder `keys`.
+ * signers: signing keys by party. A *ring* holds the keys that a command may sign with; it frees
+ * them. Key files are those of include/ledgerd/key.h, the ones of the profile in its folder `keys`.
  */
 #ifndef LEDGERD_CTL_SIGNERS_H
 #define LEDGERD_CTL_SIGNERS_H
@@ -30,8 +30,8 @@ int ring_add_folder(struct key_ring *r, const char *path); /* each file whose na
 int ring_party(struct key_ring *r, struct span party, struct ledger_key **out);
 /* What --sign names: a key file, or a party. */
 int ring_named(struct key_ring *r, const char *name, struct ledger_key **out);
-/* The signatures that --sign and --meaning ask for; without --sign the one of the profile's party. Meanings default to authorship,
- * then verification. *n may be 0 only if there is neither. */
+/* The signatures that --sign and --meaning ask for; without --sign the one of the profile's party.
+ * Meanings default to authorship, then verification. *n may be 0 only if there is neither. */
 int ring_signings(struct key_ring *r, const struct ctl_list *sign, const struct ctl_list *meaning,
                   struct signing out[SIGNATURES_READ_MAX], unsigned *n);
 void ring_free(struct key_ring *r);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * simulate: judges files of events without a server, each file in an empty ledger of its own, with the recorded times that the
- * file gives. The ledger is the same machine as the daemon's, over memory, without signatures; nothing is sealed.
+ * simulate: judges files of events without a server, each file in an empty ledger of its own, with
+ * the recorded times that the file gives. The ledger is the same machine as the daemon's, over
+ * memory, without signatures; nothing is sealed.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -16,7 +17,7 @@ struct simulator {
     struct ctl *ctl;
     struct machine m;
     struct kv_mem *mem;
-    struct arena *a;    /* of one line */
+    struct arena *a; /* of one line */
     bool expect;
     uint64_t lines, differ, silent; /* silent: lines without `expect` */
 };
@@ -28,7 +29,8 @@ struct judged {
 
 static int fail_machine(struct line_file *lf, const struct ledger_err *err)
 {
-    return ctl_fail(lf->ctl, ctl_exit_of(err->rc), "%s, line %" PRIu64 ": %s", lf->path, lf->number, err->msg);
+    return ctl_fail(lf->ctl, ctl_exit_of(err->rc), "%s, line %" PRIu64 ": %s", lf->path, lf->number,
+                    err->msg);
 }
 
 /* The rules' questions about signers alone: who, and whether with a meaning. */
@@ -40,7 +42,8 @@ static struct signer *signers_of(struct arena *a, const struct line *line)
     return out;
 }
 
-static enum ledger_rc judge_line(struct simulator *s, struct line *line, struct judged *out, struct ledger_err *err)
+static enum ledger_rc judge_line(struct simulator *s, struct line *line, struct judged *out,
+                                 struct ledger_err *err)
 {
     static const uint8_t no_nonce[NONCE_LEN];
     struct event ev;
@@ -59,13 +62,17 @@ static enum ledger_rc judge_line(struct simulator *s, struct line *line, struct 
         return LEDGER_OK;
     if (rc)
         return rc;
-    struct submission sub = {.ev = &ev, .block = span_of("", 0), .signers = signers, .n_signers = (unsigned)line->n_signers};
+    struct submission sub = {.ev = &ev,
+                             .block = span_of("", 0),
+                             .signers = signers,
+                             .n_signers = (unsigned)line->n_signers};
     rc = machine_event(&s->m, &sub, line->recorded_us, &entry, &out->why, err);
     out->accepted = rc == LEDGER_OK;
     return rc == LEDGER_EREFUSED ? LEDGER_OK : rc;
 }
 
-static void report(struct simulator *s, struct line_file *lf, const struct line *line, const struct judged *j)
+static void report(struct simulator *s, struct line_file *lf, const struct line *line,
+                   const struct judged *j)
 {
     char verdict[48] = "ACCEPT";
     if (!j->accepted)
@@ -81,8 +88,9 @@ static void report(struct simulator *s, struct line_file *lf, const struct line 
     if (span_eq(line->expect, span_str(verdict)))
         return;
     s->differ++;
-    fprintf(stderr, "%s, line %" PRIu64 ", %.*s: expected %.*s, judged %s%s%s%s\n", lf->path, lf->number,
-            SPAN_FMT(line->id), SPAN_FMT(line->expect), verdict, j->accepted ? "" : " (", j->why.text, j->accepted ? "" : ")");
+    fprintf(stderr, "%s, line %" PRIu64 ", %.*s: expected %.*s, judged %s%s%s%s\n", lf->path,
+            lf->number, SPAN_FMT(line->id), SPAN_FMT(line->expect), verdict,
+            j->accepted ? "" : " (", j->why.text, j->accepted ? "" : ")");
 }
 
 static int judge_file(struct simulator *s, struct line_file *lf)
@@ -99,7 +107,8 @@ static int judge_file(struct simulator *s, struct line_file *lf)
         if (line.id.n == 0)
             return line_file_fail(lf, "the event has no id");
         if (!line.has_recorded)
-            return line_file_fail(lf, "a simulation needs the time at which the event was recorded (\"recorded\")");
+            return line_file_fail(
+                lf, "a simulation needs the time at which the event was recorded (\"recorded\")");
         if (judge_line(s, &line, &judged, &err))
             return fail_machine(lf, &err);
         report(s, lf, &line, &judged);
@@ -155,7 +164,9 @@ int cmd_simulate(struct ctl *ctl, int argc, char **argv)
     if (exit || !s.expect)
         return exit;
     fflush(stdout);
-    ctl_note(ctl, "%" PRIu64 " lines: %" PRIu64 " as expected, %" PRIu64 " differ, %" PRIu64 " say nothing.", s.lines,
-             s.lines - s.differ - s.silent, s.differ, s.silent);
+    ctl_note(ctl,
+             "%" PRIu64 " lines: %" PRIu64 " as expected, %" PRIu64 " differ, %" PRIu64
+             " say nothing.",
+             s.lines, s.lines - s.differ - s.silent, s.differ, s.silent);
     return s.differ ? EXIT_NEGATIVE : EXIT_GOOD;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * subject: the commitment to a patient or donor that stands for them in the ledger. It is made here, without a server, because
- * neither identifier nor salt must reach one.
+ * subject: the commitment to a patient or donor that stands for them in the ledger. It is made
+ * here, without a server, because neither identifier nor salt must reach one.
  */
 #include <string.h>
 #include <sys/random.h>
@@ -11,7 +11,8 @@
 
 #define IDENTIFIER_MAX 4096
 
-/* The identifier, or with "-" the first line of standard input, which no list of processes shows. */
+/* The identifier, or with "-" the first line of standard input, which no list of processes shows.
+ */
 static int read_identifier(struct ctl *ctl, const char *arg, struct span *out)
 {
     *out = span_str(arg);
@@ -29,7 +30,9 @@ static int read_identifier(struct ctl *ctl, const char *arg, struct span *out)
 static int read_salt(struct ctl *ctl, const char *text, uint8_t salt[32])
 {
     if (!text)
-        return getrandom(salt, 32, 0) == 32 ? EXIT_GOOD : ctl_fail(ctl, EXIT_NO_ANSWER, "the system gives no random bytes");
+        return getrandom(salt, 32, 0) == 32
+                   ? EXIT_GOOD
+                   : ctl_fail(ctl, EXIT_NO_ANSWER, "the system gives no random bytes");
     if (strlen(text) != 64 || !hex_decode(span_str(text), salt))
         return ctl_fail(ctl, EXIT_USAGE, "--salt takes 64 hexadecimal digits, lower case");
     return EXIT_GOOD;
@@ -50,7 +53,8 @@ static int print_commitment(struct ctl *ctl, const struct hash *commit, const ui
         return ctl_print_json(ctl, &w);
     }
     printf("subject_commit  %s\nsalt            %s\n", hex, salt_hex);
-    ctl_note(ctl, "Keep the salt with the identifier: whoever has both can show whom the commitment stands for.");
+    ctl_note(ctl, "Keep the salt with the identifier: whoever has both can show whom the "
+                  "commitment stands for.");
     return EXIT_GOOD;
 }
 

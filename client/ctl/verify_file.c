@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * verify: receipts, offline. What is needed is the file and a policy; no server is asked. Says what was proven and, as plainly, what a
- * receipt cannot prove. A file that is damaged does not verify; only one that cannot be read at all, or needs a newer program, gets
- * another exit code.
+ * verify: receipts, offline. What is needed is the file and a policy; no server is asked. Says what
+ * was proven and, as plainly, what a receipt cannot prove. A file that is damaged does not verify;
+ * only one that cannot be read at all, or needs a newer program, gets another exit code.
  */
 #include "ask.h"
 #include "entry.h"
@@ -14,7 +14,7 @@
 struct verify {
     struct ctl *ctl;
     struct policy *policy;
-    const char *origin;     /* the profile's ledger; NULL with --policy: any that it lists */
+    const char *origin; /* the profile's ledger; NULL with --policy: any that it lists */
     bool negative, unreadable, newer; /* what was seen so far */
 };
 
@@ -30,14 +30,16 @@ struct checked {
 
 static const char *signature_text(struct ctl *ctl, const struct signature *s)
 {
-    return ctl_text(ctl, "%s, %s, at %s", ctl_span(ctl, s->party), ctl_span(ctl, s->meaning), ctl_span(ctl, s->time));
+    return ctl_text(ctl, "%s, %s, at %s", ctl_span(ctl, s->party), ctl_span(ctl, s->meaning),
+                    ctl_span(ctl, s->time));
 }
 
 static const char *witness_text(const struct verify *v, const struct snapshot *s)
 {
     if (v->policy->quorum_none)
         return "the policy asks for no witness";
-    return ctl_text(v->ctl, "the policy's quorum of witnesses has cosigned%s%s", s->trust.cosigned_at ? ", last at " : "",
+    return ctl_text(v->ctl, "the policy's quorum of witnesses has cosigned%s%s",
+                    s->trust.cosigned_at ? ", last at " : "",
                     ctl_time(v->ctl, (int64_t)s->trust.cosigned_at * 1000000));
 }
 
@@ -66,10 +68,14 @@ static void print_proven(const struct verify *v, const struct checked *f)
     const char *kind = entry_kind_name(e->header.kind);
     struct ctl_table *t = ctl_table_new(ctl, 2, NULL);
     const char *rows[][2] = {
-        {"  entry", ctl_text(ctl, "#%llu of %s", (unsigned long long)e->header.index, ctl_span(ctl, s->cp.origin))},
+        {"  entry", ctl_text(ctl, "#%llu of %s", (unsigned long long)e->header.index,
+                             ctl_span(ctl, s->cp.origin))},
         {"  kind", kind ? kind : "?"},
-        {"  recorded", ctl_text(ctl, "%s, by the ledger's clock", ctl_time(ctl, e->header.recorded_us))},
-        {"  occurred", !e->own && e->content ? ctl_text(ctl, "%s, as the signers say", ctl_span(ctl, e->event.occurred.raw)) : ""},
+        {"  recorded",
+         ctl_text(ctl, "%s, by the ledger's clock", ctl_time(ctl, e->header.recorded_us))},
+        {"  occurred", !e->own && e->content ? ctl_text(ctl, "%s, as the signers say",
+                                                        ctl_span(ctl, e->event.occurred.raw))
+                                             : ""},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (rows[i][1][0])
@@ -79,7 +85,8 @@ static void print_proven(const struct verify *v, const struct checked *f)
         ctl_table_row(t, row);
     }
     const char *more[][2] = {
-        {"  checkpoint", ctl_text(ctl, "%llu entries, sealed %s", (unsigned long long)s->cp.size, ctl_time(ctl, s->seal.recorded_us))},
+        {"  checkpoint", ctl_text(ctl, "%llu entries, sealed %s", (unsigned long long)s->cp.size,
+                                  ctl_time(ctl, s->seal.recorded_us))},
         {"  log key", v->policy->logs[s->trust.log].name},
         {"  witnesses", witness_text(v, s)},
         {"  auditors", auditors_text(s)},
@@ -95,10 +102,13 @@ static unsigned unproven(const struct checked *f, const char *out[6])
     const struct entry *e = &f->receipt.entry;
     unsigned n = 0;
     if (!e->own && !e->content)
-        out[n++] = "the content: it is present in the ledger and withheld from this receipt, and so are its signatures";
+        out[n++] = "the content: it is present in the ledger and withheld from this receipt, and "
+                   "so are its signatures";
     if (!f->receipt.snapshot.trust.auditors_signed)
-        out[n++] = "that the ledger kept its rules and left nothing out: that is the operator's word";
-    out[n++] = "what came after the checkpoint: corrections, recalls, expiry (ask `ledgerctl check` or `history`)";
+        out[n++] =
+            "that the ledger kept its rules and left nothing out: that is the operator's word";
+    out[n++] = "what came after the checkpoint: corrections, recalls, expiry (ask `ledgerctl "
+               "check` or `history`)";
     if (e->content && !e->own)
         out[n++] = "that what the signers say is true";
     return n;
@@ -127,10 +137,13 @@ static void print_good(const struct verify *v, const struct checked *f)
 static void print_bad(const struct verify *v, const struct checked *f)
 {
     const struct verdict *b = &f->verdict;
-    const char *entry = b->index == VERDICT_NO_INDEX ? "" : ctl_text(v->ctl, " of entry #%llu", (unsigned long long)b->index);
-    printf("%s: %s\n  %s: %s%s: %s\n", f->path,
-           ctl_paint(v->ctl, COLOR_BAD, b->kind == VERDICT_NEWER ? "NOT VERIFIED" : "DOES NOT VERIFY"), verdict_kind_name(b->kind), b->what,
-           entry, b->text);
+    const char *entry = b->index == VERDICT_NO_INDEX
+                            ? ""
+                            : ctl_text(v->ctl, " of entry #%llu", (unsigned long long)b->index);
+    printf(
+        "%s: %s\n  %s: %s%s: %s\n", f->path,
+        ctl_paint(v->ctl, COLOR_BAD, b->kind == VERDICT_NEWER ? "NOT VERIFIED" : "DOES NOT VERIFY"),
+        verdict_kind_name(b->kind), b->what, entry, b->text);
 }
 
 static void write_json(const struct verify *v, struct json_writer *w, const struct checked *f)
@@ -180,7 +193,8 @@ static bool check_file(struct verify *v, struct arena *a, struct checked *f)
     struct ledger_err err = {0};
     enum ledger_rc rc = file_read(a, f->path, RECEIPT_BYTES_MAX, &bytes, &err);
     if (rc == LEDGER_ELIMIT) {
-        verdict_bad(&f->verdict, VERDICT_DAMAGED, VERDICT_NO_INDEX, "file", "not a receipt: %s", err.msg);
+        verdict_bad(&f->verdict, VERDICT_DAMAGED, VERDICT_NO_INDEX, "file", "not a receipt: %s",
+                    err.msg);
         return true;
     }
     if (rc) {
@@ -189,7 +203,8 @@ static bool check_file(struct verify *v, struct arena *a, struct checked *f)
     }
     rc = receipt_file_decode(v->ctl->c, a, bytes, &f->claim, &err);
     if (rc) {
-        verdict_bad(&f->verdict, rc == LEDGER_EVERSION ? VERDICT_NEWER : VERDICT_DAMAGED, VERDICT_NO_INDEX, "file", "%s", err.msg);
+        verdict_bad(&f->verdict, rc == LEDGER_EVERSION ? VERDICT_NEWER : VERDICT_DAMAGED,
+                    VERDICT_NO_INDEX, "file", "%s", err.msg);
         return true;
     }
     struct verifier vf = {.c = v->ctl->c, .a = a, .policy = v->policy, .origin = v->origin};

@@ -75,7 +75,9 @@ int cmd_watch(struct ctl *ctl, int argc, char **argv)
         return EXIT_USAGE;
     if (done)
         return EXIT_GOOD;
-    int exit = begin_at(ctl, from_text != NULL, from, &next);
+    int exit = ctl_profile(ctl);
+    if (!exit)
+        exit = begin_at(ctl, from_text != NULL, from, &next);
     if (exit)
         return exit;
     ctl_note(ctl, "Following %s from entry #%" PRIu64 "; end with Ctrl-C.", ledger_profile_origin(ctl->profile), next);

@@ -55,7 +55,7 @@ static struct span *spans_of(struct arena *a, const ProtobufCBinaryData *d, size
 
 static enum message_op op_of(Ledgerd__V1__Request__OpCase c)
 {
-    switch (c) {
+    switch ((int)c) { /* The generated enum has a member that is no value. */
     case LEDGERD__V1__REQUEST__OP_HELLO:
         return OP_HELLO;
     case LEDGERD__V1__REQUEST__OP_SUBMIT:
@@ -73,7 +73,6 @@ static enum message_op op_of(Ledgerd__V1__Request__OpCase c)
         return OP_CREDIT;
     case LEDGERD__V1__REQUEST__OP_CANCEL:
         return OP_CANCEL;
-    case LEDGERD__V1__REQUEST__OP__NOT_SET:
     default:
         return OP_UNKNOWN;
     }
@@ -147,8 +146,10 @@ static ProtobufCBinaryData data_of(struct span s)
 
 bool message_put_error(struct bytes *out, uint64_t id, const struct error_answer *e)
 {
-    Ledgerd__V1__Error error = LEDGERD__V1__ERROR__INIT;
-    Ledgerd__V1__Response r = LEDGERD__V1__RESPONSE__INIT;
+    Ledgerd__V1__Error error;
+    Ledgerd__V1__Response r;
+    ledgerd__v1__error__init(&error);
+    ledgerd__v1__response__init(&r);
     error.code = (Ledgerd__V1__ErrorCode)e->code;
     error.text = text_of(e->text);
     error.recorded = (Ledgerd__V1__Recorded)e->recorded;
@@ -160,8 +161,10 @@ bool message_put_error(struct bytes *out, uint64_t id, const struct error_answer
 
 bool message_put_hello(struct bytes *out, uint64_t id, const struct hello_answer *h)
 {
-    Ledgerd__V1__HelloResponse hello = LEDGERD__V1__HELLO_RESPONSE__INIT;
-    Ledgerd__V1__Response r = LEDGERD__V1__RESPONSE__INIT;
+    Ledgerd__V1__HelloResponse hello;
+    Ledgerd__V1__Response r;
+    ledgerd__v1__hello_response__init(&hello);
+    ledgerd__v1__response__init(&r);
     hello.version = 1;
     hello.program = text_of(h->program);
     hello.origin = text_of(h->origin);
@@ -218,9 +221,11 @@ static void fill_result(struct result_parts *p, struct job_result *from, bool br
 
 bool message_put_submit(struct bytes *out, uint64_t id, struct job *job)
 {
-    Ledgerd__V1__SubmitResponse submit = LEDGERD__V1__SUBMIT_RESPONSE__INIT;
-    Ledgerd__V1__Response r = LEDGERD__V1__RESPONSE__INIT;
+    Ledgerd__V1__SubmitResponse submit;
+    Ledgerd__V1__Response r;
     struct result_parts *parts = arena_alloc(job->a, job->n_events * sizeof *parts);
+    ledgerd__v1__submit_response__init(&submit);
+    ledgerd__v1__response__init(&r);
     submit.results = arena_alloc(job->a, job->n_events * sizeof(Ledgerd__V1__SubmitResult *));
     if (!parts || !submit.results)
         return false;
@@ -255,8 +260,10 @@ bool message_put_encoded(struct bytes *out, struct span response)
 
 struct span message_checkpoint_request(struct arena *a)
 {
-    Ledgerd__V1__CheckpointRequest checkpoint = LEDGERD__V1__CHECKPOINT_REQUEST__INIT;
-    Ledgerd__V1__Request r = LEDGERD__V1__REQUEST__INIT;
+    Ledgerd__V1__CheckpointRequest checkpoint;
+    Ledgerd__V1__Request r;
+    ledgerd__v1__checkpoint_request__init(&checkpoint);
+    ledgerd__v1__request__init(&r);
     r.id = 1;
     r.op_case = LEDGERD__V1__REQUEST__OP_CHECKPOINT;
     r.checkpoint = &checkpoint;

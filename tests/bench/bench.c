@@ -1,29 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bench: how many durable events a second a daemon records over TLS, how long an acknowledgement takes, and what the same machine's
- * disk and processor allow beside it.
+ * bench: how many durable events a second a daemon records over TLS, how long an acknowledgement
+ * takes, and what the same machine's disk and processor allow beside it.
  *
- * Terms. A *flight* is one submit request that was encoded and signed before the measured interval: one event, or a hundred under one
- * signature. A *client* is one connection with a key of its own and one flight on its way at a time. A *commit* is told by its
- * checkpoint: answers with the same one were made durable together.
+ * Terms. A *flight* is one submit request that was encoded and signed before the measured interval:
+ * one event, or a hundred under one signature. A *client* is one connection with a key of its own
+ * and one flight on its way at a time. A *commit* is told by its checkpoint: answers with the same
+ * one were made durable together.
  *
- * One thread sends, takes the time and keeps the answers as bytes. After the interval each of them is decoded and verified: checkpoint
- * signature, header, signature block, inclusion path, and that no two events got the same entry.
+ * One thread sends, takes the time and keeps the answers as bytes. After the interval each of them
+ * is decoded and verified: checkpoint signature, header, signature block, inclusion path, and that
+ * no two events got the same entry.
  *
- * Failure: a connection that is lost, an answer that is an error, an event that is not accepted or a receipt that does not verify
- * ends the program with status 1 and a sentence; no number is printed for such a run.
+ * Failure: a connection that is lost, an answer that is an error, an event that is not accepted or
+ * a receipt that does not verify ends the program with status 1 and a sentence; no number is
+ * printed for such a run.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,7 +30,7 @@
 #include "key.h"
 #include "line.h"
 #include "message.h"
-#include "tls.h"
+#include "lib/raw_client.h"
 
 #include <ledgerd/event.h>
 
@@ -60,10 +58,7 @@ struct flight {
     size_t answer_n;
 };
 struct client {
-    int fd;
-    struct tls_session *tls;
-    uint8_t *in;
-    size_t in_n, in_cap;
+    struct raw_client raw;
     struct flight *next, *end, *out; /* out: on its way, or NULL */
 };
 struct load {
@@ -76,9 +71,7 @@ struct load {
 struct result {
     size_t events, flights, commits;
     double seconds, p50_ms, p99_ms, max_ms, daemon_cores;
-};
-struct machine_rates {
-    double fdatasyncs, fdatasync_p50_ms, verifications;
+    double fdatasyncs; /* a second: mean of right before and right after the interval */
 };
 struct bench {
     struct settings set;
@@ -86,26 +79,9 @@ struct bench {
     struct ledger_profile *profile;
     struct tls_context *tls;
     struct ledger_key *keys[CLIENTS_MAX];
-    struct machine_rates rates;
-    unsigned run; /* makes references unique */
+    double verifications; /* Ed25519, a second, one core */
+    unsigned run;         /* makes references unique */
 };
-
-LEDGER_PRINTF(1, 2) _Noreturn static void die(const char *fmt, ...)
-{
-    va_list ap;
-    va_start(ap, fmt);
-    fputs("bench: ", stderr);
-    vfprintf(stderr, fmt, ap);
-    fputc('\n', stderr);
-    va_end(ap);
-    exit(1);
-}
-
-static void must(enum ledger_rc rc, const struct ledger_err *err, const char *what)
-{
-    if (rc != LEDGER_OK)
-        die("%s: %s (%s)", what, err->msg, ledger_rc_text(rc));
-}
 
 static uint64_t now_ns(void)
 {
@@ -127,35 +103,35 @@ static int by_u64(const void *a, const void *b)
 
 /* ---- what the machine allows ---- */
 
-/* Overwrites a file that has its blocks already, one after the other, each followed by fdatasync: what a log would do at best. */
-static void measure_disk(struct bench *b)
+/* Overwrites a file that has its blocks already, one after the other, each followed by fdatasync:
+ * what a log would do at best. Disks that are shared with others change from second to second, so
+ * it is measured right before and right after each run. */
+static double measure_disk(const struct bench *b)
 {
     char path[4096], block[DISK_BLOCK];
-    static uint64_t took[200000];
-    size_t n = 0;
+    unsigned n = 0;
     memset(block, 'l', sizeof block);
     snprintf(path, sizeof path, "%s/fdatasync", b->set.scratch);
     int fd = open(path, O_CREAT | O_RDWR | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)
-        die("%s: %s", path, strerror(errno));
+        raw_die("%s: %s", path, strerror(errno));
     for (unsigned i = 0; i < DISK_BLOCKS; i++)
         if (pwrite(fd, block, sizeof block, (off_t)(i * DISK_BLOCK)) != (ssize_t)sizeof block)
-            die("%s: %s", path, strerror(errno));
+            raw_die("%s: %s", path, strerror(errno));
     if (fsync(fd))
-        die("%s: %s", path, strerror(errno));
+        raw_die("%s: %s", path, strerror(errno));
     uint64_t began = now_ns();
-    while (n < sizeof took / sizeof *took && seconds_since(began) < 1.5) {
-        uint64_t t = now_ns();
-        memcpy(block, &t, sizeof t);
-        if (pwrite(fd, block, sizeof block, (off_t)(n % DISK_BLOCKS * DISK_BLOCK)) != (ssize_t)sizeof block || fdatasync(fd))
-            die("%s: %s", path, strerror(errno));
-        took[n++] = now_ns() - t;
+    for (; seconds_since(began) < 0.5; n++) {
+        memcpy(block, &n, sizeof n);
+        if (pwrite(fd, block, sizeof block, (off_t)(n % DISK_BLOCKS * DISK_BLOCK)) !=
+                (ssize_t)sizeof block ||
+            fdatasync(fd))
+            raw_die("%s: %s", path, strerror(errno));
     }
-    b->rates.fdatasyncs = (double)n / seconds_since(began);
+    double rate = n / seconds_since(began);
     close(fd);
     unlink(path);
-    qsort(took, n, sizeof *took, by_u64);
-    b->rates.fdatasync_p50_ms = (double)took[n / 2] / 1e6;
+    return rate;
 }
 
 static void measure_verification(struct bench *b)
@@ -164,17 +140,17 @@ static void measure_verification(struct bench *b)
     uint8_t seed[32] = {1}, sig[64], message[220];
     size_t n = 0, good = 0;
     if (!crypto_secret_from_seed(b->c, SIG_ED25519, seed, &sk))
-        die("no Ed25519");
+        raw_die("no Ed25519");
     memset(message, 'm', sizeof message);
     if (!crypto_make_signature(b->c, &sk, span_of(message, sizeof message), sig))
-        die("no Ed25519 signature");
+        raw_die("no Ed25519 signature");
     uint64_t began = now_ns();
     for (; n % 64 || seconds_since(began) < 1.0; n++)
-        good += crypto_verify(b->c, SIG_ED25519, span_of(sk.pub, sk.pub_len), span_of(message, sizeof message),
-                              span_of(sig, sizeof sig));
+        good += crypto_verify(b->c, SIG_ED25519, span_of(sk.pub, sk.pub_len),
+                              span_of(message, sizeof message), span_of(sig, sizeof sig));
     if (good != n)
-        die("a good signature does not verify");
-    b->rates.verifications = (double)n / seconds_since(began);
+        raw_die("a good signature does not verify");
+    b->verifications = (double)n / seconds_since(began);
 }
 
 /* CPU seconds that the daemon has used so far; 0 if that cannot be read. */
@@ -190,7 +166,8 @@ static double daemon_cpu(const struct bench *b)
     fclose(f);
     text[n] = 0;
     const char *p = strrchr(text, ')'); /* the name before it may hold anything */
-    if (!p || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &kernel) != 2)
+    if (!p ||
+        sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &kernel) != 2)
         return 0;
     return (double)(user + kernel) / (double)sysconf(_SC_CLK_TCK);
 }
@@ -203,16 +180,17 @@ static void time_ago(unsigned seconds, char out[TIME_TEXT_MAX])
 }
 
 /* Gives a batch its signature, submits it through the library and wants every event accepted. */
-static void submit_all(struct ledger_client *cl, struct ledger_batch *batch, struct ledger_key *key, const char *what)
+static void submit_all(struct ledger_client *cl, struct ledger_batch *batch, struct ledger_key *key,
+                       const char *what)
 {
     struct ledger_err err;
     struct ledger_submission *s = NULL;
-    must(ledger_batch_sign(batch, key, "authorship", NULL, &err), &err, what);
-    must(ledger_submit(cl, batch, 0, 0, &s, &err), &err, what);
+    raw_must(ledger_batch_sign(batch, key, "authorship", NULL, &err), &err, what);
+    raw_must(ledger_submit(cl, batch, 0, 0, &s, &err), &err, what);
     for (size_t i = 0; i < ledger_submission_count(s); i++) {
         struct ledger_result r;
         if (!ledger_submission_result(s, i, &r) || r.outcome != LEDGER_ACCEPTED)
-            die("%s %zu: %s %s", what, i, r.code, r.text);
+            raw_die("%s %zu: %s %s", what, i, r.code, r.text);
     }
     ledger_submission_free(s);
     ledger_batch_free(batch);
@@ -224,20 +202,25 @@ static void register_clients(struct bench *b, struct ledger_client *cl, struct l
     struct ledger_batch *batch = NULL;
     char line[LINE_MAX_BYTES], party[ID_MAX], when[TIME_TEXT_MAX];
     time_ago(3 * 3600, when);
-    must(ledger_batch_new(b->profile->origin, &batch, &err), &err, "batch");
+    raw_must(ledger_batch_new(b->profile->origin, &batch, &err), &err, "batch");
     for (unsigned i = 0; i < CLIENTS_MAX; i++) {
         struct ledger_event *ev = NULL;
         uint8_t proof[64];
         snprintf(party, sizeof party, "op-%02u@cpc.example", i);
-        must(ledger_key_new("ed25519", party, &b->keys[i], &err), &err, "key");
+        raw_must(ledger_key_new("ed25519", party, &b->keys[i], &err), &err, "key");
         int n = snprintf(line, sizeof line,
-                         "{\"id\":\"register-%u\",\"kind\":\"PARTY_REGISTERED\",\"occurred\":\"%s\",\"fields\":{\"action\":"
-                         "\"REGISTER\",\"party\":\"%s\",\"roles\":[\"OPERATOR\"],\"org\":\"gs1:414/9521234000013\","
-                         "\"pubkey\":\"%s\"}}", i, when, party, ledger_key_public(b->keys[i]));
-        must(ledger_event_from_json(line, (size_t)n, &ev, &err), &err, "registration");
-        must(ledger_key_prove(b->keys[i], b->profile->origin, proof, &err), &err, "proof of possession");
-        must(ledger_event_set_key_proof(ev, proof, sizeof proof, &err), &err, "proof of possession");
-        must(ledger_batch_add_event(batch, ev, &err), &err, "registration");
+                         "{\"id\":\"register-%u\",\"kind\":\"PARTY_REGISTERED\",\"occurred\":\"%"
+                         "s\",\"fields\":{\"action\":"
+                         "\"REGISTER\",\"party\":\"%s\",\"roles\":[\"OPERATOR\"],\"org\":\"gs1:414/"
+                         "9521234000013\","
+                         "\"pubkey\":\"%s\"}}",
+                         i, when, party, ledger_key_public(b->keys[i]));
+        raw_must(ledger_event_from_json(line, (size_t)n, &ev, &err), &err, "registration");
+        raw_must(ledger_key_prove(b->keys[i], b->profile->origin, proof, &err), &err,
+                 "proof of possession");
+        raw_must(ledger_event_set_key_proof(ev, proof, sizeof proof, &err), &err,
+                 "proof of possession");
+        raw_must(ledger_batch_add_event(batch, ev, &err), &err, "registration");
         ledger_event_free(ev);
     }
     submit_all(cl, batch, admin, "registration");
@@ -254,17 +237,20 @@ static void create_items(struct bench *b, struct ledger_client *cl)
     struct ledger_batch *batch = NULL;
     char line[LINE_MAX_BYTES], item[ID_MAX], when[TIME_TEXT_MAX];
     time_ago(2 * 3600, when);
-    must(ledger_batch_new(b->profile->origin, &batch, &err), &err, "batch");
+    raw_must(ledger_batch_new(b->profile->origin, &batch, &err), &err, "batch");
     for (unsigned i = 0; i < CLIENTS_MAX * ITEMS_PER_CLIENT; i++) {
         struct ledger_event *ev = NULL;
         item_name(i / ITEMS_PER_CLIENT, i % ITEMS_PER_CLIENT, item, sizeof item);
         int n = snprintf(line, sizeof line,
-                         "{\"id\":\"create-%u\",\"kind\":\"LOT_CREATED\",\"occurred\":\"%s\",\"fields\":{\"item\":\"%s\","
-                         "\"lot_class\":\"BATCH\",\"product_code\":\"PC-BENCH\",\"lot\":\"BENCH-%u\",\"use\":\"ALLOGENEIC\","
-                         "\"required_tests\":[\"viability\",\"sterility\"],\"spec_version\":\"SPEC-1\",\"uom\":\"mL\"}}",
+                         "{\"id\":\"create-%u\",\"kind\":\"LOT_CREATED\",\"occurred\":\"%s\","
+                         "\"fields\":{\"item\":\"%s\","
+                         "\"lot_class\":\"BATCH\",\"product_code\":\"PC-BENCH\",\"lot\":\"BENCH-%"
+                         "u\",\"use\":\"ALLOGENEIC\","
+                         "\"required_tests\":[\"viability\",\"sterility\"],\"spec_version\":\"SPEC-"
+                         "1\",\"uom\":\"mL\"}}",
                          i, when, item, i);
-        must(ledger_event_from_json(line, (size_t)n, &ev, &err), &err, "lot");
-        must(ledger_batch_add_event(batch, ev, &err), &err, "lot");
+        raw_must(ledger_event_from_json(line, (size_t)n, &ev, &err), &err, "lot");
+        raw_must(ledger_batch_add_event(batch, ev, &err), &err, "lot");
         ledger_event_free(ev);
     }
     submit_all(cl, batch, b->keys[0], "lot");
@@ -275,8 +261,8 @@ static void prepare_ledger(struct bench *b)
     struct ledger_err err;
     struct ledger_key *admin = NULL;
     struct ledger_client *cl = NULL;
-    must(ledger_key_load(b->set.admin_key, &admin, &err), &err, "administrator's key");
-    must(ledger_client_open(b->profile, NULL, &cl, &err), &err, "client");
+    raw_must(ledger_key_load(b->set.admin_key, &admin, &err), &err, "administrator's key");
+    raw_must(ledger_client_open(b->profile, NULL, &cl, &err), &err, "client");
     register_clients(b, cl, admin);
     create_items(b, cl);
     ledger_client_close(cl);
@@ -285,7 +271,8 @@ static void prepare_ledger(struct bench *b)
 
 /* ---- flights ---- */
 
-/* A step as a batch record has it: about 500 bytes when encoded. Only reference and nonce differ from event to event. */
+/* A step as a batch record has it: about 500 bytes when encoded. Only reference and nonce differ
+ * from event to event. */
 static void step_template(struct arena *a, unsigned client, unsigned item, struct event *out)
 {
     struct ledger_err err;
@@ -294,19 +281,27 @@ static void step_template(struct arena *a, unsigned client, unsigned item, struc
     time_ago(3600, when);
     item_name(client, item, name, sizeof name);
     if (!text)
-        die("out of memory");
-    int n = snprintf(text, LINE_MAX_BYTES,
-                     "{\"id\":\"x\",\"kind\":\"PROCESS_STEP\",\"occurred\":\"%s\",\"fields\":{\"item\":\"%s\",\"step\":"
-                     "\"expansion, medium exchange\",\"sop\":\"SOP-CPC-0231 rev 7\",\"equipment\":\"bioreactor BR-04, pump P-11, "
-                     "incubator INC-02\",\"params\":{\"temperature_c\":37.0,\"co2_pct\":5.1,\"o2_pct\":18.6,\"ph\":7.24,"
-                     "\"glucose_mmol_l\":9.8,\"lactate_mmol_l\":6.41,\"medium_ml\":480,\"cells_e6\":2140.5,\"viability_pct\":96.2,"
-                     "\"agitation_rpm\":15,\"operator_note\":\"no visible aggregates, colour normal\"},\"duration_min\":42.5,"
-                     "\"verifier\":\"op-00@cpc.example\",\"room\":\"clean room B-2\",\"bsc_particles\":12}}", when, name);
-    must(line_parse(a, span_of(text, (size_t)n), &line, &err), &err, "step");
+        raw_die("out of memory");
+    int n = snprintf(
+        text, LINE_MAX_BYTES,
+        "{\"id\":\"x\",\"kind\":\"PROCESS_STEP\",\"occurred\":\"%s\",\"fields\":{\"item\":\"%s\","
+        "\"step\":"
+        "\"expansion, medium exchange\",\"sop\":\"SOP-CPC-0231 rev 7\",\"equipment\":\"bioreactor "
+        "BR-04, pump P-11, "
+        "incubator "
+        "INC-02\",\"params\":{\"temperature_c\":37.0,\"co2_pct\":5.1,\"o2_pct\":18.6,\"ph\":7.24,"
+        "\"glucose_mmol_l\":9.8,\"lactate_mmol_l\":6.41,\"medium_ml\":480,\"cells_e6\":2140.5,"
+        "\"viability_pct\":96.2,"
+        "\"agitation_rpm\":15,\"operator_note\":\"no visible aggregates, colour "
+        "normal\"},\"duration_min\":42.5,"
+        "\"verifier\":\"op-00@cpc.example\",\"room\":\"clean room B-2\",\"bsc_particles\":12}}",
+        when, name);
+    raw_must(line_parse(a, span_of(text, (size_t)n), &line, &err), &err, "step");
     *out = line.event;
 }
 
-static void make_event(struct bench *b, struct load *l, struct event ev, uint64_t number, struct batch_event *out)
+static void make_event(struct bench *b, struct load *l, struct event ev, uint64_t number,
+                       struct batch_event *out)
 {
     uint8_t nonce[NONCE_LEN] = {0};
     char reference[64];
@@ -317,12 +312,14 @@ static void make_event(struct bench *b, struct load *l, struct event ev, uint64_
     ev.reference = span_of(reference, (size_t)n);
     out->bytes = event_encode(l->a, &ev);
     if (!out->bytes.p)
-        die("out of memory for events");
+        raw_die("out of memory for events");
     event_id(b->c, out->bytes, &out->id);
 }
 
-/* The part of a batch that signing, encoding and sealing use; the arena is whichever the result belongs to. */
-static void flight_batch(const struct bench *b, const struct flight *f, struct arena *a, struct ledger_batch *out)
+/* The part of a batch that signing, encoding and sealing use; the arena is whichever the result
+ * belongs to. */
+static void flight_batch(const struct bench *b, const struct flight *f, struct arena *a,
+                         struct ledger_batch *out)
 {
     memset(out, 0, sizeof *out);
     out->a = a;
@@ -335,7 +332,8 @@ static void flight_batch(const struct bench *b, const struct flight *f, struct a
     out->n_signatures = f->signature.p ? 1 : 0;
 }
 
-static void make_flight(struct bench *b, struct load *l, struct flight *f, unsigned client, const struct event *templates)
+static void make_flight(struct bench *b, struct load *l, struct flight *f, unsigned client,
+                        const struct event *templates)
 {
     static struct ledger_batch batch;
     struct ledger_err err;
@@ -343,16 +341,16 @@ static void make_flight(struct bench *b, struct load *l, struct flight *f, unsig
     f->n = l->batch;
     f->events = arena_alloc(l->a, l->batch * sizeof *f->events);
     if (!f->events)
-        die("out of memory for flights");
+        raw_die("out of memory for flights");
     for (unsigned i = 0; i < l->batch; i++)
         make_event(b, l, templates[(number + i) % ITEMS_PER_CLIENT], number + i, &f->events[i]);
     flight_batch(b, f, l->a, &batch);
-    must(batch_sign(&batch, b->keys[client], "authorship", NULL, &err), &err, "signature");
+    raw_must(batch_sign(&batch, b->keys[client], "authorship", NULL, &err), &err, "signature");
     f->sig = batch.sigs[0];
     f->signature = batch.signatures[0];
     f->request = rpc_put_submit(l->a, 1000 + (uint64_t)(f - l->flights), &batch, false);
     if (!f->request.p)
-        die("out of memory for requests");
+        raw_die("out of memory for requests");
 }
 
 static void make_load(struct bench *b, struct load *l)
@@ -361,7 +359,7 @@ static void make_load(struct bench *b, struct load *l)
     l->n = (size_t)l->clients * l->per_client;
     l->flights = calloc(l->n, sizeof *l->flights);
     if (!l->a || !l->flights)
-        die("out of memory");
+        raw_die("out of memory");
     b->run++;
     for (unsigned c = 0; c < l->clients; c++) {
         struct event templates[ITEMS_PER_CLIENT];
@@ -380,164 +378,31 @@ static void free_load(struct load *l)
     arena_free(l->a);
 }
 
-/* ---- connections ---- */
-
-static int dial(const struct ledger_profile *p)
-{
-    struct addrinfo *list = NULL, hints = {.ai_socktype = SOCK_STREAM};
-    int fd = -1, one = 1;
-    if (getaddrinfo(p->host, p->port, &hints, &list))
-        die("%s: no such host", p->host);
-    for (struct addrinfo *i = list; i && fd < 0; i = i->ai_next) {
-        fd = socket(i->ai_family, i->ai_socktype | SOCK_CLOEXEC, i->ai_protocol);
-        if (fd >= 0 && connect(fd, i->ai_addr, i->ai_addrlen)) {
-            close(fd);
-            fd = -1;
-        }
-    }
-    freeaddrinfo(list);
-    if (fd < 0)
-        die("%s: %s", p->address, strerror(errno));
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    return fd;
-}
-
-static void flush(struct client *cl)
-{
-    struct span out = tls_client_output(cl->tls);
-    while (out.n > 0) {
-        ssize_t n = send(cl->fd, out.p, out.n, MSG_NOSIGNAL);
-        if (n < 0 && errno != EINTR)
-            die("send: %s", strerror(errno));
-        if (n > 0)
-            out = span_of(out.p + n, out.n - (size_t)n);
-    }
-    tls_client_output_taken(cl->tls);
-}
-
-/* Takes what the network has (waiting for it, unless flags say otherwise) into the TLS session. False: nothing was there. */
-static bool take_bytes(struct client *cl, int flags)
-{
-    static uint8_t buf[256 * 1024];
-    struct ledger_err err;
-    ssize_t n = recv(cl->fd, buf, sizeof buf, flags);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return false;
-    if (n <= 0)
-        die("the daemon closed a connection: %s", n ? strerror(errno) : "end of stream");
-    must(tls_client_receive(cl->tls, span_of(buf, (size_t)n), &err), &err, "TLS");
-    return true;
-}
-
-static void take_plain(struct client *cl)
-{
-    struct ledger_err err;
-    size_t got = 1;
-    while (got > 0) {
-        if (cl->in_cap - cl->in_n < 32768) {
-            cl->in_cap = cl->in_cap * 2 + 65536;
-            cl->in = realloc(cl->in, cl->in_cap);
-            if (!cl->in)
-                die("out of memory");
-        }
-        must(tls_client_read(cl->tls, cl->in + cl->in_n, cl->in_cap - cl->in_n, &got, &err), &err, "TLS");
-        cl->in_n += got;
-    }
-}
-
-/* The message at the beginning of the input, if all of it is there. */
-static bool whole_frame(const struct client *cl, struct span *message)
-{
-    if (cl->in_n < 4)
-        return false;
-    size_t n = (size_t)cl->in[0] << 24 | (size_t)cl->in[1] << 16 | (size_t)cl->in[2] << 8 | cl->in[3];
-    if (n > FRAME_BYTES_MAX)
-        die("a frame of %zu bytes", n);
-    if (cl->in_n - 4 < n)
-        return false;
-    *message = span_of(cl->in + 4, n);
-    return true;
-}
-
-static void drop_frame(struct client *cl, size_t n)
-{
-    cl->in_n -= 4 + n;
-    memmove(cl->in, cl->in + 4 + n, cl->in_n);
-}
-
-static void send_frame(struct client *cl, struct span message)
-{
-    struct ledger_err err;
-    uint8_t head[4] = {(uint8_t)(message.n >> 24), (uint8_t)(message.n >> 16), (uint8_t)(message.n >> 8), (uint8_t)message.n};
-    must(tls_client_write(cl->tls, span_of(head, sizeof head), &err), &err, "TLS");
-    must(tls_client_write(cl->tls, message, &err), &err, "TLS");
-    flush(cl);
-}
-
-static void open_client(struct bench *b, struct client *cl)
-{
-    struct ledger_err err;
-    struct arena *a = arena_new(1 << 20);
-    struct message m;
-    struct span hello;
-    bool done = false;
-    *cl = (struct client){.fd = dial(b->profile)};
-    must(tls_client_session_new(b->tls, b->profile->host, &cl->tls, &err), &err, "TLS");
-    for (;;) {
-        enum ledger_rc rc = tls_client_handshake(cl->tls, &done, &err);
-        flush(cl);
-        must(rc, &err, "TLS handshake");
-        if (done)
-            break;
-        take_bytes(cl, 0);
-    }
-    send_frame(cl, rpc_put_hello(a, 1, "ledgerd-bench", b->profile->origin));
-    take_plain(cl);
-    while (!whole_frame(cl, &hello)) {
-        take_bytes(cl, 0);
-        take_plain(cl);
-    }
-    must(rpc_decode(a, hello, &m, &err), &err, "hello");
-    if (m.kind != MESSAGE_HELLO)
-        die("no hello from the daemon: %s", m.kind == MESSAGE_ERROR ? m.u.error.text : "another message");
-    drop_frame(cl, hello.n);
-    arena_free(a);
-}
-
-static void close_client(struct client *cl)
-{
-    tls_client_session_free(cl->tls);
-    close(cl->fd);
-    free(cl->in);
-}
-
 /* ---- the measured interval ---- */
 
 static void send_next(struct client *cl)
 {
     cl->out = cl->next++;
     cl->out->sent_ns = now_ns();
-    send_frame(cl, cl->out->request);
+    raw_client_send(&cl->raw, cl->out->request);
 }
 
 /* Notes time and bytes of an answer that is complete. */
 static bool take_answer(struct client *cl)
 {
     struct span message;
-    take_plain(cl);
-    flush(cl);
-    if (!whole_frame(cl, &message))
+    if (!raw_client_receive(&cl->raw, false, &message))
         return false;
     struct flight *f = cl->out;
     if (!f)
-        die("an answer that nobody asked for");
+        raw_die("an answer that nobody asked for");
     f->done_ns = now_ns();
     f->answer = malloc(message.n);
     if (!f->answer)
-        die("out of memory for answers");
+        raw_die("out of memory for answers");
     memcpy(f->answer, message.p, message.n);
     f->answer_n = message.n;
-    drop_frame(cl, message.n);
+    raw_client_drop(&cl->raw, message);
     cl->out = NULL;
     return true;
 }
@@ -552,10 +417,10 @@ static void drive(struct bench *b, struct load *l, struct client *clients, int e
     while (flying > 0) {
         int n = epoll_wait(ep, ready, CLIENTS_MAX, 10000);
         if (n == 0 || (n < 0 && errno != EINTR))
-            die("no answer within 10 seconds");
+            raw_die("no answer within 10 seconds");
         for (int i = 0; i < n; i++) {
             struct client *cl = ready[i].data.ptr;
-            if (!take_bytes(cl, MSG_DONTWAIT) || !take_answer(cl))
+            if (!take_answer(cl))
                 continue;
             if (cl->next < cl->end && now_ns() < until)
                 send_next(cl);
@@ -570,22 +435,24 @@ static void fly(struct bench *b, struct load *l, struct result *r)
     static struct client clients[CLIENTS_MAX];
     int ep = epoll_create1(EPOLL_CLOEXEC);
     if (ep < 0)
-        die("epoll: %s", strerror(errno));
+        raw_die("epoll: %s", strerror(errno));
     for (unsigned i = 0; i < l->clients; i++) {
         struct epoll_event ev = {.events = EPOLLIN, .data = {.ptr = &clients[i]}};
-        open_client(b, &clients[i]);
+        raw_client_open(&clients[i].raw, b->profile, b->tls, "ledgerd-bench");
+        clients[i].out = NULL;
         clients[i].next = &l->flights[(size_t)i * l->per_client];
         clients[i].end = clients[i].next + l->per_client;
-        if (epoll_ctl(ep, EPOLL_CTL_ADD, clients[i].fd, &ev))
-            die("epoll: %s", strerror(errno));
+        if (epoll_ctl(ep, EPOLL_CTL_ADD, clients[i].raw.fd, &ev))
+            raw_die("epoll: %s", strerror(errno));
     }
-    double cpu = daemon_cpu(b);
+    double disk = measure_disk(b), cpu = daemon_cpu(b);
     uint64_t began = now_ns();
     drive(b, l, clients, ep);
     double all = seconds_since(began);
     r->daemon_cores = (daemon_cpu(b) - cpu) / all;
+    r->fdatasyncs = (disk + measure_disk(b)) / 2;
     for (unsigned i = 0; i < l->clients; i++)
-        close_client(&clients[i]);
+        raw_client_close(&clients[i].raw);
     close(ep);
 }
 
@@ -595,8 +462,8 @@ struct proof_of_run {
     struct arena *a;
     struct verifier vf;
     struct checkpoint cp;
-    struct span note;     /* that cp was read from; a copy */
-    uint8_t *seen;        /* one bit an entry */
+    struct span note; /* that cp was read from; a copy */
+    uint8_t *seen;    /* one bit an entry */
     uint64_t seen_n;
 };
 
@@ -608,43 +475,47 @@ static void check_note(struct proof_of_run *p, struct span note, struct result *
     if (span_eq(note, p->note))
         return;
     if (note.n > sizeof copy)
-        die("a checkpoint of %zu bytes", note.n);
+        raw_die("a checkpoint of %zu bytes", note.n);
     memcpy(copy, note.p, note.n);
     p->note = span_of(copy, note.n);
     if (!verify_checkpoint(&p->vf, p->note, &p->cp, &trust, &v))
-        die("a checkpoint does not verify: %s", v.text);
+        raw_die("a checkpoint does not verify: %s", v.text);
     r->commits++;
 }
 
-static void check_result(struct proof_of_run *p, const struct batch_event *e, const struct message_result *m)
+static void check_result(struct proof_of_run *p, const struct batch_event *e,
+                         const struct message_result *m)
 {
     struct entry_claim claim = {m->header, e->bytes, e->block, false};
     struct entry entry;
     struct verdict v = {0};
     if (m->outcome != LEDGER_ACCEPTED)
-        die("an event was not accepted: code %u, %s", m->code, m->text ? m->text : "");
-    if (!verify_entry(&p->vf, &claim, &entry, &v) || !verify_inclusion(&p->vf, &entry, &p->cp, m->path, &v))
-        die("the receipt of entry %llu does not verify: %s", (unsigned long long)m->index, v.text);
+        raw_die("an event was not accepted: code %u, %s", m->code, m->text ? m->text : "");
+    if (!verify_entry(&p->vf, &claim, &entry, &v) ||
+        !verify_inclusion(&p->vf, &entry, &p->cp, m->path, &v))
+        raw_die("the receipt of entry %llu does not verify: %s", (unsigned long long)m->index,
+                v.text);
     uint64_t i = entry.header.index;
     if (i != m->index || i >= p->seen_n || p->seen[i / 8] >> (i % 8) & 1)
-        die("entry %llu was given to two events", (unsigned long long)i);
+        raw_die("entry %llu was given to two events", (unsigned long long)i);
     p->seen[i / 8] = (uint8_t)(p->seen[i / 8] | 1u << (i % 8));
 }
 
-static void check_flight(struct bench *b, struct proof_of_run *p, const struct flight *f, struct result *r)
+static void check_flight(struct bench *b, struct proof_of_run *p, const struct flight *f,
+                         struct result *r)
 {
     static struct ledger_batch batch;
     struct ledger_err err;
     struct message m;
     arena_reset(p->a);
-    must(rpc_decode(p->a, span_of(f->answer, f->answer_n), &m, &err), &err, "answer");
+    raw_must(rpc_decode(p->a, span_of(f->answer, f->answer_n), &m, &err), &err, "answer");
     if (m.kind == MESSAGE_ERROR)
-        die("the daemon answered with an error: %s", m.u.error.text);
+        raw_die("the daemon answered with an error: %s", m.u.error.text);
     if (m.kind != MESSAGE_SUBMIT || m.u.submit.n != f->n)
-        die("an answer that does not fit its request");
+        raw_die("an answer that does not fit its request");
     check_note(p, m.u.submit.checkpoint, r);
     flight_batch(b, f, p->a, &batch);
-    must(batch_seal(&batch, &err), &err, "signature block");
+    raw_must(batch_seal(&batch, &err), &err, "signature block");
     for (unsigned i = 0; i < f->n; i++)
         check_result(p, &f->events[i], &m.u.submit.results[i]);
     r->events += f->n;
@@ -653,14 +524,15 @@ static void check_flight(struct bench *b, struct proof_of_run *p, const struct f
 
 static int by_done(const void *a, const void *b)
 {
-    return by_u64(&(*(const struct flight *const *)a)->done_ns, &(*(const struct flight *const *)b)->done_ns);
+    return by_u64(&(*(const struct flight *const *)a)->done_ns,
+                  &(*(const struct flight *const *)b)->done_ns);
 }
 
 static void latencies(struct flight **done, size_t n, struct result *r)
 {
     uint64_t first = UINT64_MAX, *took = calloc(n, sizeof *took);
     if (!took)
-        die("out of memory");
+        raw_die("out of memory");
     for (size_t i = 0; i < n; i++) {
         took[i] = done[i]->done_ns - done[i]->sent_ns;
         first = done[i]->sent_ns < first ? done[i]->sent_ns : first;
@@ -681,8 +553,9 @@ static void check_load(struct bench *b, struct load *l, struct result *r)
     size_t n = 0;
     p.seen = calloc(1, (size_t)(p.seen_n / 8));
     if (!done || !p.a || !p.seen)
-        die("out of memory");
-    p.vf = (struct verifier){b->c, p.a, b->profile->policy, b->profile->index_key, b->profile->origin};
+        raw_die("out of memory");
+    p.vf =
+        (struct verifier){b->c, p.a, b->profile->policy, b->profile->index_key, b->profile->origin};
     for (size_t i = 0; i < l->n; i++)
         if (l->flights[i].done_ns)
             done[n++] = &l->flights[i];
@@ -697,35 +570,41 @@ static void check_load(struct bench *b, struct load *l, struct result *r)
 
 /* ---- report ---- */
 
-static void print_machine(const struct machine_rates *m)
+static void print_head(const struct bench *b)
 {
-    printf("\nthis machine, %ld cores:\n", sysconf(_SC_NPROCESSORS_ONLN));
-    printf("  %10.0f  times a second 4 KiB written and made durable (fdatasync; half of them within %.2f ms)\n", m->fdatasyncs,
-           m->fdatasync_p50_ms);
-    printf("  %10.0f  Ed25519 signatures verified a second by one core\n\n", m->verifications);
-    printf("  %-28s %9s %9s %8s %8s %8s %9s %9s %9s %8s\n", "", "durable", "p50", "p99", "max", "commits", "events", "commits /",
+    static const char row[] = "  %-26s %9s %8s %8s %8s %8s %8s %11s %10s %9s %7s\n";
+    printf("\n%ld cores; one core verifies %.0f Ed25519 signatures a second; fdatasync: 4 KiB "
+           "written and made durable, one after the"
+           " other\n\n",
+           sysconf(_SC_NPROCESSORS_ONLN), b->verifications);
+    printf(row, "", "durable", "p50", "p99", "max", "commits", "events", "fdatasyncs", "commits /",
            "signat. /", "daemon");
-    printf("  %-28s %9s %9s %8s %8s %8s %9s %9s %9s %8s\n", "", "events/s", "ms", "ms", "ms", "/s", "/commit", "fdatasyncs", "verific.",
+    printf(row, "", "events/s", "ms", "ms", "ms", "/s", "/commit", "/s", "fdatasyncs", "verific.",
            "cores");
 }
 
 static void print_result(const struct bench *b, const struct load *l, const struct result *r)
 {
     double rate = (double)r->events / r->seconds, commits = (double)r->commits / r->seconds;
-    printf("  %-28s %9.0f %9.2f %8.2f %8.2f %8.0f %9.1f %9.0f%% %8.0f%% %8.2f\n", l->name, rate, r->p50_ms, r->p99_ms, r->max_ms,
-           commits, rate / commits, 100 * commits / b->rates.fdatasyncs,
-           100 * (double)r->flights / r->seconds / b->rates.verifications, r->daemon_cores);
+    printf("  %-26s %9.0f %8.2f %8.2f %8.2f %8.0f %8.1f %11.0f %9.0f%% %8.1f%% %7.2f\n", l->name,
+           rate, r->p50_ms, r->p99_ms, r->max_ms, commits, rate / commits, r->fdatasyncs,
+           100 * commits / r->fdatasyncs, 100 * (double)r->flights / r->seconds / b->verifications,
+           r->daemon_cores);
     fflush(stdout);
 }
 
 static void json_result(FILE *f, const struct load *l, const struct result *r, bool last)
 {
-    fprintf(f,
-            "    {\"clients\": %u, \"events_per_signature\": %u, \"events\": %zu, \"seconds\": %.3f, \"events_per_second\": %.1f,\n"
-            "     \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"max_ms\": %.3f, \"commits\": %zu, \"signatures\": %zu, \"daemon_cores\": %.2f,\n"
-            "     \"receipts_verified\": %zu}%s\n",
-            l->clients, l->batch, r->events, r->seconds, (double)r->events / r->seconds, r->p50_ms, r->p99_ms, r->max_ms, r->commits,
-            r->flights, r->daemon_cores, r->events, last ? "" : ",");
+    fprintf(
+        f,
+        "    {\"clients\": %u, \"events_per_signature\": %u, \"events\": %zu, \"seconds\": %.3f,\n"
+        "     \"events_per_second\": %.1f, \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"max_ms\": %.3f, "
+        "\"commits\": %zu,\n"
+        "     \"signatures\": %zu, \"daemon_cores\": %.2f, \"receipts_verified\": %zu,\n"
+        "     \"fdatasyncs_per_second\": %.1f}%s\n",
+        l->clients, l->batch, r->events, r->seconds, (double)r->events / r->seconds, r->p50_ms,
+        r->p99_ms, r->max_ms, r->commits, r->flights, r->daemon_cores, r->events, r->fdatasyncs,
+        last ? "" : ",");
 }
 
 static void read_options(int argc, char **argv, struct settings *s)
@@ -745,15 +624,17 @@ static void read_options(int argc, char **argv, struct settings *s)
         else if (strcmp(argv[i], "--pid") == 0)
             s->pid = strtol(argv[i + 1], NULL, 10);
         else
-            die("unknown option %s", argv[i]);
+            raw_die("unknown option %s", argv[i]);
     }
     if (!s->profile || !s->admin_key || !s->scratch || s->seconds < 1 || s->seconds > 60)
-        die("usage: bench --profile FOLDER --admin-key FILE --scratch FOLDER [--json FILE] [--seconds 1..60] [--pid PID]");
+        raw_die("usage: bench --profile FOLDER --admin-key FILE --scratch FOLDER [--json FILE] "
+                "[--seconds 1..60] [--pid PID]");
 }
 
 static void run_loads(struct bench *b, FILE *json)
 {
-    /* Enough flights for the interval on a fast machine; a client that runs out of them ends early, which only shortens the run. */
+    /* Enough flights for the interval on a fast machine; a client that runs out of them ends early,
+     * which only shortens the run. */
     unsigned s = b->set.seconds;
     struct load loads[] = {
         {.name = "1 client", .clients = 1, .batch = 1, .per_client = 4000 * s},
@@ -761,7 +642,7 @@ static void run_loads(struct bench *b, FILE *json)
         {.name = "64 clients", .clients = 64, .batch = 1, .per_client = 200 * s},
         {.name = "8 clients, batches of 100", .clients = 8, .batch = 100, .per_client = 40 * s},
     };
-    size_t n = sizeof loads / sizeof *loads, checked = 0;
+    size_t n = sizeof loads / sizeof *loads, checked = 0, bytes = 0;
     for (size_t i = 0; i < n; i++) {
         struct result r = {0};
         make_load(b, &loads[i]);
@@ -771,9 +652,13 @@ static void run_loads(struct bench *b, FILE *json)
         if (json)
             json_result(json, &loads[i], &r, i + 1 == n);
         checked += r.events;
+        bytes = loads[i].flights[0].events[0].bytes.n;
         free_load(&loads[i]);
     }
-    printf("\n  every receipt of these %zu events was verified after its run: checkpoint, header, signature block, inclusion\n", checked);
+    printf("\n  each of the %zu events (about %zu bytes) has a receipt that was verified after its "
+           "run: checkpoint, header,\n"
+           "  signature block, inclusion\n",
+           checked, bytes);
 }
 
 int main(int argc, char **argv)
@@ -783,23 +668,23 @@ int main(int argc, char **argv)
     read_options(argc, argv, &b.set);
     b.c = crypto_new();
     if (!b.c)
-        die("no cryptography");
-    must(ledger_profile_open(b.set.profile, NULL, &b.profile, &err), &err, "profile");
-    must(tls_client_context_new(b.profile, &b.tls, &err), &err, "TLS");
+        raw_die("no cryptography");
+    raw_must(ledger_profile_open(b.set.profile, NULL, &b.profile, &err), &err, "profile");
+    raw_must(tls_client_context_new(b.profile, &b.tls, &err), &err, "TLS");
     prepare_ledger(&b);
-    measure_disk(&b);
     measure_verification(&b);
-    print_machine(&b.rates);
+    print_head(&b);
     FILE *json = b.set.json ? fopen(b.set.json, "we") : NULL;
     if (b.set.json && !json)
-        die("%s: %s", b.set.json, strerror(errno));
+        raw_die("%s: %s", b.set.json, strerror(errno));
     if (json)
-        fprintf(json, "{\n  \"cores\": %ld,\n  \"fdatasyncs_per_second\": %.1f,\n  \"fdatasync_p50_ms\": %.3f,\n"
-                      "  \"ed25519_verifications_per_second_per_core\": %.1f,\n  \"runs\": [\n",
-                sysconf(_SC_NPROCESSORS_ONLN), b.rates.fdatasyncs, b.rates.fdatasync_p50_ms, b.rates.verifications);
+        fprintf(json,
+                "{\n  \"cores\": %ld,\n  \"ed25519_verifications_per_second_per_core\": %.1f,\n  "
+                "\"runs\": [\n",
+                sysconf(_SC_NPROCESSORS_ONLN), b.verifications);
     run_loads(&b, json);
     if (json && (fputs("  ]\n}\n", json) < 0 || fclose(json)))
-        die("%s: %s", b.set.json, strerror(errno));
+        raw_die("%s: %s", b.set.json, strerror(errno));
     for (unsigned i = 0; i < CLIENTS_MAX; i++)
         ledger_key_free(b.keys[i]);
     tls_client_context_free(b.tls);

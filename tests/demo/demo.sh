@@ -290,8 +290,10 @@ wants ACCEPT
 tell 0 ledgerctl record -f releases.jsonl
 
 say "The specification of the product, then the lot. A genetically modified lot needs the reference of its approval."
-brief ledgerctl record SPECIFICATION_SET --sign qa.ono --sign qp.hara product_code=PC-CART19 version=SPEC-2 \
-    'tests=[{"test":"viability","unit":"%","low":70,"required":true},{"test":"vcn","unit":"copies/cell","high":5,"required":true},{"test":"sterility","unit":"-","required":true}]'
+tests='{"test":"viability","unit":"%","low":70,"required":true},'
+tests=$tests'{"test":"vcn","unit":"copies/cell","high":5,"required":true},'
+tests=$tests'{"test":"sterility","unit":"-","required":true}'
+brief ledgerctl record SPECIFICATION_SET --sign qa.ono --sign qp.hara product_code=PC-CART19 version=SPEC-2 "tests=[$tests]"
 open_lot() {
     how=$1
     shift

@@ -3,6 +3,7 @@
 #include "scratch_run.h"
 
 #include "check.h"
+#include "store/log.h"
 
 static void done(void *ctx, struct job *job)
 {
@@ -174,4 +175,82 @@ void check_receipt(struct scratch *s, struct scratch_pen *pen, const struct requ
     memcpy(path, r->path.p, r->path.n);
     CHECK(merkle_verify_inclusion(pen->c, r->index, cp.size, &leaf, path, r->path.n / HASH_LEN,
                                   &cp.root));
+}
+
+/* ---- steps that must succeed ---- */
+
+void run_must_start(struct run *r)
+{
+    enum ledger_rc rc = run_start(r);
+    if (rc)
+        fprintf(stderr, "start: %s: %s\n", ledger_rc_text(rc), r->err.msg);
+    CHECK_EQ_INT(rc, LEDGER_OK);
+}
+
+void run_begin(struct scratch *s, struct run *r)
+{
+    scratch_make(s);
+    run_init(r, s);
+    run_must_start(r);
+}
+
+void run_end(struct scratch *s, struct run *r)
+{
+    run_stop(r);
+    CHECK_EQ_INT(r->fatals, 0);
+    run_fini(r);
+    scratch_remove(s);
+}
+
+void run_register(struct run *r, const char *party, const char *roles, unsigned key)
+{
+    struct request q;
+    char reference[64];
+    snprintf(reference, sizeof reference, "registration of %s", party);
+    struct span ev = pen_registration(&r->s->pen, reference, party, roles, key);
+    CHECK_EQ_INT(run_one(r, &r->s->pen, ev, SCRATCH_ADMIN, KEY_ADMIN, &q), JOB_ACCEPTED);
+    request_fini(&q);
+}
+
+uint64_t run_size(struct run *r)
+{
+    struct pipeline_stats st;
+    pipeline_stats(r->p, &st);
+    return st.size;
+}
+
+struct header run_header(struct run *r, uint64_t index)
+{
+    struct store_snapshot *sn;
+    struct log_record rec;
+    struct header h;
+    CHECK_EQ_INT(store_snapshot_open(r->store, &sn, NULL), LEDGER_OK);
+    struct kv kv = store_snapshot_kv(sn);
+    CHECK_EQ_INT(log_read(&kv, index, &rec, NULL), LEDGER_OK);
+    CHECK_EQ_INT(header_decode(r->s->pen.a, rec.header, &h, NULL), LEDGER_OK);
+    store_snapshot_close(sn);
+    return h;
+}
+
+void run_gate(struct run *r, bool closed)
+{
+    pthread_mutex_lock(&r->lock);
+    r->closed = closed;
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+}
+
+void run_hold_writer(struct run *r, struct request *q, const char *item)
+{
+    struct scratch_pen *pen = &r->s->pen;
+    struct span *kept = arena_alloc(pen->a, 2 * sizeof *kept);
+    kept[0] = pen_material(pen, item);
+    kept[1] = pen_sign(pen, kept, 1, "wh", KEY_WAREHOUSE, SPAN_NONE);
+    request_init(q, r, kept, 1, kept + 1, 1);
+    run_gate(r, true);
+    CHECK_EQ_INT(request_send(q), LEDGER_OK);
+    pthread_mutex_lock(&r->lock);
+    while (!r->waiting_in_done)
+        pthread_cond_wait(&r->changed, &r->lock);
+    pthread_mutex_unlock(&r->lock);
 }

@@ -53,4 +53,19 @@ void check_receipt(struct scratch *s, struct scratch_pen *pen, const struct requ
 uint64_t note_size(struct scratch *s, struct scratch_pen *pen,
                    struct span note); /* verifies the signature too */
 
+/* ---- steps that must succeed ---- */
+
+void run_must_start(struct run *r);
+/* A new scratch ledger and a pipeline over it; and the end of both, without a fatal error. */
+void run_begin(struct scratch *s, struct run *r);
+void run_end(struct scratch *s, struct run *r);
+void run_register(struct run *r, const char *party, const char *roles, unsigned key);
+uint64_t run_size(struct run *r); /* latest committed */
+/* The header of a stored entry; links in the pen's arena. */
+struct header run_header(struct run *r, uint64_t index);
+/* Shuts or opens the gate in done_cb. */
+void run_gate(struct run *r, bool closed);
+/* Sends a receipt of material by "wh" and waits until the writer stands still in its answer. */
+void run_hold_writer(struct run *r, struct request *q, const char *item);
+
 #endif

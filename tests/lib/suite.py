@@ -2,7 +2,6 @@
 """What the suites that drive the programs from outside share: counting, running, a daemon in a scratch folder."""
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -57,12 +56,6 @@ class Suite:
         sys.exit(1 if self.failed else 0)
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 class Daemon:
     """A fresh ledger that is being served; use as `with Daemon(suite) as d`."""
 
@@ -70,25 +63,33 @@ class Daemon:
         self.suite = suite
         self.folder = tempfile.mkdtemp(dir=suite.scratch)
         self.data = os.path.join(self.folder, "ledger")
-        self.address = f"127.0.0.1:{free_port()}"
         self.log = open(os.path.join(self.folder, "log"), "wb")
         code, out, err = suite.run(suite.ledgerd, "init", self.data, "--origin", origin)
         if code != 0:
             raise RuntimeError(f"ledgerd init: {code}\n{out}{err}")
-        self.process = subprocess.Popen([suite.ledgerd, "run", self.data, "--listen", self.address], stdout=self.log,
+        self.shrink_map()
+        self.process = subprocess.Popen([suite.ledgerd, "run", self.data, "--listen", "127.0.0.1:0"], stdout=self.log,
                                         stderr=self.log)
-        self.wait()
+        self.address = self.wait()
+
+    def shrink_map(self):
+        """The thread sanitizer leaves no room for a map of the default size."""
+        path = os.path.join(self.data, "ledgerd.conf")
+        with open(path) as f:
+            text = f.read()
+        with open(path, "w") as f:
+            f.write(text.replace("#map_size = 1T", "map_size = 1G"))
 
     def wait(self):
-        host, port = self.address.split(":")
-        for _ in range(1000):
+        """The address, once the daemon listens."""
+        path = os.path.join(self.data, "run", "address")
+        for _ in range(3000):
             if self.process.poll() is not None:
                 raise RuntimeError("ledgerd run ended:\n" + self.output())
-            try:
-                socket.create_connection((host, int(port)), 1).close()
-                return
-            except OSError:
-                time.sleep(0.02)
+            if os.path.exists(path) and os.path.getsize(path):
+                with open(path) as f:
+                    return f.read().strip()
+            time.sleep(0.01)
         raise RuntimeError("ledgerd run does not listen:\n" + self.output())
 
     def output(self):

@@ -78,19 +78,10 @@ ctl() { "$dest/usr/bin/ledgerctl" --profile "$suite_dir/ledger/profile" "$@"; }
 
 starts() {
     "$dest/usr/bin/ledgerd" init "$suite_dir/ledger" --origin install.example/ledger || return 1
-    "$dest/usr/bin/ledgerd" run "$suite_dir/ledger" --listen 127.0.0.1:0 2>"$suite_dir/run.log" &
-    daemon=$!
-    for _ in $(seq 100); do
-        [ -s "$suite_dir/ledger/run/address" ] && break
-        sleep 0.1
-    done
+    daemon_start "$dest/usr/bin/ledgerd" "$suite_dir/ledger" || return 1
     sed -i "s/^address = .*/address = $(cat "$suite_dir/ledger/run/address")/" "$suite_dir/ledger/profile/profile.conf" || return 1
     ctl key new u.wh -o "$suite_dir/wh.key" && ctl party register u.wh --roles WAREHOUSE --org ORG --key "$suite_dir/wh.key"
 }
-ends() {
-    kill -TERM "$daemon" && wait "$daemon"
-}
-
 shared_records() {
     LD_LIBRARY_PATH=$lib "$suite_dir/submit-shared" "$suite_dir/ledger/profile" "$suite_dir/wh.key" M-1 "$suite_dir/m1.receipt"
 }
@@ -130,7 +121,7 @@ step "an example builds against the static library" builds_static
 if step "an installed daemon starts and ledgerctl records" starts; then
     step "the shared example records" shared_records
     step "the shared example is refused" shared_is_refused
-    step "the daemon ends" ends
+    step "the daemon ends" daemon_stop
     step "the shared example verifies, offline" shared_verifies
     step "the static example verifies, offline" static_verifies
     step "the static example refuses a receipt that was cut" static_refuses

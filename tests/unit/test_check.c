@@ -93,12 +93,13 @@ static char output[8192];
 
 static int check(struct scratch *s)
 {
-    return command(cmd_check, "check", output, sizeof output, (const char *const[]){s->dir, NULL});
+    return command(ledgerd_check, "check", output, sizeof output,
+                   (const char *const[]){s->dir, NULL});
 }
 
 static int rebuild(struct scratch *s)
 {
-    return command(cmd_rebuild, "rebuild", output, sizeof output,
+    return command(ledgerd_rebuild, "rebuild", output, sizeof output,
                    (const char *const[]){s->dir, NULL});
 }
 
@@ -174,13 +175,13 @@ TEST(a_whole_folder_verifies_and_is_counted)
                  "19 entries (7 events, 10 seals, 2 other entries of the ledger), 8 signatures"));
     CHECK(strstr(output, "8 chains, 10 checkpoints"));
     CHECK(strstr(output, "anchor:  size 19"));
-    CHECK_EQ_INT(command(cmd_check, "check", output, sizeof output,
+    CHECK_EQ_INT(command(ledgerd_check, "check", output, sizeof output,
                          (const char *const[]){s.dir, "--json", NULL}),
                  0);
     CHECK(strstr(output, "{\"verifies\":true,\"origin\":\"scratch.example/"
                          "ledger\",\"size\":19,\"entries\":19,\"events\":7,"));
     CHECK(strstr(output, "\"anchor\":19,\"differences\":0,\"first\":[]}\n"));
-    CHECK_EQ_INT(command(cmd_check, "check", output, sizeof output,
+    CHECK_EQ_INT(command(ledgerd_check, "check", output, sizeof output,
                          (const char *const[]){"--quiet", s.dir, NULL}),
                  0);
     CHECK_EQ_STR(output, "");
@@ -196,22 +197,22 @@ TEST(exit_codes)
 {
     struct scratch s;
     make_ledger(&s);
+    CHECK_EQ_INT(command(ledgerd_check, "check", output, sizeof output,
+                         (const char *const[]){"--help", NULL}),
+                 0);
     CHECK_EQ_INT(
-        command(cmd_check, "check", output, sizeof output, (const char *const[]){"--help", NULL}),
-        0);
-    CHECK_EQ_INT(command(cmd_check, "check", output, sizeof output, (const char *const[]){NULL}),
-                 2);
-    CHECK_EQ_INT(command(cmd_check, "check", output, sizeof output,
+        command(ledgerd_check, "check", output, sizeof output, (const char *const[]){NULL}), 2);
+    CHECK_EQ_INT(command(ledgerd_check, "check", output, sizeof output,
                          (const char *const[]){s.dir, "more", NULL}),
                  2);
-    CHECK_EQ_INT(command(cmd_check, "check", output, sizeof output,
+    CHECK_EQ_INT(command(ledgerd_check, "check", output, sizeof output,
                          (const char *const[]){s.dir, "--no", NULL}),
                  2);
+    CHECK_EQ_INT(command(ledgerd_check, "check", output, sizeof output,
+                         (const char *const[]){"/nowhere", NULL}),
+                 2);
     CHECK_EQ_INT(
-        command(cmd_check, "check", output, sizeof output, (const char *const[]){"/nowhere", NULL}),
-        2);
-    CHECK_EQ_INT(
-        command(cmd_rebuild, "rebuild", output, sizeof output, (const char *const[]){NULL}), 2);
+        command(ledgerd_rebuild, "rebuild", output, sizeof output, (const char *const[]){NULL}), 2);
     struct store *store = scratch_open(&s);
     must_be(&s, 2, "in use");
     CHECK(strstr(output, "in use"));
@@ -311,7 +312,7 @@ TEST(differences_are_named)
     change(&s, CHANGE_REMOVE, KV_CHAIN, span_of(k.b, HASH_LEN), SPAN_NONE);
     must_be(&s, 1, "chain");
     CHECK(strstr(output, "state of item M-2: is missing from the store"));
-    CHECK_EQ_INT(command(cmd_check, "check", output, sizeof output,
+    CHECK_EQ_INT(command(ledgerd_check, "check", output, sizeof output,
                          (const char *const[]){s.dir, "--json", NULL}),
                  1);
     CHECK(strstr(output, "{\"verifies\":false"));

@@ -481,6 +481,93 @@ static void make_subject(void)
     emit_hash("subject-commitment", &h);
 }
 
+/* ---- samples: encodings that the example's ledger does not need ---- */
+
+static void emit_chain(const char *name, const struct chain *ch, bool stored)
+{
+    struct wbuf w;
+    wbuf_init(&w, a);
+    state_encode(c, ch, stored, &w);
+    emit(name, wbuf_span(&w));
+}
+
+static void add_members(struct frontier *f, const char *const *texts, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct hash leaf;
+        merkle_leaf(c, span_str(texts[i]), &leaf);
+        frontier_append(c, f, &leaf);
+    }
+}
+
+static void sample_states(void)
+{
+    static const char *const items[] = {"A-1", "A-2", "A-3"};
+    struct chain ch = {.type = CHAIN_SUBJECT};
+    ch.subject = (struct subject_state){.id = SPAN_LIT("CHA999926000001"), .subject_commit = SPAN_LIT("5bd6"), .use = USE_AUTOLOGOUS,
+                                        .assigned = 7};
+    ch.subject.scopes[SCOPE_COLLECTION - 1] = (struct consent_state){CONSENT_GIVEN, instant("2026-01-06T09:00:00+09:00"), 8};
+    ch.subject.scopes[SCOPE_RESEARCH - 1] = (struct consent_state){CONSENT_WITHDRAWN, instant("2026-01-06T09:00:00+09:00"), 9};
+    add_members(&ch.subject.logs[SUBJECT_LOG_ITEMS], items, 1);
+    emit_chain("sample-subject", &ch, false);
+    ch = (struct chain){.type = CHAIN_SHIPMENT};
+    ch.shipment = (struct shipment_state){.id = SPAN_LIT("SHP-1"), .from_org = SPAN_LIT("cpc"), .to_org = SPAN_LIT("hospital"),
+                                          .logger = SPAN_LIT("LG-7"), .min_c = -190 * DEC_ONE, .max_c = -150 * DEC_ONE,
+                                          .dispatched_us = instant("2026-02-01T00:00:00Z"),
+                                          .handover_us = instant("2026-02-01T01:00:00Z"), .remaining = 3};
+    add_members(&ch.shipment.logs[SHIPMENT_LOG_ITEMS], items, 3);
+    emit_chain("sample-shipment", &ch, false);
+    emit_chain("sample-shipment-stored", &ch, true);
+    ch = (struct chain){.type = CHAIN_CASE};
+    ch.kase = (struct case_state){.id = SPAN_LIT("EX-1"), .type = CASE_EXCURSION, .opened = 20, .closed = 22, .has_start = true,
+                                  .start_us = instant("2026-02-01T00:30:00Z"), .shipment = SPAN_LIT("SHP-1"),
+                                  .outcome = OUTCOME_REDUCE_EXPIRY, .has_new_expiry = true,
+                                  .new_expiry_us = instant("2026-06-30T00:00:00Z")};
+    add_members(&ch.kase.logs[CASE_LOG_ITEMS], items, 3);
+    emit_chain("sample-case", &ch, false);
+    ch = (struct chain){.type = CHAIN_PRODUCT};
+    ch.product.id = SPAN_LIT("CART-01");
+    emit_chain("sample-product", &ch, false);
+}
+
+static struct wbuf sample_begin(void)
+{
+    struct wbuf w;
+    wbuf_init(&w, a);
+    return w;
+}
+
+static void sample_members(void)
+{
+    struct wbuf w = sample_begin();
+    edge_encode(&(struct edge){SPAN_LIT("B-1"), 12500000000, SPAN_LIT("mL"), 11}, &w);
+    emit("sample-edge", wbuf_span(&w));
+    w = sample_begin();
+    outcome_encode(&(struct outcome){SPAN_LIT("VIABILITY"), QC_FAIL, 12, 12}, &w);
+    emit("sample-outcome", wbuf_span(&w));
+    w = sample_begin();
+    excursion_fact_encode(&(struct excursion_fact){.fact = EXCURSION_OPENED, .id = SPAN_LIT("EX-1"), .index = 20, .has_start = true,
+                                                   .start_us = instant("2026-02-01T00:30:00Z")}, &w);
+    emit("sample-excursion-fact", wbuf_span(&w));
+    struct correction x = {.target_index = 12, .index = 30, .field = SPAN_LIT("value"), .has_number = true, .number = 71 * DEC_ONE};
+    memcpy(x.target.b, of_made("id-4").p, HASH_LEN);
+    w = sample_begin();
+    correction_encode(&x, &w);
+    emit("sample-correction", wbuf_span(&w));
+    struct spec_test t = {.test = SPAN_LIT("VIABILITY"), .unit = SPAN_LIT("%"), .has_low = true, .required = true, .low = 70 * DEC_ONE};
+    w = sample_begin();
+    spec_version_encode(&(struct spec_version){SPAN_LIT("1.0"), 6, 1, &t}, &w);
+    emit("sample-specification", wbuf_span(&w));
+}
+
+static void sample_before(void)
+{
+    struct hash before;
+    struct hfield f = HVAR(of_made("signature-3"));
+    crypto_labelled(c, LABEL_SIGNATURE, &f, 1, &before);
+    emit_hash("sample-before", &before);
+}
+
 static void begin_machine(void)
 {
     c = crypto_new();
@@ -509,6 +596,9 @@ static void make_example(void)
     make_seal("2026-01-05T08:31:00.250000Z");
     make_proofs();
     make_subject();
+    sample_states();
+    sample_members();
+    sample_before();
 }
 
 /* ---- tests ---- */

@@ -7,7 +7,7 @@
 
 #include "check.h"
 #include "files.h"
-#include "tls.h"
+#include "server/tls.h"
 
 #define NAME "urn:ledgerd:client:test"
 

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * offline: what check and rebuild do before they begin, and what they show meanwhile.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "anchor.h"
+#include "check_internal.h"
+#include "config.h"
+
+static enum ledger_rc settings(const char *dir, struct store_options *o, char *anchor,
+                               struct ledger_err *err)
+{
+    char path[FILES_PATH_MAX];
+    struct config c;
+    enum ledger_rc rc = files_path(path, dir, "ledgerd.conf", err);
+    if (rc)
+        return rc;
+    rc = config_load(&c, path, err);
+    if (rc)
+        return rc == LEDGER_ENOTFOUND ? LEDGER_OK : rc;
+    o->map_bytes = c.map_bytes;
+    o->reserve_bytes = c.reserve_bytes;
+    snprintf(anchor, FILES_PATH_MAX, "%s", c.anchor);
+    config_fini(&c);
+    return LEDGER_OK;
+}
+
+enum ledger_rc offline_open(const char *dir, const char *given, enum store_mode mode,
+                            struct store **out, char anchor[FILES_PATH_MAX], struct ledger_err *err)
+{
+    struct store_options o = {0};
+    *out = NULL;
+    anchor[0] = 0;
+    enum ledger_rc rc = settings(dir, &o, anchor, err);
+    if (!rc)
+        rc = store_open_with(dir, mode, &o, out, err);
+    if (rc)
+        return rc;
+    if (given && strlen(given) >= FILES_PATH_MAX)
+        return ledger_fail(err, LEDGER_EINVAL, "the path of the anchor is too long");
+    if (given)
+        memcpy(anchor, given, strlen(given) + 1);
+    else if (!anchor[0])
+        rc = anchor_default_path(store_dir(*out), anchor, FILES_PATH_MAX, err);
+    return rc;
+}
+
+/* ---- progress ---- */
+
+static int64_t now_us(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+void progress_start(struct progress *p, bool quiet, uint64_t first, uint64_t total)
+{
+    *p = (struct progress){.on = !quiet && isatty(STDERR_FILENO),
+                           .total = total,
+                           .first = first,
+                           .begun_us = now_us()};
+    p->shown_us = p->begun_us;
+}
+
+void progress_step(struct progress *p, uint64_t done)
+{
+    if (!p->on || done % 64)
+        return;
+    int64_t now = now_us();
+    if (now - p->shown_us < 500000)
+        return;
+    p->shown_us = now;
+    double seconds = (double)(now - p->begun_us) / 1e6;
+    fprintf(stderr, "\r%3.0f%%  entry %llu of %llu  %.0f entries/s   ",
+            100.0 * (double)done / (double)p->total, (unsigned long long)done,
+            (unsigned long long)p->total, (double)(done - p->first) / seconds);
+}
+
+void progress_end(struct progress *p)
+{
+    if (p->on && p->shown_us != p->begun_us)
+        fprintf(stderr, "\r%70s\r", "");
+}
