@@ -149,6 +149,11 @@ enum ledger_rc client_start(struct ledger_client *cl, const struct call_request 
 enum ledger_rc client_call(struct ledger_client *cl, const struct call_request *rq, unsigned timeout_ms, struct reply **out,
                            struct ledger_err *err) LEDGER_MUST_USE;
 
+/* For conclusions that a caller draws from verified answers: writes an evidence file with what is wrong, the signed checkpoint that the
+ * answers stand on, and the bytes that speak for it (or SPAN_NONE). *err gets LEDGER_ETAMPER, `what`, and where the file is. */
+void client_keep_evidence(const struct ledger_profile *p, const char *what, struct span note, struct span answer,
+                          struct ledger_err *err);
+
 /* The profile that the client was opened with; borrowed. */
 const struct ledger_profile *client_profile(const struct ledger_client *cl);
 

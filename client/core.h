@@ -137,6 +137,9 @@ bool session_pin(struct ledger_client *cl, bool at_once, struct ledger_err *err)
 /* Keeps evidence and ends every call, now and later, with ETAMPER. */
 void session_tampered(struct ledger_client *cl, const struct trust_conflict *conflict, const char *what);
 
+/* A call failed because its answer does not verify: keeps the answer's bytes as a claim, and says where in the call's error. */
+void session_keep_answer(struct ledger_client *cl, struct call *k, struct span answer);
+
 /* ---- session.c, for the other two ---- */
 /* Ends the connection; what was under way is sent again after a pause, until its deadline. */
 void session_lost(struct ledger_client *cl, const struct ledger_err *why);

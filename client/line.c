@@ -26,21 +26,6 @@ static enum ledger_rc read_text(const struct json *j, struct span *out, struct l
     return LEDGER_OK;
 }
 
-static enum ledger_rc check_names(const struct json *j, struct ledger_err *err)
-{
-    static const char *const names[] = {"id",     "kind",   "occurred", "recorded", "signers",
-                                        "fields", "expect", "foreign",  "nonce",    "key_proof"};
-    for (const struct json *m = j->first; m; m = m->next) {
-        size_t i = 0;
-        while (i < sizeof names / sizeof names[0] && !span_eq(m->name, span_str(names[i])))
-            i++;
-        if (i == sizeof names / sizeof names[0])
-            return ledger_fail(err, LEDGER_EINVAL, "\"%.*s\" is no part of an event",
-                               SPAN_CLIP(m->name));
-    }
-    return LEDGER_OK;
-}
-
 static enum ledger_rc read_fields(struct arena *a, const struct json *fields, struct event *ev,
                                   struct ledger_err *err)
 {
@@ -173,9 +158,7 @@ enum ledger_rc line_from_json(struct arena *a, const struct json *j, struct line
     memset(out, 0, sizeof *out);
     if (j->type != JSON_OBJECT)
         return ledger_fail(err, LEDGER_EINVAL, "an event is an object");
-    enum ledger_rc rc = check_names(j, err);
-    if (rc == LEDGER_OK)
-        rc = read_text(json_get(j, "id"), &out->id, err);
+    enum ledger_rc rc = read_text(json_get(j, "id"), &out->id, err);
     if (rc == LEDGER_OK)
         rc = read_text(json_get(j, "expect"), &out->expect, err);
     if (rc == LEDGER_OK)

@@ -9,7 +9,7 @@
  * Only `id`, `kind`, `occurred` and `fields` describe the event; `recorded`, `signers` and `expect`
  * are for whoever plays a file of such lines. `foreign` {origin, chain_key, index,
  * checkpoint_hash}, `nonce` (hex) and `key_proof` (base64) may be there, so that an event's JSON
- * says all of it; any other name is an error.
+ * says all of it. Other names are left alone: a file may carry remarks of its own.
  *
  * What is wrong with a field's value is no error of the line: it becomes VALUE_BAD, VALUE_EMPTY or
  * `unlisted`, and event_check_form refuses it with the code of the rules. Everything lives in the

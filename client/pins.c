@@ -6,12 +6,12 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define NAME_TEXT_MAX 200 /* leaves room for ".checkpoint.PID.new" in a file name */
-#define PIN_PATH_MAX (PROFILE_PATH_MAX + 64)
 #define EVIDENCE_TRIES 100
 
 static bool plain_char(char c)
@@ -162,11 +162,43 @@ static void put_proof(struct wbuf *w, struct span proof)
     }
 }
 
+static void put_contradiction(struct wbuf *w, const struct pin_evidence *e)
+{
+    put_text(w, "\n\nThe ledger has signed both statements below. The second was received after the first had been verified, and does not\n"
+                 "continue it.\n"
+                 "\n==== checkpoint that was verified before ====\n");
+    wbuf_bytes(w, e->known.p, e->known.n);
+    put_text(w, "\n==== checkpoint that does not continue it ====\n");
+    wbuf_bytes(w, e->received.p, e->received.n);
+    if (e->proof.p)
+        put_proof(w, e->proof);
+}
+
+#define CLAIM_LINE 57 /* bytes that make a line of 76 characters */
+
+static void put_claim(struct wbuf *w, const struct pin_evidence *e)
+{
+    char line[2 * CLAIM_LINE];
+    put_text(w, "\n\nThe checkpoint below is signed by the ledger. The answer after it, which was given with it, does not\n"
+                "verify; that the server gave it is what this program says.\n"
+                "\n==== latest checkpoint that was verified ====\n");
+    wbuf_bytes(w, e->known.p, e->known.n);
+    put_text(w, "\n==== answer, base64 ====\n");
+    for (size_t i = 0; i < e->answer.n; i += CLAIM_LINE) {
+        size_t n = e->answer.n - i < CLAIM_LINE ? e->answer.n - i : CLAIM_LINE;
+        b64_encode(span_of(e->answer.p + i, n), line);
+        put_text(w, line);
+        put_text(w, "\n");
+    }
+}
+
 static struct span evidence_text(struct arena *a, const struct ledger_profile *p, const struct pin_evidence *e)
 {
     struct wbuf w;
     char time[TIME_TEXT_MAX];
-    size_t n = time_format(e->now_us, time);
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    size_t n = time_format((int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000, time);
     wbuf_init(&w, a);
     put_text(&w, "ledgerd evidence v1\norigin: ");
     put_text(&w, p->origin);
@@ -176,14 +208,10 @@ static struct span evidence_text(struct arena *a, const struct ledger_profile *p
     wbuf_bytes(&w, time, n);
     put_text(&w, "\nwhat: ");
     put_text(&w, e->what);
-    put_text(&w, "\n\nThe ledger has signed both statements below. The second was received after the first had been verified, and does not\n"
-                 "continue it.\n"
-                 "\n==== checkpoint that was verified before ====\n");
-    wbuf_bytes(&w, e->known.p, e->known.n);
-    put_text(&w, "\n==== checkpoint that does not continue it ====\n");
-    wbuf_bytes(&w, e->received.p, e->received.n);
-    if (e->proof.p)
-        put_proof(&w, e->proof);
+    if (e->received.p)
+        put_contradiction(&w, e);
+    else
+        put_claim(&w, e);
     return wbuf_span(&w);
 }
 
@@ -191,10 +219,11 @@ enum ledger_rc pin_write_evidence(struct arena *a, const struct ledger_profile *
                                   char path[PIN_PATH_MAX], struct ledger_err *err)
 {
     char name[96];
+    time_t now = time(NULL);
     struct span text = evidence_text(a, p, e);
     enum ledger_rc rc = text.p ? make_folder(p, err) : ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     for (unsigned i = 0; rc == LEDGER_OK && i < EVIDENCE_TRIES; i++) {
-        snprintf(name, sizeof name, "pins/evidence-%lld-%u.txt", (long long)(e->now_us / 1000000), i);
+        snprintf(name, sizeof name, "pins/evidence-%lld-%u.txt", (long long)now, i);
         rc = profile_path(p, name, path, err);
         if (rc != LEDGER_OK)
             return rc;

@@ -16,6 +16,8 @@
 
 #include "profile.h"
 
+#define PIN_PATH_MAX (PROFILE_PATH_MAX + 64)
+
 struct pin {
     bool present;
     uint64_t size;
@@ -33,16 +35,19 @@ enum ledger_rc pin_load(struct arena *a, const struct ledger_profile *p, struct 
 enum ledger_rc pin_advance(struct arena *a, const struct ledger_profile *p, const struct pin *mine, struct pin *other,
                            struct ledger_err *err) LEDGER_MUST_USE;
 
-/* What contradicts what. */
+/*
+ * What contradicts what. Two signed notes that exclude each other are proof to anybody. An answer that does not verify is only what this
+ * program says that it received, unless the signed parts in it speak for themselves; the file says which of the two it is.
+ */
 struct pin_evidence {
     const char *what;        /* a sentence */
     struct span known;       /* note that was verified before */
-    struct span received;    /* note that does not fit to it */
+    struct span received;    /* note that does not fit to it, or absent */
     struct span proof;       /* consistency path that failed; may be absent */
-    int64_t now_us;
+    struct span answer;      /* without a second note: the bytes that did not verify */
 };
-/* Writes an evidence file and says where. EIO. */
+/* Writes an evidence file and says where. EIO. Any thread. */
 enum ledger_rc pin_write_evidence(struct arena *a, const struct ledger_profile *p, const struct pin_evidence *e,
-                                  char path[PROFILE_PATH_MAX + 64], struct ledger_err *err) LEDGER_MUST_USE;
+                                  char path[PIN_PATH_MAX], struct ledger_err *err) LEDGER_MUST_USE;
 
 #endif

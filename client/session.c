@@ -455,7 +455,7 @@ static void take_error(struct ledger_client *cl, struct call *k, const struct me
     call_fail(cl, k, rc, "%s", e->text[0] ? e->text : ledger_rc_text(rc));
 }
 
-static void take_answer(struct ledger_client *cl, struct call *k, const struct message *m)
+static void take_answer(struct ledger_client *cl, struct call *k, const struct message *m, struct span bytes)
 {
     if (m->kind == MESSAGE_ERROR) {
         take_error(cl, k, &m->u.error);
@@ -477,6 +477,8 @@ static void take_answer(struct ledger_client *cl, struct call *k, const struct m
     case STEP_FAILED:
         if (k->rq.op == CALL_SUBMIT)
             k->reply->recorded = LEDGER_RECORDED_UNKNOWN;
+        if (k->reply->rc == LEDGER_ETAMPER)
+            session_keep_answer(cl, k, bytes);
         call_end(cl, k);
         break;
     }
@@ -542,7 +544,7 @@ static void on_frame(void *user, struct span frame)
     else if (rc != LEDGER_OK)
         session_fail_all(cl, &err);
     else if (k)
-        take_answer(cl, k, &m);
+        take_answer(cl, k, &m, frame);
     else
         take_own(cl, &m);
     arena_release(cl->scratch, mark);

@@ -153,21 +153,43 @@ bool session_pin(struct ledger_client *cl, bool at_once, struct ledger_err *err)
 
 /* ---- evidence ---- */
 
+#define EVIDENCE_BYTES_MAX ((size_t)64 << 20)
+
+/* Writes the evidence and fills err: what, and where the file is. */
+static void keep_evidence(const struct ledger_profile *p, const struct pin_evidence *e, struct ledger_err *err)
+{
+    char path[PIN_PATH_MAX];
+    struct ledger_err why = {0};
+    struct arena *a = arena_new(EVIDENCE_BYTES_MAX);
+    enum ledger_rc rc = a ? pin_write_evidence(a, p, e, path, &why) : LEDGER_ENOMEM;
+    if (rc == LEDGER_OK)
+        ledger_fail(err, LEDGER_ETAMPER, "%.120s; evidence: %.100s", e->what, path);
+    else
+        ledger_fail(err, LEDGER_ETAMPER, "%.120s; evidence could not be kept: %.80s", e->what, why.msg);
+    arena_free(a);
+}
+
 void session_tampered(struct ledger_client *cl, const struct trust_conflict *conflict, const char *what)
 {
-    struct timespec now;
-    char path[PROFILE_PATH_MAX + 64];
-    struct ledger_err err = {0};
-    clock_gettime(CLOCK_REALTIME, &now);
-    struct pin_evidence e = {.what = what, .known = conflict->known, .received = conflict->received, .proof = conflict->proof,
-                             .now_us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000};
-    struct arena *a = arena_new(SCRATCH_BYTES_MAX);
-    enum ledger_rc rc = a ? pin_write_evidence(a, cl->profile, &e, path, &err) : LEDGER_ENOMEM;
-    if (rc == LEDGER_OK)
-        ledger_fail(&cl->evidence, LEDGER_ETAMPER, "%.120s; evidence: %.100s", what, path);
-    else
-        ledger_fail(&cl->evidence, LEDGER_ETAMPER, "%.120s; evidence could not be kept: %.80s", what, err.msg);
-    arena_free(a);
+    const struct pin_evidence e = {.what = what, .known = conflict->known, .received = conflict->received,
+                                   .proof = conflict->proof};
+    keep_evidence(cl->profile, &e, &cl->evidence);
     cl->tampered = true;
     session_fail_all(cl, &cl->evidence);
+}
+
+void session_keep_answer(struct ledger_client *cl, struct call *k, struct span answer)
+{
+    char what[sizeof k->reply->err.msg];
+    memcpy(what, k->reply->err.msg, sizeof what);
+    const struct pin_evidence e = {.what = what, .known = cl->trust.latest ? cl->trust.latest->note : SPAN_NONE,
+                                   .answer = answer};
+    keep_evidence(cl->profile, &e, &k->reply->err);
+}
+
+void client_keep_evidence(const struct ledger_profile *p, const char *what, struct span note, struct span answer,
+                          struct ledger_err *err)
+{
+    const struct pin_evidence e = {.what = what, .known = note, .answer = answer};
+    keep_evidence(p, &e, err);
 }

@@ -21,7 +21,6 @@
 
 #include <openssl/rand.h>
 
-#include "anchor.h"
 #include "commands.h"
 #include "config.h"
 #include "event.h"
@@ -46,8 +45,6 @@ struct init {
     struct crypto *c;
     struct arena *a;
     char work[FILES_PATH_MAX]; /* the folder while it is being made */
-    char anchor[FILES_PATH_MAX];
-    struct span note;          /* the first signed checkpoint */
     char address[CONFIG_ADDRESS_MAX + 8];
     char admin_default[ORIGIN_MAX + 8], host_name[HOST_NAME_MAX + 1];
     char uri[PKI_NAME_MAX + 1];
@@ -375,19 +372,6 @@ static struct span genesis_payload(struct init *in)
     return genesis_encode(in->a, &g);
 }
 
-static enum ledger_rc sign_first(struct init *in, const struct checkpoint *cp, struct ledger_err *err)
-{
-    struct note_key key;
-    struct wbuf w;
-    wbuf_init(&w, in->a);
-    enum ledger_rc rc = note_key_parse(in->c, span_str(in->vkey), &key, err);
-    if (rc != LEDGER_OK)
-        return rc;
-    checkpoint_sign(in->c, &key, &in->log_key, cp, &w);
-    in->note = wbuf_span(&w);
-    return in->note.p ? LEDGER_OK : ledger_fail(err, LEDGER_EINTERNAL, "the first checkpoint could not be signed");
-}
-
 /* Entry 0 and the seal after it, in the open transaction behind kv. */
 static enum ledger_rc append_first(struct init *in, struct kv kv, struct ledger_err *err)
 {
@@ -404,9 +388,7 @@ static enum ledger_rc append_first(struct init *in, struct kv kv, struct ledger_
     if (rc != LEDGER_ENOTFOUND)
         return ledger_fail(err, LEDGER_EINTERNAL, "the new store is not empty");
     rc = machine_genesis(&m, payload, now_us, &entry, err);
-    if (rc == LEDGER_OK)
-        rc = machine_seal(&m, now_us, &entry, &cp, err);
-    return rc == LEDGER_OK ? sign_first(in, &cp, err) : rc;
+    return rc == LEDGER_OK ? machine_seal(&m, now_us, &entry, &cp, err) : rc;
 }
 
 static enum ledger_rc make_store(struct init *in, struct ledger_err *err)
@@ -436,6 +418,7 @@ static enum ledger_rc make_store(struct init *in, struct ledger_err *err)
 /* DIR without trailing slashes; DIR.tmp-XXXXXX beside it. */
 static enum ledger_rc begin_folder(struct init *in, char dir[FILES_PATH_MAX], struct ledger_err *err)
 {
+    char anchor[FILES_PATH_MAX];
     struct stat st;
     size_t n = strlen(in->dir);
     while (n > 1 && in->dir[n - 1] == '/')
@@ -447,12 +430,12 @@ static enum ledger_rc begin_folder(struct init *in, char dir[FILES_PATH_MAX], st
     enum ledger_rc rc = files_vacant(dir, err);
     if (rc != LEDGER_OK)
         return ledger_wrap(err, rc, "nothing was touched");
-    memcpy(in->anchor, dir, n);
-    memcpy(in->anchor + n, ".anchor", sizeof ".anchor");
-    if (lstat(in->anchor, &st) == 0)
+    memcpy(anchor, dir, n);
+    memcpy(anchor + n, ".anchor", sizeof ".anchor");
+    if (lstat(anchor, &st) == 0)
         return ledger_fail(err, LEDGER_EINVAL,
                            "nothing was touched: %s exists: it belongs to a ledger that was here before; move it away",
-                           in->anchor);
+                           anchor);
     memcpy(in->work, dir, n);
     memcpy(in->work + n, ".tmp-XXXXXX", sizeof ".tmp-XXXXXX");
     if (!mkdtemp(in->work))
@@ -476,20 +459,13 @@ static enum ledger_rc fill_folder(struct init *in, struct ledger_err *err)
     return rc == LEDGER_OK ? files_sync_folder(in->work, err) : rc;
 }
 
-/* The anchor comes first: a ledger without one does not start, an anchor without a ledger does no harm. rename(2) replaces an
- * empty folder and nothing else, so what appeared at DIR meanwhile stays. */
+/* rename(2) replaces an empty folder and nothing else, so what appeared at DIR meanwhile stays. */
 static enum ledger_rc finish_folder(const struct init *in, const char *dir, struct ledger_err *err)
 {
     char parent[FILES_PATH_MAX];
-    enum ledger_rc rc = anchor_write(in->anchor, in->note, err);
-    if (rc != LEDGER_OK)
-        return rc;
-    if (rename(in->work, dir) != 0) {
-        rc = ledger_fail(err, LEDGER_EIO, "%s: rename to %s: %s", in->work, dir, strerror(errno));
-        unlink(in->anchor);
-        return rc;
-    }
-    rc = files_parent(parent, dir, err);
+    if (rename(in->work, dir) != 0)
+        return ledger_fail(err, LEDGER_EIO, "%s: rename to %s: %s", in->work, dir, strerror(errno));
+    enum ledger_rc rc = files_parent(parent, dir, err);
     return rc == LEDGER_OK ? files_sync_folder(parent, err) : rc;
 }
 

@@ -35,11 +35,16 @@ enum ledger_rc offline_open(const char *dir, const char *given, enum store_mode 
     struct store_options o = {0};
     *out = NULL;
     anchor[0] = 0;
-    enum ledger_rc rc = settings(dir, &o, anchor, err);
-    if (!rc)
-        rc = store_open_with(dir, mode, &o, out, err);
-    if (rc)
+    struct ledger_err config_err = {0};
+    enum ledger_rc config_rc = settings(dir, &o, anchor, &config_err);
+    enum ledger_rc rc = store_open_with(dir, mode, &o, out, err);
+    if (rc) /* a newer folder, with a newer configuration, is newer before it is anything else */
         return rc;
+    if (config_rc && !given) {
+        if (err)
+            *err = config_err;
+        return config_rc;
+    }
     if (given && strlen(given) >= FILES_PATH_MAX)
         return ledger_fail(err, LEDGER_EINVAL, "the path of the anchor is too long");
     if (given)

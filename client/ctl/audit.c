@@ -26,6 +26,7 @@ struct audit {
     bool hashes_only, stopped; /* stopped: from here on only the tree is checked */
     enum verdict_kind verdict;
     struct verdict v;
+    struct span bad;          /* the record that did not hold, as the log keeps it */
     struct ctl_progress progress;
 };
 
@@ -77,6 +78,7 @@ static void replay(struct audit *au, const struct read_entry *e)
     au->n.not_replayed++;
     if (rc != LEDGER_ETAMPER && rc != LEDGER_EVERSION)
         verdict_bad(&au->v, VERDICT_NEWER, e->entry.header.index, "replay", "%s", err.msg);
+    au->bad = entry_record_join(au->ctl->a, e->raw.header, e->raw.event, e->raw.block);
     stop(au, rc == LEDGER_ETAMPER ? VERDICT_TAMPERED : VERDICT_NEWER);
 }
 
@@ -207,10 +209,13 @@ static int run(struct audit *au, uint64_t at)
         exit = print_json(au, last);
     else if (!exit)
         print_text(au, last);
+    if (!exit && au->verdict == VERDICT_TAMPERED)
+        exit = ctl_tampered(au->ctl, last, au->bad,
+                            ctl_text(au->ctl, "entry #%" PRIu64 ", %s: %s", au->v.index, au->v.what, au->v.text));
     reply_free(last);
     if (exit)
         return exit;
-    return au->verdict == VERDICT_GOOD ? EXIT_GOOD : au->verdict == VERDICT_TAMPERED ? EXIT_TAMPERED : EXIT_NO_ANSWER;
+    return au->verdict == VERDICT_GOOD ? EXIT_GOOD : EXIT_NO_ANSWER;
 }
 
 int cmd_audit(struct ctl *ctl, int argc, char **argv)

@@ -38,7 +38,7 @@ static int incomplete(struct inquiry *in, const struct proven_set *set, const st
         if (r->u.prove.subjects[i].proven.present && !r->u.prove.subjects[i].proven.opened)
             return ctl_fail(in->ctl, EXIT_NO_ANSWER, "the state of %s is withheld from this certificate: no verdict without it",
                             ctl_span(in->ctl, r->u.prove.subjects[i].name.id));
-    return ctl_fail(in->ctl, EXIT_TAMPERED, "the server left out something that the proven states name: no verdict without it");
+    return ctl_tampered(in->ctl, r, SPAN_NONE, "the server left out something that the proven states name: no verdict without it");
 }
 
 /* The judge's questions over the set of what was proven. */

@@ -71,6 +71,8 @@ int ctl_exit_of(enum ledger_rc rc);
 int ctl_fail(struct ctl *ctl, int exit, const char *fmt, ...) LEDGER_PRINTF(3, 4);
 /* The same for an error of the library, with what is certain about the record where that matters (recorded 0: not asked). */
 int ctl_fail_err(struct ctl *ctl, const struct ledger_err *err, enum ledger_recorded recorded);
+/* Tampering that the command itself found in verified answers: keeps evidence and returns EXIT_TAMPERED. `answer` may be SPAN_NONE. */
+int ctl_tampered(struct ctl *ctl, const struct reply *r, struct span answer, const char *what);
 void ctl_note(struct ctl *ctl, const char *fmt, ...) LEDGER_PRINTF(2, 3); /* a notice; not with --quiet */
 /* "proven at checkpoint 1234 of ORIGIN (3 s old; complete on the operator's word)": what an answer stands on. */
 void ctl_basis(struct ctl *ctl, const struct reply *r);

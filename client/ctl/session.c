@@ -12,7 +12,7 @@ int ctl_exit_of(enum ledger_rc rc)
 {
     if (rc == LEDGER_OK)
         return EXIT_GOOD;
-    if (rc == LEDGER_EREFUSED || rc == LEDGER_EUNTRUSTED || rc == LEDGER_ENOTFOUND)
+    if (rc == LEDGER_EREFUSED || rc == LEDGER_ENOTFOUND)
         return EXIT_NEGATIVE;
     if (rc == LEDGER_ETAMPER)
         return EXIT_TAMPERED;
@@ -57,6 +57,13 @@ int ctl_fail(struct ctl *ctl, int exit, const char *fmt, ...)
 int ctl_fail_err(struct ctl *ctl, const struct ledger_err *err, enum ledger_recorded recorded)
 {
     return say(ctl, ctl_exit_of(err->rc), err->msg[0] ? err->msg : ledger_rc_text(err->rc), recorded);
+}
+
+int ctl_tampered(struct ctl *ctl, const struct reply *r, struct span answer, const char *what)
+{
+    struct ledger_err err = {0};
+    client_keep_evidence(client_profile(ctl->client), what, r->snapshot.note, answer, &err);
+    return ctl_fail_err(ctl, &err, (enum ledger_recorded)0);
 }
 
 void ctl_note(struct ctl *ctl, const char *fmt, ...)

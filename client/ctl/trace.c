@@ -104,7 +104,7 @@ static int build(struct trace *t, const struct reply *r)
     return EXIT_GOOD;
 }
 
-static int check_complete(const struct trace *t)
+static int check_complete(const struct trace *t, const struct reply *r)
 {
     for (size_t i = 0; i < t->n; i++) {
         const struct proven_chain *pc = t->nodes[i].pc;
@@ -114,8 +114,9 @@ static int check_complete(const struct trace *t)
         for (size_t k = 0; k < n_arcs(t, pc); k++) {
             struct span other = arc_at(t, pc, k).item;
             if (!find_node(t, other))
-                return ctl_fail(t->ctl, EXIT_TAMPERED, "the server left %s out of the lineage although the proven lists of %s name it",
-                                ctl_span(t->ctl, other), ctl_span(t->ctl, pc->chain.id));
+                return ctl_tampered(t->ctl, r, SPAN_NONE,
+                                    ctl_text(t->ctl, "the server left %s out of the lineage although the proven lists of %s name it",
+                                             ctl_span(t->ctl, other), ctl_span(t->ctl, pc->chain.id)));
         }
     }
     return EXIT_GOOD;
@@ -256,7 +257,7 @@ static int print(struct trace *t, const struct reply *r, struct span id, bool do
     struct node *root = find_node(t, id);
     if (!root)
         return ask_absent(t->ctl, r, &r->u.prove.subjects[0].proven);
-    int exit = check_complete(t);
+    int exit = check_complete(t, r);
     if (exit)
         return exit;
     if (dot)

@@ -156,10 +156,11 @@ class Ledger:
     def ctl(self, *arguments, profile=None, timeout=WAIT_S, stdin=None):
         return run(*self.arguments(*arguments, profile=profile), timeout=timeout, stdin=stdin)
 
-    def ctl_start(self, *arguments, out):
-        """A client in the background; its standard output goes into a file."""
+    def ctl_start(self, *arguments, out, fed=False):
+        """A client in the background, which the test feeds if it says so; its standard output goes into a file."""
         with open(out, "ab") as f, open(out + ".err", "ab") as errors:
-            process = subprocess.Popen(self.arguments(*arguments), stdin=subprocess.DEVNULL, stdout=f, stderr=errors)
+            process = subprocess.Popen(self.arguments(*arguments), stdin=subprocess.PIPE if fed else subprocess.DEVNULL, stdout=f,
+                                       stderr=errors)
         self.others.append(process)
         return process
 

@@ -119,7 +119,6 @@ TEST(what_is_no_line)
     check_error("{\"signers\":{}}", "signers: not a list");
     check_error("{\"signers\":[\"u.qa\"]}", "signers[0]");
     check_error("{\"recorded\":\"2026-02-30T00:00:00Z\"}", "is not a date");
-    check_error("{\"colour\":1}", "\"colour\" is no part of an event");
     check_error("{\"id\":\"\\ud800\"}", "id: not a text");
     check_error("{\"nonce\":\"00\"}", "nonce");
     check_error("{\"key_proof\":\"a\"}", "key_proof");
