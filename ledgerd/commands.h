@@ -10,11 +10,13 @@
 #define LEDGERD_VERSION "0.1.0"
 #endif
 
+/* The same meanings as ledgerctl's. */
 enum exit_code {
     EXIT_CODE_OK = 0,
-    EXIT_CODE_FAILED = 1,   /* refused by the circumstances: the message says which; nothing is half done */
-    EXIT_CODE_USAGE = 2,    /* arguments or configuration are wrong */
-    EXIT_CODE_EVIDENCE = 3, /* the records are not what they were: damage, tampering, rolled back */
+    EXIT_CODE_FAILED = 1,   /* refused, does not verify: the message says which; nothing is half done */
+    EXIT_CODE_USAGE = 2,    /* arguments, configuration, or a folder that cannot be read or is in use */
+    EXIT_CODE_NEWER = 3,    /* written by a newer version */
+    EXIT_CODE_EVIDENCE = 4, /* evidence of tampering: the records are not what they were, rolled back */
 };
 
 int cmd_init(int argc, char **argv);

@@ -19,7 +19,8 @@ static const char HELP[] =
     "                           certificates of clients and server\n"
     "\n"
     "ledgerd COMMAND --help tells more. ledgerd --version prints the version.\n"
-    "Exit code: 0 done, 1 failed, 2 wrong usage or configuration, 3 evidence of damage or tampering.\n";
+    "Exit codes: 0 done; 1 failed, or does not verify; 2 wrong usage or configuration; 3 written by a newer\n"
+    "version; 4 evidence of tampering.\n";
 
 int main(int argc, char **argv)
 {

@@ -33,8 +33,8 @@ static const char HELP[] =
     "  --plain                TCP without TLS; only for a loopback address\n"
     "\n"
     "The address that is served is logged as \"listening\" and written to DIR/run/address.\n"
-    "Exit code: 0 ended as told, 1 failed, 2 wrong usage or configuration, 3 the records are not\n"
-    "what they were (nothing was written).\n";
+    "Exit codes: 0 ended as told; 1 failed; 2 wrong usage or configuration; 3 the folder is of a newer\n"
+    "version; 4 the records are not what they were (nothing was written).\n";
 
 struct run {
     const char *listen;
@@ -133,6 +133,8 @@ static int exit_code(enum ledger_rc rc)
 {
     if (rc == LEDGER_OK)
         return EXIT_CODE_OK;
+    if (rc == LEDGER_EVERSION)
+        return EXIT_CODE_NEWER;
     return rc == LEDGER_ETAMPER ? EXIT_CODE_EVIDENCE : EXIT_CODE_FAILED;
 }
 

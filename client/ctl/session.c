@@ -12,7 +12,7 @@ int ctl_exit_of(enum ledger_rc rc)
 {
     if (rc == LEDGER_OK)
         return EXIT_GOOD;
-    if (rc == LEDGER_EREFUSED || rc == LEDGER_ENOTFOUND)
+    if (rc == LEDGER_EREFUSED || rc == LEDGER_EUNTRUSTED || rc == LEDGER_ENOTFOUND)
         return EXIT_NEGATIVE;
     if (rc == LEDGER_ETAMPER)
         return EXIT_TAMPERED;

@@ -112,10 +112,11 @@ void effect_administered(struct ruling *r)
     struct item_state *s = r->item.s;
     touch(r, r->item.ld);
     touch(r, r->chain);
-    s->nonconforming = event_true(r->ev, FIELD_NONCONFORMING);
+    bool nonconforming = event_true(r->ev, FIELD_NONCONFORMING);
+    s->nonconforming |= nonconforming; /* marked for ever, whatever is corrected later */
     s->terminal = TERMINAL_ADMINISTERED;
     s->terminal_index = r->j->index;
-    s->terminal_took = s->nonconforming ? s->available : field_number(r->ev, FIELD_DOSE);
+    s->terminal_took = nonconforming ? s->available : field_number(r->ev, FIELD_DOSE);
     s->available -= s->terminal_took;
     s->patient = r->chain->chain.subject.id;
 }

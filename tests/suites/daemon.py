@@ -345,19 +345,22 @@ def test_check_names_a_flipped_byte():
         l.start().end()
 
 
-def test_check_finds_any_flipped_byte_of_an_event():
+def test_check_finds_any_flipped_byte_of_event_and_block():
     with Ledger() as l:
         l.start().register_warehouse()
-        index = json.loads(l.record("M-FLIP").expect(0).out)["index"]
+        line = material("M-FLIP", signers=[{"party": "u.wh", "meaning": "meaning of M-FLIP"}])
+        path = l.write_lines("flip.jsonl", [line])
+        index = json.loads(l.ctl("record", "-f", path, "--keys", l.keys, "--json").expect(0).out)["index"]
         l.end()
         data = os.path.join(l.dir, "data", "data.mdb")
         whole = open(data, "rb").read()
-        text = b"receipt of M-FLIP"
-        # Tags and lengths, the nonce, texts. The file may hold older copies of a page, so every copy is changed.
-        for offset in range(-22, 150, 9):
+        # The event: tags and lengths, the nonce, texts. The signature block: party, key id, meaning, time, signature. The file may hold
+        # older copies of a page, so every copy is changed.
+        places = [(b"receipt of M-FLIP", n) for n in range(-22, 150, 9)] + [(b"meaning of M-FLIP", n) for n in range(-24, 100, 9)]
+        for text, offset in places:
             flip(data, text, offset)
             ran = l.tool("check")
-            need(ran.status == 1 and f"entry {index}:" in ran.out + ran.err, f"byte {offset}: {ran}")
+            need(ran.status == 1 and f"entry {index}:" in ran.out + ran.err, f"{text} and {offset} bytes: {ran}")
             with open(data, "r+b") as f:
                 f.write(whole)
         l.tool("check").expect(0)
@@ -414,15 +417,15 @@ def test_disk_full():
         os.rmdir(base)
         raise Skip("file systems cannot be mounted here")
     try:
-        with Ledger(base) as l:
-            fill_the_disk(l)
+        with Ledger(base) as l, tempfile.TemporaryDirectory(prefix="ledgerd-system-") as elsewhere:
+            fill_the_disk(l, os.path.join(elsewhere, "lines.jsonl"))
     finally:
         subprocess.run(["umount", "-l", base], check=False)
         if os.path.isdir(base):
             os.rmdir(base)
 
 
-def fill_the_disk(l):
+def fill_the_disk(l, path):
     conf = os.path.join(l.dir, "ledgerd.conf")
     text = open(conf, encoding="utf-8").read().replace("#reserve = 64M", "reserve = 2M")
     with open(conf, "w", encoding="utf-8") as f:
@@ -434,7 +437,6 @@ def fill_the_disk(l):
         f.write(b"\0" * (free - (4 << 20)))
     promised, ran = {}, None
     for i in range(400):
-        path = os.path.join(tempfile.gettempdir(), f"ledgerd-full-{os.getpid()}.jsonl")
         with open(path, "w", encoding="utf-8") as f:
             f.writelines(json.dumps(material(f"F{i}-{k}", nonce=f"{i:016x}{k:016x}")) + "\n" for k in range(50))
         ran = l.ctl("record", "-f", path, "--keys", l.keys, "--json")
@@ -452,7 +454,6 @@ def fill_the_disk(l):
     need(l.size() == size, "something was recorded on a full disk")
     os.unlink(ballast)
     eventually("it recovers", lambda: l.ctl("record", "-f", path, "--keys", l.keys, "--json").status == 0)
-    os.unlink(path)
     check_nothing_lost(l, promised)
     l.end()
     l.tool("check").expect(0)
@@ -481,6 +482,11 @@ def test_rollback_is_caught_by_the_anchor():
         need(open(l.anchor, "rb").read() == anchor, "the anchor was written")
         ran = l.tool("check")
         need(ran.status == 1 and "anchor" in ran.out + ran.err, f"{ran}")
+        os.unlink(l.anchor)
+        l.refuses_to_run(1, "anchor")
+        after = files_below(data)
+        after.pop("lock.mdb", None)
+        need(after == before and not os.path.exists(l.anchor), "a ledger without its anchor was written")
 
 
 def roll_back(l):

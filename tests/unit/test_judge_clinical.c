@@ -85,6 +85,10 @@ TEST(nonconforming)
     s = life_item(&l, "BAG-1");
     CHECK(s->nonconforming && s->available == 10 * DEC_ONE && s->patient.n == 0 &&
           s->terminal == TERMINAL_NONE);
+    /* Given properly afterwards: the dose alone leaves, and the mark stays. */
+    ACCEPT(&l, "ADMINISTERED", "u.h1+u.h2", GIVE_DOSE, "4", "mL", "");
+    s = life_item(&l, "BAG-1");
+    CHECK(s->nonconforming && s->available == 6 * DEC_ONE && span_eq(s->patient, SPAN_LIT("C-1")));
     life_end(&l);
 }
 
