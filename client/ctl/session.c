@@ -12,7 +12,8 @@ int ctl_exit_of(enum ledger_rc rc)
 {
     if (rc == LEDGER_OK)
         return EXIT_GOOD;
-    if (rc == LEDGER_EREFUSED || rc == LEDGER_EUNTRUSTED || rc == LEDGER_ENOTFOUND)
+    /* EUNTRUSTED is no verdict about what was asked: whoever answered is not the ledger that the profile trusts. */
+    if (rc == LEDGER_EREFUSED || rc == LEDGER_ENOTFOUND)
         return EXIT_NEGATIVE;
     if (rc == LEDGER_ETAMPER)
         return EXIT_TAMPERED;

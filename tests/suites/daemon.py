@@ -77,10 +77,10 @@ def test_newer_format_is_refused_unharmed():
         with open(path, "w", encoding="ascii") as f:
             f.write("ledgerd data 2\n")
         before = files_below(l.base)
-        l.refuses_to_run(1, "format 2", "nothing was touched")
+        l.refuses_to_run(3, "format 2", "nothing was touched")
         for command in "check", "rebuild":
             ran = l.tool(command)
-            need(ran.status != 0 and "format 2" in ran.out + ran.err, f"{ran}")
+            need(ran.status == 3 and "format 2" in ran.out + ran.err, f"{ran}")
         after = files_below(l.base)
         before.pop("daemon.log", None), after.pop("daemon.log", None)
         changed = [name for name in before.keys() | after.keys() if before.get(name) != after.get(name)]
@@ -473,7 +473,7 @@ def test_rollback_is_caught_by_the_anchor():
         shutil.rmtree(data)
         shutil.copytree(old, data)
         before, anchor = files_below(data), open(l.anchor, "rb").read()
-        ran = l.refuses_to_run(3, "anchor")
+        ran = l.refuses_to_run(4, "anchor")
         need(any(word in ran.err for word in ("rolled back", "rollback")), f"{ran}")
         before.pop("lock.mdb", None)
         after = files_below(data)
