@@ -10,6 +10,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # For anything that a program does, only so that a test ends which hangs: none is about speed. Sanitizers are slow.
 WAIT_S = 120 * int(os.environ.get("LEDGERD_TIME_FACTOR", "1"))
+SANITIZER_EXIT = 99  # with a report (tests/run.py)
 
 
 def shared():
@@ -43,6 +44,8 @@ class Suite:
     def run(self, *arguments, stdin=b"", timeout=WAIT_S):
         """(exit code, standard output, standard error) of a program."""
         done = subprocess.run(list(arguments), input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout)
+        if done.returncode == SANITIZER_EXIT:
+            self.check(False, " ".join(arguments[:8]), done.stderr.decode(errors="replace"))
         return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
 
     def path(self, name, content=None):
@@ -102,7 +105,7 @@ class Daemon:
 
     def ctl(self, *arguments, **how):
         return self.suite.run(self.suite.ctl, "--profile", os.path.join(self.data, "profile"), "--server", self.address,
-                              *arguments, **how)
+                              "--timeout", str(WAIT_S // 2), *arguments, **how)
 
     def __enter__(self):
         return self

@@ -122,7 +122,7 @@ class Load:
         self.enough = threading.Event()
         for s in range(STREAMS):
             self.outs.append(os.path.join(l.base, f"stream{s}.out"))
-            process = l.ctl_start("--timeout", str(WAIT_S), "record", "-f", "-", "--keys", l.keys, "--json", out=self.outs[-1], fed=True)
+            process = l.ctl_start("record", "-f", "-", "--keys", l.keys, "--json", out=self.outs[-1], fed=True)
             self.processes.append(process)
             self.feeders.append(threading.Thread(target=self.feed, args=(s, process.stdin)))
             self.feeders[-1].start()

@@ -22,7 +22,7 @@ import tree
 import verifier
 import worked_example
 from client import Client, Refused
-from suite import Daemon, Suite
+from suite import WAIT_S, Daemon, Suite
 
 ORIGIN = "suite.example/ledger"
 BAD = (layout.Invalid, layout.Unverifiable)
@@ -327,7 +327,7 @@ def reader(suite, daemon):
 
 def admitted(folder, address):
     """A connection, once the daemon has read its table of clients again."""
-    for _ in range(100):
+    for _ in range(WAIT_S * 20):
         try:
             return Client(folder, address, ORIGIN)
         except (Refused, OSError, EOFError):
@@ -348,7 +348,7 @@ def page(suite):
 
 def lifecycle(suite, daemon):
     generate = [sys.executable, os.path.join(TESTS, "naive", "generate.py"), "--seed", "5", "--events", "150"]
-    lines = subprocess.run(generate, stdout=subprocess.PIPE, check=True, timeout=60).stdout
+    lines = subprocess.run(generate, stdout=subprocess.PIPE, check=True, timeout=WAIT_S).stdout
     code, out, err = daemon.ctl("play", "--keep-administrator", suite.path("lifecycle.jsonl", lines))
     suite.check(code == 0 and out.count("\tACCEPT") > 50, "ledgerctl play", out + err)
 

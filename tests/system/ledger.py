@@ -12,6 +12,7 @@ BUILD = "build"
 ORIGIN = "system.example/ledger"
 # For anything that a program does, only so that a test ends which hangs. Sanitizers are slow.
 WAIT_S = 60 * int(os.environ.get("LEDGERD_TIME_FACTOR", "1"))
+SANITIZER_EXIT = 99  # with a report (tests/run.py)
 
 
 class Failure(Exception):
@@ -51,7 +52,9 @@ def run(*arguments, timeout=WAIT_S, stdin=None):
                               stderr=subprocess.PIPE, timeout=timeout, check=False)
     except subprocess.TimeoutExpired as late:
         raise Failure(f"{' '.join(arguments)}: no end within {timeout} s") from late
-    return Ran(arguments, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+    ran = Ran(arguments, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+    need(ran.status != SANITIZER_EXIT, f"{ran}")
+    return ran
 
 
 def eventually(what, condition, seconds=WAIT_S):
@@ -162,7 +165,8 @@ class Ledger:
     # ---- clients ----
 
     def arguments(self, *arguments, profile=None):
-        return [program("ledgerctl"), "--profile", profile or self.profile, "--server", self.address, *arguments]
+        return [program("ledgerctl"), "--profile", profile or self.profile, "--server", self.address, "--timeout", str(WAIT_S // 2),
+                *arguments]
 
     def ctl(self, *arguments, profile=None, timeout=WAIT_S, stdin=None):
         return run(*self.arguments(*arguments, profile=profile), timeout=timeout, stdin=stdin)
