@@ -277,7 +277,7 @@ static enum ledger_rc write_pki(const struct init *in, struct ledger_err *err)
 
 static enum ledger_rc write_config(const struct init *in, struct ledger_err *err)
 {
-    char text[4096];
+    char text[6144];
     int n = snprintf(
         text, sizeof text,
         "# Configuration of the ledger %s. Every key is optional; what is commented out shows the default.\n"
@@ -318,6 +318,17 @@ static enum ledger_rc write_config(const struct init *in, struct ledger_err *err
         "#batch = 4096\n"
         "# An idle ledger writes a seal this often; 0: as laid down when the ledger was made.\n"
         "#heartbeat_seconds = 0\n"
+        "\n"
+        "# The tree as tiles (C2SP tlog-tiles), /metrics and /healthz for everybody who can reach the address. Off without `listen`.\n"
+        "[http]\n"
+        "#listen = 127.0.0.1:7462\n"
+        "# TLS, as PEM files; relative names are relative to this folder. Without it: loopback addresses only, or plain = yes.\n"
+        "#certificate = pki/server.pem\n"
+        "#key = pki/server.key\n"
+        "#plain = no\n"
+        "#metrics = yes\n"
+        "#connections_max = 256\n"
+        "#timeout_seconds = 20\n"
         "\n"
         "# Who may do what: NAME = RIGHTS, where NAME is the URI in the client's certificate and RIGHTS are, divided by commas,\n"
         "#   submit               may submit events\n"

@@ -248,7 +248,13 @@ static enum ledger_rc make_server(struct server *s, const struct server_options 
     enum ledger_rc rc = reload_first(s, err);
     if (rc == LEDGER_OK)
         rc = make_handles(s, err);
-    return rc == LEDGER_OK ? listener_open(s, err) : rc;
+    if (rc == LEDGER_OK)
+        rc = listener_open(s, err);
+    if (rc != LEDGER_OK || !s->config.http_listen[0])
+        return rc;
+    const struct http_options http = {.dir = s->dir, .config = &s->config, .loop = &s->loop, .store = s->store,
+                                      .figures_cb = server_figures, .figures_ctx = s};
+    return http_open(&http, &s->http, err);
 }
 
 enum ledger_rc server_new(const struct server_options *o, struct server **out, struct ledger_err *err)
@@ -267,6 +273,11 @@ enum ledger_rc server_new(const struct server_options *o, struct server **out, s
 const char *server_address(const struct server *s)
 {
     return s->address;
+}
+
+const char *server_http_address(const struct server *s)
+{
+    return s->http ? http_address(s->http) : NULL;
 }
 
 enum ledger_rc server_run(struct server *s, struct pipeline *p, struct ledger_err *err)
@@ -294,11 +305,13 @@ void server_free(struct server *s)
 {
     if (!s)
         return;
+    http_close(s->http);
     if (s->loop_made) { /* It never ran: there are no connections. */
         uv_walk(&s->loop, close_handle, NULL);
         (void)uv_run(&s->loop, UV_RUN_DEFAULT);
         (void)uv_loop_close(&s->loop);
     }
+    http_free(s->http);
     uv_mutex_destroy(&s->done_lock);
     tls_context_free(s->tls);
     access_table_fini(&s->config.access);
