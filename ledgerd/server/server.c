@@ -294,10 +294,10 @@ enum ledger_rc server_run(struct server *s, struct pipeline *p, struct ledger_er
     return e ? uv_fail(err, e, "close the event loop") : LEDGER_OK;
 }
 
+/* Our own; the HTTP library closes its handles itself, some of them only after others. */
 static void close_handle(uv_handle_t *h, void *ctx)
 {
-    (void)ctx;
-    if (!uv_is_closing(h))
+    if (h->data == ctx && !uv_is_closing(h))
         uv_close(h, NULL);
 }
 
@@ -307,7 +307,7 @@ void server_free(struct server *s)
         return;
     http_close(s->http);
     if (s->loop_made) { /* It never ran: there are no connections. */
-        uv_walk(&s->loop, close_handle, NULL);
+        uv_walk(&s->loop, close_handle, s);
         (void)uv_run(&s->loop, UV_RUN_DEFAULT);
         (void)uv_loop_close(&s->loop);
     }
