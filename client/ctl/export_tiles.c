@@ -59,7 +59,8 @@ static int differs(struct export *x, const struct reply *r)
     struct hash root;
     if (x->has_note && tile_folder_root(&x->folder, x->ctl->c, &x->edge, x->before.size, &root) == LEDGER_OK &&
         hash_eq(&root, &x->before.root))
-        return ctl_tampered(x->ctl, r, x->note, "the log has signed a checkpoint, with tiles that verify, which its tree now is no continuation of");
+        return ctl_tampered(x->ctl, r, x->note,
+                            "the log has signed a checkpoint, with tiles that verify, which its tree now is no continuation of");
     return ctl_fail(x->ctl, EXIT_NEGATIVE, "the tiles in %s are not those of this ledger, or damaged: remove the folder and export again",
                     x->folder.path);
 }

@@ -31,10 +31,12 @@ enum ledger_rc tile_folder_write_tile(struct tile_folder *f, const struct tile *
     LEDGER_MUST_USE;
 /* Everything that was written is on the disk. */
 enum ledger_rc tile_folder_sync(const struct tile_folder *f, struct ledger_err *err) LEDGER_MUST_USE;
-/* The edge of the tree of all full tiles of level 0: where an export goes on. EINVAL: a file that must be there is not, or is damaged. */
+/* The edge of the tree of all full tiles of level 0: where an export goes on. EINVAL: a file that must be there is not, or is
+ * damaged. */
 enum ledger_rc tile_folder_edge(const struct tile_folder *f, struct crypto *c, struct arena *a, struct tile_edge *out,
                                 struct ledger_err *err) LEDGER_MUST_USE;
-/* The root of the tree of `size` leaves, if `edge` (of this folder) is that of its full tiles: its last tile is read. ENOTFOUND otherwise. */
+/* The root of the tree of `size` leaves, if `edge` (of this folder) is that of its full tiles: its last tile is read. ENOTFOUND
+ * otherwise. */
 enum ledger_rc tile_folder_root(const struct tile_folder *f, struct crypto *c, const struct tile_edge *edge, uint64_t size,
                                 struct hash *out) LEDGER_MUST_USE;
 /* Removes the partial tiles of a tree of `before` leaves that a tree of `now` leaves has in full. What cannot be removed stays. */

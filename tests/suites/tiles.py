@@ -280,8 +280,20 @@ def on_the_wire(suite, d):
                        ("a chunked body", get + b"Transfer-Encoding: chunked\r\n\r\n5\r\nGET /\r\n0\r\n\r\n")):
         out = d.raw(data)
         suite.check(out is not None and b"200 OK" not in out and b" 101 " not in out, f"{name} is refused", str(out)[:300])
-    # Others are served while one client takes nothing and another one is slow to say what it wants.
+    # Who asks for much and takes nothing is cut off: then there is less to read than was asked for.
     host, port = d.http.rsplit(":", 1)
+    whole = len(d.get("/tile/entries/000")[2])
+    with socket.create_connection((host, int(port)), timeout=20) as s:
+        s.sendall(b"GET /tile/entries/000 HTTP/1.1\r\nHost: x\r\n\r\n" * 400)
+        time.sleep(8)
+        n = 0
+        try:
+            while piece := s.recv(1 << 20):
+                n += len(piece)
+        except ConnectionResetError:
+            pass
+    suite.check(n < 399 * whole, "a client that takes nothing is cut off", f"{n} of {400 * whole} bytes")
+    # Others are served while one client takes nothing and another one is slow to say what it wants.
     idle = [socket.create_connection((host, int(port))) for _ in range(20)]
     for s in idle[:10]:
         s.sendall(b"GET /tile/entries/000 HTTP/1.1\r\nHost: x\r\n\r\n" * 8)
