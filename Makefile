@@ -14,6 +14,8 @@ DESTDIR ?=
 CC ?= cc
 PKG_CONFIG ?= pkg-config
 Q := $(if $(V),,@)
+# All cores, unless the caller has said how many.
+SUBMAKE = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 
 # Debian packages, by what needs them. golang-* and python3 are for the tests: an independent reader of checkpoints and proofs, and
 # the tests that drive the programs from outside.
@@ -65,7 +67,7 @@ LIBS := $(O)/libclient-ctl.a $(O)/libledgerd.a $(O)/libdaemon.a $(O)/libproto.a 
 .PHONY: all lib programs demo check check-programs bench lint install uninstall clean help deps-build deps-demo deps-check deps-lint
 
 all: deps-build
-	$(Q)$(MAKE) --no-print-directory programs lib
+	$(Q)$(SUBMAKE) programs lib
 
 programs: $(O)/ledgerd $(O)/ledgerctl
 lib: $(O)/libledgerd.so $(O)/libledgerd.a $(O)/libledgerd.pc
@@ -158,19 +160,19 @@ $(O)/tests/%: $(O)/obj/tests/%.o $(call obj,$(TESTLIB_SRC)) $(LIBS)
 check-programs: programs lib $(UNIT_BIN) $(INTEGRATION_BIN) $(INTEROP_BIN)
 
 check: deps-check
-	$(Q)$(MAKE) --no-print-directory check-programs
+	$(Q)$(SUBMAKE) check-programs
 	$(Q)python3 tests/run.py --build $(O) $(if $(SAN),--sanitizer $(SAN)) $(ONLY)
 
 demo: deps-demo
-	$(Q)$(MAKE) --no-print-directory programs
+	$(Q)$(SUBMAKE) programs
 	$(Q)sh tests/demo/demo.sh $(O)
 
 bench: deps-check
-	$(Q)$(MAKE) --no-print-directory programs $(BENCH_BIN)
+	$(Q)$(SUBMAKE) programs $(BENCH_BIN)
 	$(Q)sh tests/bench/bench.sh $(O)
 
 lint: deps-lint
-	$(Q)$(MAKE) --no-print-directory programs
+	$(Q)$(SUBMAKE) programs
 	$(Q)sh tests/lint.sh $(O)
 
 # ---- install ----

@@ -128,7 +128,7 @@ static enum call_step take_root(struct ledger_client *cl, struct call *k, struct
         return step_bad(k);
     if (e.header.index + 1 != k->rq.u.entries.cursor.next ||
         !frontier_from_path(cl->c, &e, r->snapshot.cp.size, claim->path, &w->frontier))
-        return step_fail(k, LEDGER_EPROTO, "the server sent the receipt of another entry");
+        return step_fail(k, LEDGER_ETAMPER, "the server sent the receipt of another entry");
     /* The answer will stand on a checkpoint of its own, no older than this one. */
     k->floor = r->snapshot.cp.size;
     r->has_checkpoint = r->has_seal = false;
@@ -148,7 +148,7 @@ static enum call_step take_records(struct ledger_client *cl, struct call *k, str
     if (!p || !entries)
         return step_no_memory(k);
     if (m->n && m->first != w->frontier.size)
-        return step_fail(k, LEDGER_EPROTO, "the server sent entry %llu instead of entry %llu", (unsigned long long)m->first,
+        return step_fail(k, LEDGER_ETAMPER, "the server sent entry %llu instead of entry %llu", (unsigned long long)m->first,
                          (unsigned long long)w->frontier.size);
     for (size_t i = 0; i < m->n; i++) {
         entries[i].raw = m->records[i];
@@ -196,7 +196,11 @@ static enum call_step close_stretch(struct ledger_client *cl, struct call *k, st
     if (!step_snapshot(cl, k, &w->newest))
         return STEP_FAILED;
     if (w->frontier.size > r->snapshot.cp.size)
-        return step_fail(k, LEDGER_EPROTO, "the server sent entries that its checkpoint does not cover");
+        return step_fail(k, LEDGER_ETAMPER, "the server sent entries that its checkpoint does not cover");
+    uint64_t end = k->rq.u.entries.end && k->rq.u.entries.end < r->snapshot.cp.size ? k->rq.u.entries.end : r->snapshot.cp.size;
+    if (w->n == 0 && w->frontier.size < end) /* or its reader would ask for ever */
+        return step_fail(k, LEDGER_ETAMPER, "the server sent no entries although its checkpoint covers %llu",
+                         (unsigned long long)r->snapshot.cp.size);
     if (w->frontier.size == 0)
         return finish(k, w);
     if (w->frontier.size < r->snapshot.cp.size) {
@@ -243,6 +247,9 @@ static enum call_step take_entries(struct ledger_client *cl, struct call *k, str
     if (e->has_snapshot) {
         w->newest = e->snapshot;
         w->has_snapshot = true;
+        /* At the quiet end of a log the time may run out on this checkpoint: by then it has to be a proven one. */
+        if (k->rq.u.entries.follow && e->n == 0 && !step_snapshot(cl, k, &w->newest))
+            return STEP_FAILED;
     }
     enum call_step step = take_records(cl, k, w, e);
     if (step != STEP_MORE)
@@ -290,7 +297,7 @@ static bool entries_expire(struct ledger_client *cl, struct call *k)
     if (!k->rq.u.entries.follow || !w || w->step != ENTRIES_READ || !w->has_snapshot)
         return false;
     struct verifier vf = session_verifier(cl, r->a);
-    if (!verify_snapshot(&vf, &w->newest, &r->snapshot, &r->verdict) || !trust_has(&cl->trust, r->snapshot.cp.size))
+    if (!verify_snapshot(&vf, &w->newest, &r->snapshot, &r->verdict) || !trust_has(&cl->trust, &r->snapshot.cp))
         return false;
     r->has_checkpoint = r->has_seal = true;
     r->u.entries.cursor = k->rq.u.entries.cursor;

@@ -3,7 +3,8 @@
  * call_prove: gathering chain proofs from a stream and verifying each chain when it is whole. A chain may come in several parts: what
  * follows under the same name without a map proof continues it.
  *
- * Checked: every chain that was named is answered, each under the one snapshot of the stream; members and histories are whole.
+ * Checked: every chain that was named is answered, each under the one snapshot of the stream; members and histories are whole. The
+ * named chains come first in the reply.
  */
 #include <string.h>
 
@@ -96,7 +97,7 @@ static enum call_step gather(struct call *k, struct prove_work *w, const struct 
             return step_no_memory(k);
     }
     if (p->n_history && p->history_first != g->history.n)
-        return step_fail(k, LEDGER_EPROTO, "the server left out a part of a history");
+        return step_fail(k, LEDGER_ETAMPER, "the server left out a part of a history");
     return !p->n_history || list_add(a, &g->history, p->history, p->n_history) ? STEP_MORE : step_no_memory(k);
 }
 
@@ -175,14 +176,22 @@ static bool verify_one(struct ledger_client *cl, struct call *k, struct gathered
     return verify_history(&vf, g, out, &r->verdict);
 }
 
-static bool all_named_are_there(const struct prove_request *rq, const struct proven_subject *subjects, size_t n)
+/* Puts the named chains first, in the order in which they were named, whatever order the server chose: nobody who looks at the
+ * first one may be shown another. False: one is missing. */
+static bool named_first(const struct prove_request *rq, struct proven_subject *subjects, size_t n)
 {
+    size_t placed = 0;
     for (size_t i = 0; i < rq->n; i++) {
         size_t j = 0;
         while (j < n && !(subjects[j].name.type == rq->chains[i].type && span_eq(subjects[j].name.id, rq->chains[i].id)))
             j++;
         if (j == n)
             return false;
+        if (j < placed) /* named twice */
+            continue;
+        struct proven_subject s = subjects[j];
+        subjects[j] = subjects[placed];
+        subjects[placed++] = s;
     }
     return true;
 }
@@ -202,8 +211,8 @@ static enum call_step verify_all(struct ledger_client *cl, struct call *k, struc
         if (!verify_one(cl, k, g, &subjects[n++]))
             return step_bad(k);
     }
-    if (!all_named_are_there(&k->rq.u.prove, subjects, n))
-        return step_fail(k, LEDGER_EPROTO, "the server left out a chain that was asked for");
+    if (!named_first(&k->rq.u.prove, subjects, n))
+        return step_fail(k, LEDGER_ETAMPER, "the server left out a chain that was asked for");
     r->u.prove.subjects = subjects;
     r->u.prove.n = n;
     return STEP_TRUST;

@@ -180,7 +180,7 @@ static enum call_step receipt_answer(struct ledger_client *cl, struct call *k, c
     if (!verify_receipt(&vf, &r->u.receipt.claim, &r->u.receipt.receipt, &r->verdict))
         return step_bad(k);
     if (!is_asked_for(&k->rq.u.receipt, &r->u.receipt.receipt.entry.header))
-        return step_fail(k, LEDGER_EPROTO, "the server sent the receipt of another entry");
+        return step_fail(k, LEDGER_ETAMPER, "the server sent the receipt of another entry");
     r->u.receipt.file = receipt_file_encode(cl->c, r->a, &r->u.receipt.claim);
     if (!r->u.receipt.file.p)
         return step_no_memory(k);

@@ -10,7 +10,9 @@
  *
  * Happy path: ledger_client_open, client_call (waits) or client_start (calls back), reply_free, ledger_client_close.
  * Failure: a lost connection is dialled again with growing pauses, and calls that were not answered are sent again, with the same
- * bytes, until their deadline. A call always ends, exactly once. After LEDGER_ETAMPER every further call ends with it.
+ * bytes, until their deadline. A call always ends, exactly once. After two signed
+ * statements of the ledger contradicted each other, every further call ends with LEDGER_ETAMPER; an answer that does not verify fails its own
+ * call with it. Either way the evidence is in a file that the error names.
  * May include: proto/. Knows no libuv (connection.h) and no protobuf-c (message.h).
  */
 #ifndef LEDGERD_CLIENT_CLIENT_H
@@ -127,7 +129,7 @@ struct reply {
     union {
         struct { const char *program, *client; unsigned version; } hello; /* client: how the server names us */
         struct { size_t n; struct submit_result *results; } submit;
-        struct { size_t n; struct proven_subject *subjects; } prove;
+        struct { size_t n; struct proven_subject *subjects; } prove; /* the named chains first, in their order */
         struct { struct entries_cursor cursor; size_t n; struct read_entry *entries; bool at_end; } entries;
         struct { size_t n; struct span *ids; bool truncated; } find;
         struct { struct receipt receipt; struct receipt_claim claim; struct span file; } receipt; /* file: receipt_file.h */

@@ -328,7 +328,7 @@ static void finish_trusted(struct ledger_client *cl)
 {
     for (struct call *k = cl->list, *next; k; k = next) {
         next = k->next;
-        if (k->state != CALL_TRUSTING || (k->reply->has_checkpoint && !trust_has(&cl->trust, k->reply->snapshot.cp.size)))
+        if (k->state != CALL_TRUSTING || (k->reply->has_checkpoint && !trust_has(&cl->trust, &k->reply->snapshot.cp)))
             continue;
         judge_freshness(cl, k);
         call_end(cl, k);
@@ -473,6 +473,9 @@ static void take_answer(struct ledger_client *cl, struct call *k, const struct m
         break;
     case STEP_TRUST:
         k->state = CALL_TRUSTING;
+        /* A long answer's checkpoint may have been forgotten, among many newer ones, before its last part came. */
+        if (k->reply->has_checkpoint && !session_see(cl, &k->reply->snapshot.cp, k->reply->snapshot.note))
+            return; /* the session ended, and the call with it */
         break;
     case STEP_FAILED:
         if (k->rq.op == CALL_SUBMIT)

@@ -68,14 +68,15 @@ bool session_see(struct ledger_client *cl, const struct checkpoint *cp, struct s
     return n->trusted || n->request_id != 0 || ask_proof(cl, n);
 }
 
-/* A server that signed a larger tree and cannot prove that it continues the smaller one has no such tree. */
+/* A server that signed a larger tree and cannot prove that it continues the smaller one has no such tree. One that has too many
+ * requests at the moment says nothing about its tree. */
 static void proof_refused(struct ledger_client *cl, struct trust_node *n, const struct message_error *e)
 {
     struct ledger_err err;
     struct trust_conflict conflict = {n->base->note, n->note, SPAN_NONE};
     char what[200];
     enum ledger_rc rc = rc_from_message(e);
-    if (rc == LEDGER_ENOTFOUND || rc == LEDGER_EINVAL || rc == LEDGER_ELIMIT) {
+    if (rc == LEDGER_ENOTFOUND || rc == LEDGER_EINVAL) {
         snprintf(what, sizeof what, "the server has signed both checkpoints and gives no proof that they are of one log (%.80s)",
                  e->text);
         session_tampered(cl, &conflict, what);

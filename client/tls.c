@@ -92,7 +92,9 @@ static bool expect_host(SSL *ssl, const char *host)
     if (is_ip(host))
         return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1;
     SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
-    return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
+    /* As SSL_set_tlsext_host_name does it, without the warning about its cast: OpenSSL copies the name. */
+    void *name = (void *)(uintptr_t)host;
+    return SSL_set1_host(ssl, host) == 1 && SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, name) == 1;
 }
 
 enum ledger_rc tls_client_session_new(struct tls_context *t, const char *host, struct tls_session **out, struct ledger_err *err)

@@ -127,11 +127,11 @@ enum ledger_rc trust_link(struct trust *t, const struct verifier *vf, struct tru
     return LEDGER_OK;
 }
 
-bool trust_has(const struct trust *t, uint64_t size)
+bool trust_has(const struct trust *t, const struct checkpoint *cp)
 {
     for (const struct trust_node *n = t->first; n; n = n->next)
-        if (n->size == size)
-            return n->trusted;
+        if (n->size == cp->size)
+            return n->trusted && hash_eq(&n->root, &cp->root);
     return false;
 }
 

@@ -53,8 +53,8 @@ struct trust_node *trust_by_request(struct trust *t, uint64_t request_id);
 /* Checks the proof between a node and its base. ETAMPER: it fails. */
 enum ledger_rc trust_link(struct trust *t, const struct verifier *vf, struct trust_node *n, struct span path,
                           struct trust_conflict *conflict, struct verdict *v) LEDGER_MUST_USE;
-/* Is this size trusted? */
-bool trust_has(const struct trust *t, uint64_t size);
+/* Is this very tree trusted? Another root at a trusted size is not. */
+bool trust_has(const struct trust *t, const struct checkpoint *cp);
 /* Drops trusted nodes that nothing needs any more, but for the newest. */
 void trust_prune(struct trust *t);
 

@@ -242,8 +242,6 @@ static enum ledger_rc cert_issue(struct cert *k, struct ledger_err *err)
     struct config conf;
     struct pki_ca *ca = NULL;
     struct span ca_pem;
-    if (!k->name || !k->out)
-        return ledger_fail(err, LEDGER_EINVAL, "--name URI and --out FOLDER are wanted");
     if (!access_name_valid(span_str(k->name)) || !strchr(k->name, ':') || *k->name == ':' || *k->name == '[')
         return ledger_fail(err, LEDGER_EINVAL, "--name: \"%.100s\" is no URI such as urn:ledgerd:client:hospital-a", k->name);
     enum ledger_rc rc = path_in(k, path, "ledgerd.conf", err);
@@ -335,8 +333,6 @@ static enum ledger_rc revoke_listed(struct cert *k, struct revoking *r, struct l
 
 static enum ledger_rc cert_revoke(struct cert *k, struct ledger_err *err)
 {
-    if (!k->name == !k->serial)
-        return ledger_fail(err, LEDGER_EINVAL, "either --name URI or --serial SERIAL is wanted");
     struct revoking r = {.list = arena_new(CERT_ARENA)};
     if (!r.list)
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
@@ -478,7 +474,12 @@ int cmd_cert(int argc, char **argv)
             continue;
         struct cert k;
         struct ledger_err err = {0};
-        if (parse_arguments(&k, argc - 1, argv + 1, &err) == LEDGER_OK)
+        enum ledger_rc rc = parse_arguments(&k, argc - 1, argv + 1, &err);
+        if (rc == LEDGER_OK && ACTS[i].act == cert_issue && (!k.name || !k.out))
+            rc = ledger_fail(&err, LEDGER_EINVAL, "--name URI and --out FOLDER are wanted");
+        if (rc == LEDGER_OK && ACTS[i].act == cert_revoke && !k.name == !k.serial)
+            rc = ledger_fail(&err, LEDGER_EINVAL, "either --name URI or --serial SERIAL is wanted");
+        if (rc == LEDGER_OK)
             return run_cert(&k, ACTS[i].act);
         fprintf(stderr, "ledgerd cert: %s\n", err.msg);
         return EXIT_CODE_USAGE;

@@ -14,7 +14,7 @@
 enum exit_code {
     EXIT_CODE_OK = 0,
     EXIT_CODE_FAILED = 1,   /* refused, does not verify: the message says which; nothing is half done */
-    EXIT_CODE_USAGE = 2,    /* arguments, configuration, or a folder that cannot be read or is in use */
+    EXIT_CODE_USAGE = 2,    /* arguments or configuration; check and rebuild: also a folder that is in use or cannot be read */
     EXIT_CODE_NEWER = 3,    /* written by a newer version */
     EXIT_CODE_EVIDENCE = 4, /* evidence of tampering: the records are not what they were, rolled back */
 };

@@ -215,7 +215,7 @@ static enum ledger_rc find_word(const struct find *f, const struct word *words, 
         *out = words[i].match;
         return LEDGER_OK;
     }
-    return ledger_fail(err, LEDGER_EINVAL, "a %s cannot be looked for by \"%.40s\"",
+    return ledger_fail(err, LEDGER_EINVAL, "%s: cannot be looked for by \"%.40s\"",
                        chain_type_name(f->type), text);
 }
 

@@ -84,7 +84,12 @@ static enum ledger_rc load_config(struct run *r, struct ledger_err *err)
     if (r->listen)
         memcpy(r->config.listen, r->listen, strlen(r->listen) + 1);
     r->config.plain = r->config.plain || r->plain;
-    return LEDGER_OK;
+    char host[CONFIG_ADDRESS_MAX];
+    uint16_t port;
+    rc = config_address(r->config.listen, host, &port, err);
+    if (rc != LEDGER_OK)
+        config_fini(&r->config);
+    return rc;
 }
 
 static enum ledger_rc start_pipeline(struct run *r, struct ledger_err *err)

@@ -190,7 +190,7 @@ static enum ledger_rc set_leaf(struct update *u, const struct map_leaf *leaf)
             return LEDGER_OK;
         }
         LEDGER_REQUIRE(depth < MAP_DEPTH_MAX); /* two different keys differ in one of 256 bits */
-        struct node *n;
+        struct node *n = NULL;
         enum ledger_rc rc = descend(u, s, depth, &leaf->key, &n);
         if (rc)
             return rc;

@@ -265,7 +265,7 @@ enum ledger_rc machine_event(struct machine *m, const struct submission *s, int6
     if (rc == LEDGER_OK) {
         refuse(why, E_DUP_EVENT, NULL, "reference",
                "these very bytes are recorded as entry %llu%s", (unsigned long long)out->index,
-               same ? "" : " with other signatures");
+               same ? "" : " with another signature block");
         return LEDGER_EREFUSED;
     }
     if (rc != LEDGER_ENOTFOUND)

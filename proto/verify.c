@@ -136,7 +136,11 @@ bool verify_entry(const struct verifier *vf, const struct entry_claim *claim, st
                    : verdict_bad(v, VERDICT_TAMPERED, out->header.index, "seal", "has content; a seal has none");
     if (!entry_kind_name(out->header.kind))
         return verdict_bad(v, VERDICT_NEWER, out->header.index, "kind", "kind %u needs a newer version", out->header.kind);
-    return claim->withheld || check_content(vf, claim, out, v);
+    if (!claim->withheld)
+        return check_content(vf, claim, out, v);
+    return claim->event.n == 0 && claim->block.n == 0
+               ? true
+               : verdict_bad(v, VERDICT_DAMAGED, out->header.index, "content", "it is said to be withheld, and is there");
 }
 
 bool verify_inclusion(const struct verifier *vf, const struct entry *e, const struct checkpoint *cp, struct span path,

@@ -87,7 +87,7 @@ static bool check_log(const struct verifier *vf, const struct chain_claim *claim
 static bool check_present(const struct verifier *vf, const struct snapshot *s, const struct chain_claim *claim,
                           const struct map_leaf *leaf, struct proven_chain *out, struct verdict *v)
 {
-    const struct link *link;
+    const struct link *link = NULL;
     if (!check_head(vf, s, claim, leaf, out, &link, v))
         return false;
     out->present = true;

@@ -55,19 +55,17 @@ static bool check_key(const struct verifier *vf, const struct receipt *r, const 
     return reg.own ? key_of_genesis(&reg, k->registration.event, k->party, out, v) : key_of_event(&reg, k->party, out, v);
 }
 
+/* Signature i and the registration of its signer stand at the same place, so that a receipt has one form. */
 static bool check_signature(const struct verifier *vf, const struct receipt_claim *claim, struct receipt *r, unsigned i,
                             struct verdict *v)
 {
     const struct signature *s = &r->entry.block.sigs[i];
     struct registered_key key;
-    for (size_t k = 0; k < claim->n_keys; k++) {
-        if (!span_eq(claim->keys[k].party, s->party))
-            continue;
-        return check_key(vf, r, &claim->keys[k], &key, v) &&
-               verify_signature(vf, claim->origin, &r->entry, i, key.alg, span_of(key.key, key.n), v);
-    }
-    return verdict_bad(v, VERDICT_DAMAGED, r->entry.header.index, "registration of a signer",
-                       "the receipt does not carry the registration of %.*s", SPAN_FMT(s->party));
+    if (!span_eq(claim->keys[i].party, s->party))
+        return verdict_bad(v, VERDICT_DAMAGED, r->entry.header.index, "registration of a signer",
+                           "the receipt does not carry the registration of %.*s in its place", SPAN_FMT(s->party));
+    return check_key(vf, r, &claim->keys[i], &key, v) &&
+           verify_signature(vf, claim->origin, &r->entry, i, key.alg, span_of(key.key, key.n), v);
 }
 
 bool verify_receipt(const struct verifier *vf, const struct receipt_claim *claim, struct receipt *out, struct verdict *v)
@@ -79,7 +77,11 @@ bool verify_receipt(const struct verifier *vf, const struct receipt_claim *claim
         return verdict_bad(v, VERDICT_TAMPERED, out->entry.header.index, "origin", "the checkpoint is of another ledger");
     if (!verify_inclusion(vf, &out->entry, &out->snapshot.cp, claim->path, v))
         return false;
-    if (out->entry.own || !out->entry.content)
+    size_t n_keys = out->entry.own || !out->entry.content ? 0 : out->entry.block.n;
+    if (claim->n_keys != n_keys)
+        return verdict_bad(v, VERDICT_DAMAGED, out->entry.header.index, "registration of a signer",
+                           "the receipt carries %zu registrations for %zu signatures", claim->n_keys, n_keys);
+    if (n_keys == 0)
         return true;
     if (out->entry.block.n != out->entry.event.kind->signatures)
         return verdict_bad(v, VERDICT_TAMPERED, out->entry.header.index, "signature block", "%zu signatures; this kind has %u",

@@ -4,78 +4,139 @@
 
 Each suite is a program that prints such a line at its end: the unit tests (one binary a module), and the suites listed below, which
 drive the built programs from outside. A suite that prints no such line, or ends with a signal or in no time, counts as one failure.
-Two suites run at once; the output of a suite is shown only if something in it failed or was skipped.
+So does each report of a sanitizer, in whatever program of a suite: these go to files, so that none is lost in an output that nobody
+reads, or taken for the failure that a test expects. Two suites run at once; the output of a suite is shown only if something in it
+failed or was skipped.
 """
 import argparse
 import concurrent.futures
 import glob
 import os
 import re
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 LINE = re.compile(r"(\d+) passed, (\d+) failed(?:, (\d+) skipped)?\s*$")
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
+# By what a sanitizer's options say where its reports go. The exit code is one that no program of this project has.
+SANITIZERS = {"ASAN_OPTIONS": "exitcode=99:detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1",
+              "UBSAN_OPTIONS": "exitcode=99:print_stacktrace=1",
+              "TSAN_OPTIONS": "exitcode=99:halt_on_error=1:second_deadlock_stack=1"}
+running = set()
 
 
-def suites(build, only, sanitizer):
+def suites(build, only):
+    """The suites that take long come first. A binary whose source is gone is none."""
     found = []
-    for path in sorted(glob.glob(f"{build}/tests/unit/test_*") + glob.glob(f"{build}/tests/integration/*")):
-        if os.access(path, os.X_OK) and not path.endswith((".o", ".d")):
-            found.append((os.path.basename(path), [path]))
     for path in sorted(glob.glob(f"{HERE}/suites/*.py") + glob.glob(f"{HERE}/suites/*.sh")):
         run = [sys.executable] if path.endswith(".py") else ["sh"]
         found.append((os.path.basename(path), run + [path, build]))
+    for source in sorted(glob.glob(f"{HERE}/integration/*.c")) + sorted(glob.glob(f"{HERE}/unit/test_*.c")):
+        path = os.path.join(build, os.path.relpath(source, ROOT)[:-2])
+        found.append((os.path.basename(path), [path]))
     if only:
         found = [s for s in found if any(o in s[0] for o in only)]
     return found
 
 
-def run(suite, environment, limit):
+def built_with(build):
+    """The sanitizers that the build's flags name."""
+    try:
+        with open(os.path.join(build, "flags"), encoding="utf-8") as f:
+            found = re.search(r"-fsanitize=(\S+)", f.read())
+    except OSError:
+        return ""
+    return found.group(1) if found else ""
+
+
+def make_environment(build, sanitizer):
+    environment = dict(os.environ, LEDGERD_BUILD=build)
+    environment.setdefault("LEDGERD_SHARED", os.path.join(os.path.dirname(ROOT), "shared"))
+    environment.setdefault("LEDGERD_SLOW_TESTS", "1")
+    environment.setdefault("LEDGERD_TIME_FACTOR", "5" if sanitizer else "1")
+    if "thread" in sanitizer:
+        environment.setdefault("LEDGERD_MAP_SIZE", "1G")  # it leaves no room for 1 TiB of addresses
+    return environment
+
+
+def execute(command, environment, limit):
+    """(output, exit code); what hangs is killed with all that it started."""
+    try:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, start_new_session=True)
+    except OSError as why:
+        return f"{command[0]}: {why.strerror}", -1
+    running.add(process)
+    late = ""
+    try:
+        output, _ = process.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate()
+        late = f"\nno end within {limit} s"
+    running.discard(process)
+    return output.decode(errors="replace") + late, -1 if late else process.returncode
+
+
+def run(suite, environment, limit, folder):
     name, command = suite
     began = time.monotonic()
-    try:
-        done = subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, timeout=limit)
-        output, status = done.stdout.decode(errors="replace"), done.returncode
-    except subprocess.TimeoutExpired as late:
-        output, status = (late.stdout or b"").decode(errors="replace") + f"\nno end within {limit} s\n", -1
+    environment = dict(environment)
+    for variable, options in SANITIZERS.items():
+        more = environment.get(variable)
+        environment[variable] = f"{options}:log_path={folder}/{name}" + (f":{more}" if more else "")
+    output, status = execute(command, environment, limit)
     last = next((m for m in map(LINE.search, reversed(output.splitlines())) if m), None)
     passed, failed, skipped = (int(n or 0) for n in last.groups()) if last else (0, 1, 0)
     if status != 0 and failed == 0:
         failed = 1
+    for path in glob.glob(f"{folder}/{name}.*"):
+        failed += 1
+        with open(path, encoding="utf-8", errors="replace") as f:
+            output += "\n" + f.read()[:4000]
     return name, passed, failed, skipped, time.monotonic() - began, output
+
+
+def show(name, passed, failed, skipped, seconds, output):
+    print(f"{'ok  ' if not failed else 'FAIL'} {name:<32} {passed:>5} passed {failed:>3} failed {skipped:>3} skipped {seconds:7.1f} s",
+          flush=True)
+    if failed:
+        print("\n".join("     " + line for line in output.splitlines()[-100:]), flush=True)
+    elif skipped:
+        for line in output.splitlines():
+            if "skipped:" in line:
+                print("     " + line)
+
+
+def stop(*_):
+    """Ends what runs: a suite has a session of its own, which an interrupt from the terminal does not reach."""
+    for process in list(running):
+        os.killpg(process.pid, signal.SIGKILL)
+    os._exit(130)
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", default="build")
-    parser.add_argument("--sanitizer", default="")
+    parser.add_argument("--sanitizer", help="what it was built with; taken from its flags otherwise")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("only", nargs="*", help="parts of names of suites")
     options = parser.parse_args()
     build = os.path.abspath(options.build)
-    environment = dict(os.environ, LEDGERD_BUILD=build)
-    environment.setdefault("LEDGERD_SHARED", os.path.join(os.path.dirname(ROOT), "shared"))
-    environment.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0")
-    environment.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
-    environment.setdefault("TSAN_OPTIONS", "halt_on_error=1:second_deadlock_stack=1")
-    limit = 1200 if options.sanitizer else 300
+    sanitizer = built_with(build) if options.sanitizer is None else options.sanitizer
+    environment = make_environment(build, sanitizer)
+    limit = 600 * int(environment["LEDGERD_TIME_FACTOR"])
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
     total = [0, 0, 0]
-    chosen = suites(build, options.only, options.sanitizer)
-    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        for name, passed, failed, skipped, seconds, output in pool.map(lambda s: run(s, environment, limit), chosen):
-            print(f"{'ok  ' if not failed else 'FAIL'} {name:<32} {passed:>5} passed {failed:>3} failed {skipped:>3} skipped {seconds:7.1f} s",
-                  flush=True)
-            if failed:
-                print("\n".join("     " + line for line in output.splitlines()[-60:]), flush=True)
-            elif skipped:
-                for line in output.splitlines():
-                    if "skipped:" in line:
-                        print("     " + line)
-            total = [a + b for a, b in zip(total, (passed, failed, skipped))]
+    with tempfile.TemporaryDirectory(prefix="ledgerd-check-") as folder, concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        for done in pool.map(lambda s: run(s, environment, limit, folder), suites(build, options.only)):
+            show(*done)
+            total = [a + b for a, b in zip(total, done[1:4])]
     print(f"{total[0]} passed, {total[1]} failed, {total[2]} skipped")
     return 1 if total[1] or total[0] == 0 else 0
 

@@ -27,6 +27,7 @@ struct audit {
     enum verdict_kind verdict;
     struct verdict v;
     struct span bad;          /* the record that did not hold, as the log keeps it */
+    struct ledger_err evidence; /* what was found, and where it is kept */
     struct ctl_progress progress;
 };
 
@@ -178,6 +179,8 @@ static int print_json(struct audit *au, const struct reply *last)
         json_put_string(&w, "what", span_str(au->v.what));
         json_put_string(&w, "text", span_str(au->v.text));
     }
+    if (au->evidence.rc)
+        json_put_string(&w, "error", span_str(au->evidence.msg));
     json_put_uint(&w, "entries_replayed", au->n.entries);
     json_put_uint(&w, "events", au->n.events);
     json_put_uint(&w, "own_entries", au->n.own);
@@ -205,16 +208,21 @@ static int run(struct audit *au, uint64_t at)
     ctl_progress_end(&au->progress);
     if (!exit)
         exit = check_end(au, at, last);
+    if (!exit && au->verdict == VERDICT_TAMPERED)
+        client_keep_evidence(client_profile(au->ctl->client),
+                             ctl_text(au->ctl, "entry #%" PRIu64 ", %s: %s", au->v.index, au->v.what, au->v.text),
+                             last->snapshot.note, au->bad, &au->evidence);
     if (!exit && au->ctl->json)
         exit = print_json(au, last);
     else if (!exit)
         print_text(au, last);
-    if (!exit && au->verdict == VERDICT_TAMPERED)
-        exit = ctl_tampered(au->ctl, last, au->bad,
-                            ctl_text(au->ctl, "entry #%" PRIu64 ", %s: %s", au->v.index, au->v.what, au->v.text));
     reply_free(last);
     if (exit)
         return exit;
+    if (au->evidence.rc) {
+        fprintf(stderr, "ledgerctl audit: %s\n", au->evidence.msg);
+        return EXIT_TAMPERED;
+    }
     return au->verdict == VERDICT_GOOD ? EXIT_GOOD : EXIT_NO_ANSWER;
 }
 

@@ -24,8 +24,10 @@ enum ctl_exit {
 struct ctl {
     const char *profile_path;  /* --profile, or the environment's LEDGERD_PROFILE; may be NULL */
     const char *server;        /* --server HOST:PORT; NULL: the profile's */
-    unsigned timeout_ms;       /* --timeout SECONDS; 0: the client's default */
+    const char *timeout;       /* --timeout SECONDS; NULL: the client's default */
+    unsigned timeout_ms;       /* the same after ctl_options; 0: the client's default */
     bool json, quiet, color;
+    bool unsent;               /* the command records, and has sent nothing yet: its errors say that nothing was recorded */
     const char *command;       /* its name, for messages */
     struct arena *a;           /* of this invocation */
     struct crypto *c;

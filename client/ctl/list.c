@@ -16,6 +16,7 @@ struct listing {
     bool items_only;
     struct json_writer *w;
     uint64_t limit, shown;
+    uint64_t first_size; /* of the checkpoint that the first page was proven at */
     bool truncated;
 };
 
@@ -107,8 +108,20 @@ static int prove_page(struct listing *l, const struct span *ids, size_t n, struc
         return exit;
     for (size_t i = 0; i < r->u.prove.n; i++)
         row(l, &r->u.prove.subjects[i].proven);
+    if (!l->first_size)
+        l->first_size = r->snapshot.cp.size;
     reply_free(*basis);
     *basis = r;
+    return EXIT_GOOD;
+}
+
+/* Ids ascend, within a page and from page to page: a server cannot make the listing go round in circles. */
+static int check_order(struct listing *l, const struct reply *r)
+{
+    struct span before = l->rq.after;
+    for (size_t i = 0; i < r->u.find.n; before = r->u.find.ids[i++])
+        if (before.p && span_cmp(before, r->u.find.ids[i]) >= 0)
+            return ctl_fail(l->ctl, EXIT_NO_ANSWER, "the server's list is not in order");
     return EXIT_GOOD;
 }
 
@@ -127,7 +140,8 @@ static int list_type(struct listing *l, struct reply **basis)
             return exit;
         size_t n = r->u.find.n;
         more = r->u.find.truncated && n > 0;
-        if (n) {
+        exit = check_order(l, r);
+        if (n && !exit) {
             l->rq.after = arena_copy(l->ctl->a, r->u.find.ids[n - 1]);
             exit = prove_page(l, r->u.find.ids, n, basis);
         }
@@ -159,6 +173,9 @@ static int end(struct listing *l, const struct reply *basis)
             ctl_table_print(l->table);
         printf("%llu listed%s. That no other fits is the operator's word; what is said of each is proven.\n",
                (unsigned long long)l->shown, l->truncated ? "; there are more (--limit)" : "");
+        if (basis && basis->snapshot.cp.size != l->first_size)
+            printf("The first rows were proven at checkpoint %llu, later ones at newer ones up to the last:\n",
+                   (unsigned long long)l->first_size);
         if (basis)
             ctl_basis(l->ctl, basis);
         return EXIT_GOOD;

@@ -32,7 +32,7 @@ static int leading_options(struct ctl *ctl, int argc, char **argv)
         else if (strcmp(argv[i], "--server") == 0 && i + 1 < argc)
             ctl->server = argv[++i];
         else if (strcmp(argv[i], "--timeout") == 0 && i + 1 < argc)
-            ctl->timeout_ms = (unsigned)strtoul(argv[++i], NULL, 10) * 1000u;
+            ctl->timeout = argv[++i];
         else
             break;
     }
@@ -55,7 +55,7 @@ int main(int argc, char **argv)
     const struct command *cmd = at < argc ? ctl_command(argv[at]) : NULL;
     if (!cmd) {
         if (at < argc)
-            fprintf(stderr, "ledgerctl: no command \"%s\"\n\n", argv[at]);
+            fprintf(stderr, "ledgerctl: no %s \"%s\"\n\n", argv[at][0] == '-' ? "option" : "command", argv[at]);
         usage(stderr);
         return EXIT_USAGE;
     }

@@ -66,8 +66,9 @@ static bool one(struct parse *p, const struct ctl_opt *common, size_t n_common)
     return true;
 }
 
-static bool set_timeout(struct ctl *ctl, const char *text)
+static bool set_timeout(struct ctl *ctl)
 {
+    const char *text = ctl->timeout;
     char *end;
     if (!text)
         return true;
@@ -83,12 +84,11 @@ static bool set_timeout(struct ctl *ctl, const char *text)
 bool ctl_options(struct ctl *ctl, int argc, char **argv, const struct ctl_opt *opts, size_t n_opts, unsigned min, unsigned max,
                  char ***args, unsigned *n_args, bool *done)
 {
-    const char *timeout = NULL;
     bool help = false;
     const struct ctl_opt common[] = {
         {"json", OPT_FLAG, {.flag = &ctl->json}, 0},          {"quiet", OPT_FLAG, {.flag = &ctl->quiet}, 'q'},
         {"profile", OPT_TEXT, {.text = &ctl->profile_path}, 0}, {"server", OPT_TEXT, {.text = &ctl->server}, 0},
-        {"timeout", OPT_TEXT, {.text = &timeout}, 0},         {"help", OPT_FLAG, {.flag = &help}, 'h'},
+        {"timeout", OPT_TEXT, {.text = &ctl->timeout}, 0},         {"help", OPT_FLAG, {.flag = &help}, 'h'},
     };
     struct parse p = {.ctl = ctl, .opts = opts, .n_opts = n_opts, .argc = argc, .at = 1, .argv = argv};
     unsigned n = 0;
@@ -115,7 +115,7 @@ bool ctl_options(struct ctl *ctl, int argc, char **argv, const struct ctl_opt *o
         ctl_fail(ctl, EXIT_USAGE, "usage: ledgerctl %s %s", cmd->name, cmd->arguments);
         return false;
     }
-    return set_timeout(ctl, timeout);
+    return set_timeout(ctl);
 }
 
 void ctl_help(const struct command *cmd)

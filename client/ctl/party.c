@@ -178,6 +178,7 @@ int cmd_party(struct ctl *ctl, int argc, char **argv)
     for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++) {
         if (strcmp(args[0], actions[i][0]) != 0)
             continue;
+        ctl->unsent = true;
         int exit = record_party(&pa, actions[i][1]);
         ring_free(&pa.ring);
         return exit;

@@ -461,6 +461,7 @@ int cmd_play(struct ctl *ctl, int argc, char **argv)
 {
     struct play p = {
         .ctl = ctl, .ring = {.ctl = ctl}, .ids = {.a = ctl->a}, .parties = {.a = ctl->a}};
+    ctl->unsent = true;
     const struct ctl_opt opts[] = {
         {"keys", OPT_TEXT, {.text = &p.keys_folder}, 0},
         {"keep-administrator", OPT_FLAG, {.flag = &p.keep_administrator}, 0}};

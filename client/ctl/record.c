@@ -283,6 +283,7 @@ static int record_one(struct record *rc, char **args, unsigned n)
 int cmd_record(struct ctl *ctl, int argc, char **argv)
 {
     struct record rc = {.ctl = ctl, .ring = {.ctl = ctl}};
+    ctl->unsent = true;
     const struct ctl_opt opts[] = {
         {"sign", OPT_LIST, {.list = &rc.sign}, 's'},
         {"meaning", OPT_LIST, {.list = &rc.meaning}, 'm'},

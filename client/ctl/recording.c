@@ -292,7 +292,7 @@ int recording_finish(struct ctl *ctl, struct event *ev, const struct signing *si
         exit = ctl_profile(ctl);
     if (!exit && receipt_path && !force && access(receipt_path, F_OK) == 0)
         exit = ctl_fail(ctl, EXIT_USAGE,
-                        "%s exists; it is not overwritten without --force. Nothing was recorded",
+                        "%s exists; it is not overwritten without --force",
                         receipt_path);
     if (exit)
         return exit;
@@ -301,7 +301,7 @@ int recording_finish(struct ctl *ctl, struct event *ev, const struct signing *si
     struct span bytes = event_encode(ctl->a, ev);
     if (bytes.n > EVENT_SIZE_MAX)
         return ctl_fail(ctl, EXIT_USAGE,
-                        "the event has %zu bytes; at most %d are allowed. Nothing was recorded",
+                        "the event has %zu bytes; at most %d are allowed",
                         bytes.n, EVENT_SIZE_MAX);
     if (!bytes.p || ledger_batch_new(ctl->profile->origin, &b, &err) ||
         sign_batch(b, bytes, signings, n, &err)) {

@@ -192,6 +192,7 @@ static int launch(struct sender *s)
     struct call_request rq = {.op = CALL_SUBMIT, .u.submit = {f->batch, s->all_or_nothing}};
     if (client_start(s->ctl->client, &rq, s->ctl->timeout_ms, land, f, &err))
         return fail(s, &err);
+    s->ctl->unsent = false;
     f->started = true;
     s->started++;
     return EXIT_GOOD;

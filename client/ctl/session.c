@@ -12,7 +12,8 @@ int ctl_exit_of(enum ledger_rc rc)
 {
     if (rc == LEDGER_OK)
         return EXIT_GOOD;
-    if (rc == LEDGER_EREFUSED || rc == LEDGER_EUNTRUSTED || rc == LEDGER_ENOTFOUND)
+    /* EUNTRUSTED is no verdict about what was asked: whoever answered is not the ledger that the profile trusts. */
+    if (rc == LEDGER_EREFUSED || rc == LEDGER_ENOTFOUND)
         return EXIT_NEGATIVE;
     if (rc == LEDGER_ETAMPER)
         return EXIT_TAMPERED;
@@ -34,6 +35,9 @@ static void error_json(struct ctl *ctl, int exit, const char *text, enum ledger_
 
 static int say(struct ctl *ctl, int exit, const char *text, enum ledger_recorded recorded)
 {
+    if (ctl->unsent)
+        recorded = LEDGER_RECORDED_NOTHING;
+    text = ctl_span(ctl, span_str(text)); /* it may hold what a server said: nothing of it steers a terminal */
     fprintf(stderr, "%s %s\n", ctl_paint(ctl, COLOR_BAD, ctl_text(ctl, "ledgerctl %s:", ctl->command)), text);
     if (recorded == LEDGER_RECORDED_NOTHING)
         fprintf(stderr, "Nothing was recorded.\n");
@@ -108,6 +112,8 @@ int ctl_call(struct ctl *ctl, const struct call_request *rq, struct reply **out)
     int exit = ctl_connect(ctl);
     if (exit)
         return exit;
+    if (rq->op == CALL_SUBMIT)
+        ctl->unsent = false;
     enum ledger_rc rc = client_call(ctl->client, rq, ctl->timeout_ms, out, &err);
     if (!rc)
         return EXIT_GOOD;

@@ -109,8 +109,10 @@ static unsigned unproven(const struct checked *f, const char *out[6])
             "that the ledger kept its rules and left nothing out: that is the operator's word";
     out[n++] = "what came after the checkpoint: corrections, recalls, expiry (ask `ledgerctl "
                "check` or `history`)";
-    if (e->content && !e->own)
+    if (e->content && !e->own) {
+        out[n++] = "that no signer's key had been replaced or revoked between its registration and this entry";
         out[n++] = "that what the signers say is true";
+    }
     return n;
 }
 

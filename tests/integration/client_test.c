@@ -66,7 +66,7 @@ static unsigned count_materials(struct ledger_client *c, uint64_t first, uint64_
     while (ledger_watch_position(watch) < end) {
         struct ledger_entries *e;
         struct ledger_entry entry;
-        OK(ledger_watch_next(watch, 5000, &e, &cw_err));
+        OK(ledger_watch_next(watch, CW_WAIT_MS, &e, &cw_err));
         CHECK(ledger_entries_count(e) > 0);
         for (size_t i = 0; i < ledger_entries_count(e); i++) {
             CHECK(ledger_entries_get(e, i, &entry));
@@ -277,7 +277,7 @@ TEST(a_watch_follows)
     struct ledger_entries *e;
     struct ledger_entry entry;
     OK(ledger_watch_open(c, at, &watch, &cw_err)); /* in the middle: not where a batch begins */
-    OK(ledger_watch_next(watch, 5000, &e, &cw_err));
+    OK(ledger_watch_next(watch, CW_WAIT_MS, &e, &cw_err));
     CHECK(ledger_entries_count(e) >= 1);
     CHECK(ledger_entries_get(e, 0, &entry));
     CHECK_EQ_INT(entry.index, at);
@@ -289,7 +289,7 @@ TEST(a_watch_follows)
     ledger_free(json);
     ledger_entries_free(e);
     while (ledger_watch_position(watch) < at + 2) {
-        OK(ledger_watch_next(watch, 5000, &e, &cw_err));
+        OK(ledger_watch_next(watch, CW_WAIT_MS, &e, &cw_err));
         ledger_entries_free(e);
     }
     /* Nothing new: no entries, no error, and not before the time is over. */
@@ -302,7 +302,7 @@ TEST(a_watch_follows)
         cw_submit_one(other, k, "W", i);
     uint64_t seen = 0, next = at + 2;
     while (seen < 3) {
-        OK(ledger_watch_next(watch, 5000, &e, &cw_err));
+        OK(ledger_watch_next(watch, CW_WAIT_MS, &e, &cw_err));
         CHECK(ledger_entries_count(e) > 0);
         for (size_t i = 0; ledger_entries_get(e, i, &entry); i++) {
             CHECK_EQ_INT(entry.index, next++);
@@ -325,7 +325,7 @@ TEST(nobody_answers)
     struct ledger_client_options o = {.first_contact_ms = 300};
     struct ledger_client *c;
     OK(ledger_client_open(p, &o, &c, &cw_err));
-    CHECK_EQ_INT(ledger_connect(c, 10000, &cw_err), LEDGER_ECONNECT);
+    CHECK_EQ_INT(ledger_connect(c, CW_WAIT_MS, &cw_err), LEDGER_ECONNECT);
     CHECK(strstr(cw_err.msg, "refused") != NULL);
     struct ledger_key *k = cw_admin_key();
     struct ledger_batch *b = cw_material_batch(k, "X", 1, 1);
@@ -353,7 +353,7 @@ TEST(an_answer_that_never_comes)
     struct ledger_batch *b = cw_material_batch(k, "U", 1, 1);
     struct ledger_submission *s;
     struct ledger_result r;
-    CHECK_EQ_INT(ledger_submit(c, b, 0, 500, &s, &cw_err), LEDGER_ECONNECT);
+    CHECK_EQ_INT(ledger_submit(c, b, 0, 3000, &s, &cw_err), LEDGER_ECONNECT);
     CHECK_EQ_INT(ledger_submission_recorded(s), LEDGER_RECORDED_UNKNOWN);
     ledger_submission_free(s);
     kill(cw.daemon, SIGCONT);
@@ -415,7 +415,7 @@ TEST(callbacks_and_limits)
     struct ledger_profile *p = cw_profile_at(cw.profile, cw.address);
     struct ledger_client_options o = {.calls_max = 2};
     OK(ledger_client_open(p, &o, &s.c, &cw_err));
-    OK(ledger_connect_start(s.c, 5000, on_done, &s, &cw_err));
+    OK(ledger_connect_start(s.c, CW_WAIT_MS, on_done, &s, &cw_err));
     wait_for(&s, 1);
     CHECK_EQ_INT(s.rc, LEDGER_OK);
     CHECK_EQ_INT(s.blocking, LEDGER_EINVAL);

@@ -43,21 +43,35 @@ const char *cw_program(void)
     return path;
 }
 
-void cw_stop_daemon(void)
+/* False, and why, if it does not end as it should. */
+static bool end_daemon(void)
 {
     int status;
     if (cw.daemon <= 0)
-        return;
+        return true;
     kill(cw.daemon, SIGTERM);
+    kill(cw.daemon, SIGCONT); /* a test that failed may have left it stopped */
     waitpid(cw.daemon, &status, 0);
     cw.daemon = 0;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return true;
+    fprintf(stderr, "the daemon did not end well: status %d\n", status);
+    cw_command("tail -n 20 '%s/log' >&2", cw.base);
+    return false;
+}
+
+void cw_stop_daemon(void)
+{
+    CHECK(end_daemon());
 }
 
 static void cw_world_end(void)
 {
-    cw_stop_daemon();
+    bool good = end_daemon();
     if (cw.base[0])
         cw_command("rm -rf '%s'", cw.base);
+    if (!good)
+        _exit(CHECK_EXIT_FAILED); /* the process is ending already */
 }
 
 /* Reads DIR/run/address, which the daemon writes when it serves. */
@@ -65,7 +79,7 @@ static void cw_wait_for_address(void)
 {
     char path[160];
     snprintf(path, sizeof path, "%s/run/address", cw.dir);
-    for (unsigned i = 0; i < 2000; i++) {
+    for (unsigned i = 0; i < CW_WAIT_MS / 10; i++) {
         FILE *f = fopen(path, "r");
         bool got = f && fgets(cw.address, sizeof cw.address, f) && strchr(cw.address, ':');
         if (f)
@@ -73,6 +87,10 @@ static void cw_wait_for_address(void)
         if (got) {
             cw.address[strcspn(cw.address, "\n")] = 0;
             return;
+        }
+        if (waitpid(cw.daemon, NULL, WNOHANG) != 0) {
+            cw.daemon = 0;
+            break;
         }
         cw_pause_ms(10);
     }
@@ -109,6 +127,8 @@ void cw_world_begin(void)
     snprintf(cw.dir, sizeof cw.dir, "%s/ledger", cw.base);
     snprintf(cw.profile, sizeof cw.profile, "%s/profile", cw.dir);
     cw_command("'%s' init '%s' --origin %s >/dev/null", cw_program(), cw.dir, CW_ORIGIN);
+    /* The thread sanitizer leaves no room for a map of the default size. */
+    cw_command("[ -z \"$LEDGERD_MAP_SIZE\" ] || sed -i \"s/^#map_size = .*/map_size = $LEDGERD_MAP_SIZE/\" '%s/ledgerd.conf'", cw.dir);
     cw_start_daemon();
 }
 
@@ -284,7 +304,8 @@ static int dial(int port)
 static void carry(struct cw_proxy *p, int client)
 {
     char buf[16384];
-    int server = dial(atomic_load(&p->target)), left = atomic_load(&p->cut_after), limit = left;
+    int server = dial(atomic_load(&p->target)), left = atomic_load(&p->cut_after);
+    bool cut = left > 0;
     struct pollfd fds[2] = {{client, POLLIN, 0}, {server, POLLIN, 0}};
     while (server >= 0 && !atomic_load(&p->stop)) {
         if (poll(fds, 2, 50) < 0)
@@ -293,7 +314,7 @@ static void carry(struct cw_proxy *p, int client)
             if (!(fds[i].revents & (POLLIN | POLLHUP | POLLERR)))
                 continue;
             ssize_t n = read(fds[i].fd, buf, sizeof buf);
-            if (n <= 0 || (i == 1 && limit && (left -= (int)n) <= 0) ||
+            if (n <= 0 || (i == 1 && cut && (left -= (int)n) <= 0 && atomic_load(&p->cut_after)) ||
                 send(fds[1 - i].fd, buf, (size_t)n, MSG_NOSIGNAL) != n)
                 goto out;
         }
@@ -311,7 +332,7 @@ static void *proxy_run(void *arg)
         struct pollfd fd = {p->listener, POLLIN, 0};
         if (poll(&fd, 1, 50) <= 0)
             continue;
-        int client = accept(p->listener, NULL, NULL);
+        int client = accept4(p->listener, NULL, NULL, SOCK_CLOEXEC); /* or the next daemon would keep it open */
         if (client < 0)
             continue;
         atomic_fetch_add(&p->connections, 1);

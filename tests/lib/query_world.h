@@ -322,7 +322,8 @@ static inline struct world *world_open(void)
     MUST(policy_parse(w->c, arena_copy(w->a, span_str(text)), &w->policy, err));
     MUST(store_keys_write(w->dir, WORLD_ORIGIN, &w->log_key, &w->index_key, err));
     MUST(store_create(w->dir, err));
-    MUST(store_open(w->dir, STORE_WRITE, &w->store, err));
+    const struct store_options small = {.map_bytes = (uint64_t)1 << 30}; /* sanitizers leave no room for more */
+    MUST(store_open_with(w->dir, STORE_WRITE, &small, &w->store, err));
     w->access =
         (struct access){.may_submit = true, .may_read_states = true, .read_kinds = UINT32_MAX};
     w->m = (struct machine){.c = w->c, .a = w->scratch, .index_key = w->index_key, .wire = true};

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* simulate: judges lines over a store in memory and applies what was accepted, without the machine (simulate.h). */
 #include "simulate.h"
 
 #include <stdio.h>

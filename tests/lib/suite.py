@@ -8,6 +8,8 @@ import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+# For anything that a program does, only so that a test ends which hangs: none is about speed. Sanitizers are slow.
+WAIT_S = 120 * int(os.environ.get("LEDGERD_TIME_FACTOR", "1"))
 
 
 def shared():
@@ -38,7 +40,7 @@ class Suite:
         self.skipped += 1
         print(f"skipped: {name}: {why}")
 
-    def run(self, *arguments, stdin=b"", timeout=120):
+    def run(self, *arguments, stdin=b"", timeout=WAIT_S):
         """(exit code, standard output, standard error) of a program."""
         done = subprocess.run(list(arguments), input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout)
         return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
@@ -74,16 +76,18 @@ class Daemon:
 
     def shrink_map(self):
         """The thread sanitizer leaves no room for a map of the default size."""
+        if "LEDGERD_MAP_SIZE" not in os.environ:
+            return
         path = os.path.join(self.data, "ledgerd.conf")
         with open(path) as f:
             text = f.read()
         with open(path, "w") as f:
-            f.write(text.replace("#map_size = 1T", "map_size = 1G"))
+            f.write(text.replace("#map_size = 1T", "map_size = " + os.environ["LEDGERD_MAP_SIZE"]))
 
     def wait(self):
         """The address, once the daemon listens."""
         path = os.path.join(self.data, "run", "address")
-        for _ in range(3000):
+        for _ in range(WAIT_S * 100):
             if self.process.poll() is not None:
                 raise RuntimeError("ledgerd run ended:\n" + self.output())
             if os.path.exists(path) and os.path.getsize(path):
@@ -106,7 +110,7 @@ class Daemon:
     def __exit__(self, *_):
         self.process.terminate()
         try:
-            code = self.process.wait(30)
+            code = self.process.wait(WAIT_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             code = self.process.wait()

@@ -25,11 +25,13 @@ step() {
 }
 
 # daemon_start LEDGERD DIR: serves DIR at any free port of this machine; the address is in DIR/run/address when it returns.
+# LEDGERD_MAP_SIZE: the thread sanitizer leaves no room for a map of the default size.
 daemon_start() {
     rm -f "$2/run/address"
+    [ -z "${LEDGERD_MAP_SIZE:-}" ] || sed -i "s/^#map_size = .*/map_size = $LEDGERD_MAP_SIZE/" "$2/ledgerd.conf"
     "$1" run "$2" --listen 127.0.0.1:0 2>"$suite_dir/daemon.log" &
     suite_daemon=$!
-    for _ in $(seq 200); do
+    for _ in $(seq $((600 * ${LEDGERD_TIME_FACTOR:-1}))); do
         [ -s "$2/run/address" ] && return 0
         kill -0 "$suite_daemon" 2>/dev/null || break
         sleep 0.1

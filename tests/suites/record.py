@@ -74,7 +74,8 @@ def one_event(suite, daemon, key, qa):
             ("a date that does not exist", [*RECEIVED, "item=M-3", "--occurred", "2026-02-30T00:00:00Z"], (2, "2026-02-30", "")),
             ("an occurred time in the future", [*RECEIVED, "item=M-3", "--occurred", "2098-01-01T00:00:00Z"], (1, "E_TIME_FUTURE", ""))]:
         code, out, err = daemon.ctl("record", *arguments, "--sign", key)
-        suite.check(code == want[0] and want[1] in err and want[2] in err, name, f"{code}\n{out}{err}")
+        suite.check(code == want[0] and want[1] in err and want[2] in err and err.count("Nothing was recorded") == 1, name,
+                    f"{code}\n{out}{err}")
     code, out, err = daemon.ctl("record", "QUALITY_DECISION", "item=M-1", "decision=RELEASE", "spec_version=1", "reason=ok",
                                 "--sign", qa)
     suite.check(code == 1 and "E_SIG_SECOND_MISSING" in err, "one signature where two are asked for", err)

@@ -10,7 +10,8 @@ import time
 
 BUILD = "build"
 ORIGIN = "system.example/ledger"
-WAIT_S = 30  # for anything that a program does; sanitizers are slow
+# For anything that a program does, only so that a test ends which hangs. Sanitizers are slow.
+WAIT_S = 60 * int(os.environ.get("LEDGERD_TIME_FACTOR", "1"))
 
 
 class Failure(Exception):
@@ -99,6 +100,16 @@ class Ledger:
         self.address = "127.0.0.1:0"
         self.others = []
         run(program("ledgerd"), "init", self.dir, "--origin", origin).expect(0)
+        if "LEDGERD_MAP_SIZE" in os.environ:  # the thread sanitizer leaves no room for a map of the default size
+            self.configure("#map_size = 1T", "map_size = " + os.environ["LEDGERD_MAP_SIZE"])
+
+    def configure(self, old, new):
+        path = os.path.join(self.dir, "ledgerd.conf")
+        with open(path, encoding="utf-8") as f:
+            text = f.read()
+        need(old in text, f"{old} is not in {path}")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text.replace(old, new))
 
     def __enter__(self):
         return self
@@ -146,7 +157,7 @@ class Ledger:
         return run(program("ledgerd"), "run", self.dir, "--listen", "127.0.0.1:0", *arguments).expect(status, *words)
 
     def tool(self, command, *arguments):
-        return run(program("ledgerd"), command, self.dir, *arguments, timeout=60)
+        return run(program("ledgerd"), command, self.dir, *arguments, timeout=2 * WAIT_S)
 
     # ---- clients ----
 

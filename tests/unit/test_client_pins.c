@@ -288,6 +288,12 @@ TEST(a_fork_of_the_same_size_is_evidence)
     world_free(w);
 }
 
+static bool has(struct world *w, const struct trust *t, uint64_t size)
+{
+    struct checkpoint cp = checkpoint_at(w, size);
+    return trust_has(t, &cp);
+}
+
 /* Pipelined answers: proofs between checkpoints arrive in any order, and none is believed before its base. */
 TEST(trust_spreads_whatever_the_order)
 {
@@ -302,7 +308,7 @@ TEST(trust_spreads_whatever_the_order)
     CHECK_EQ_INT(link_up(w, &t, n12, false), LEDGER_OK);
     CHECK_EQ_INT(link_up(w, &t, n20, false), LEDGER_OK);
     CHECK(!n12->trusted && !n20->trusted);
-    CHECK(!trust_has(&t, 20));
+    CHECK(!has(w, &t, 20));
     CHECK_EQ_INT(link_up(w, &t, n7, false), LEDGER_OK);
     CHECK(n7->trusted && n12->trusted && n20->trusted);
     CHECK(t.latest == n20);
@@ -325,7 +331,10 @@ TEST(a_lost_connection_forgets_what_was_not_proven)
     CHECK_EQ_INT(link_up(w, &t, n7, false), LEDGER_OK);
     trust_forget_pending(&t);
     CHECK_EQ_INT(t.n, 2);
-    CHECK(trust_has(&t, 3) && trust_has(&t, 7) && !trust_has(&t, 20));
+    CHECK(has(w, &t, 3) && has(w, &t, 7) && !has(w, &t, 20));
+    struct checkpoint forked = checkpoint_at(w, 7);
+    forked.root.b[0] ^= 1;
+    CHECK(!trust_has(&t, &forked)); /* a size is trusted with its root only */
     CHECK_EQ_INT(t.latest->size, 7);
     trust_free(&t);
     world_free(w);

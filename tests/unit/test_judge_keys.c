@@ -207,8 +207,8 @@ static enum ledger_rc failing_get(void *ctx, enum kv_table t, struct span key, s
 static enum ledger_rc failing_put(void *ctx, enum kv_table t, struct span key, struct span value)
 {
     (void)ctx, (void)t, (void)key, (void)value;
-    CHECK(!"the judge writes nothing");
-    return LEDGER_EIO;
+    fprintf(stderr, "the judge writes\n");
+    exit(CHECK_EXIT_FAILED);
 }
 
 static const char give[] = "{\"id\":\"give\",\"kind\":\"ADMINISTERED\",\"occurred\":\"2026-04-"

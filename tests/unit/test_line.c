@@ -50,7 +50,7 @@ static void check_form(const struct event *ev, enum refusal_code code, const cha
 static void check_fields(const char *kind, const char *fields, enum refusal_code code,
                          const char *field, const char *text)
 {
-    char json[4096];
+    char json[8192];
     snprintf(json, sizeof json,
              "{\"id\":\"x\",\"kind\":\"%s\",\"occurred\":\"2026-04-06T09:00:00Z\",\"fields\":{%s}}",
              kind, fields);

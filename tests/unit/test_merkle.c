@@ -446,7 +446,7 @@ static void shared_vectors(const char *file, bool (*verify)(struct crypto *, yaj
         good += ok;
         bool want = YAJL_IS_FALSE(json_member(v, "wantErr"));
         if (ok != want)
-            fprintf(stderr, "%s\n", json_string(v, "file"));
+            fprintf(stderr, "vector %zu of %s\n", i, file);
         CHECK_EQ_INT(ok, want);
     }
     CHECK_EQ_INT(good, 4);
