@@ -133,6 +133,10 @@ static enum ledger_rc open_listener(struct http *h, const struct config *k, stru
     return LEDGER_OK;
 }
 
+/* The library speaks while it is set up. Afterwards it would speak of what strangers send, as often as they like. */
+#define SPEAK (LLL_ERR | LLL_WARN)
+#define SILENT 0
+
 static void say(int level, const char *line)
 {
     size_t n = strlen(line);
@@ -164,11 +168,12 @@ static enum ledger_rc open_context(struct http *h, struct ledger_err *err)
         i.ssl_cert_filepath = h->certificate;
         i.ssl_private_key_filepath = h->key;
     }
-    lws_set_log_level(LLL_ERR | LLL_WARN, say);
+    lws_set_log_level(SPEAK, say);
     h->context = lws_create_context(&i);
     if (!h->context)
         return ledger_fail(err, LEDGER_EIO, "HTTP: libwebsockets does not start; is its event library for libuv installed?");
     h->vhost = lws_create_vhost(h->context, &i);
+    lws_set_log_level(SILENT, say);
     return h->vhost ? LEDGER_OK : ledger_fail(err, LEDGER_EINVAL, "[http] certificate, key: they cannot be used");
 }
 
@@ -235,8 +240,12 @@ bool http_secure(const struct http *h)
 
 void http_reload(struct http *h)
 {
-    if (h && h->certificate[0] && lws_tls_cert_updated(h->context, h->certificate, h->key, NULL, 0, NULL, 0) != 0)
+    if (!h || !h->certificate[0])
+        return;
+    lws_set_log_level(SPEAK, say);
+    if (lws_tls_cert_updated(h->context, h->certificate, h->key, NULL, 0, NULL, 0) != 0)
         logline(LOG_ERROR, "the HTTP certificate was not read again", "certificate=%s", h->certificate);
+    lws_set_log_level(SILENT, say);
 }
 
 /* ---- the end ---- */
