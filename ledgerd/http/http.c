@@ -143,6 +143,17 @@ static void say(int level, const char *line)
     logline(level == LLL_ERR ? LOG_ERROR : LOG_WARN, "HTTP", "text=%.*s", (int)(n && line[n - 1] == '\n' ? n - 1 : n), line);
 }
 
+/* The library would take a certificate into use and only then find that the key is another one's. */
+static bool certificate_usable(const struct http *h)
+{
+    SSL_CTX *c = SSL_CTX_new(TLS_server_method());
+    bool ok = c && SSL_CTX_use_certificate_chain_file(c, h->certificate) == 1 &&
+              SSL_CTX_use_PrivateKey_file(c, h->key, SSL_FILETYPE_PEM) == 1 && SSL_CTX_check_private_key(c) == 1;
+    SSL_CTX_free(c);
+    ERR_clear_error();
+    return ok;
+}
+
 static enum ledger_rc open_context(struct http *h, struct ledger_err *err)
 {
     void *loops[1] = {h->loop};
@@ -174,7 +185,7 @@ static enum ledger_rc open_context(struct http *h, struct ledger_err *err)
         return ledger_fail(err, LEDGER_EIO, "HTTP: libwebsockets does not start; is its event library for libuv installed?");
     h->vhost = lws_create_vhost(h->context, &i);
     lws_set_log_level(SILENT, say);
-    return h->vhost ? LEDGER_OK : ledger_fail(err, LEDGER_EINVAL, "[http] certificate, key: they cannot be used");
+    return h->vhost ? LEDGER_OK : ledger_fail(err, LEDGER_EIO, "HTTP: libwebsockets cannot be set up; the log says why");
 }
 
 /* Relative names are relative to the data folder. */
@@ -194,8 +205,9 @@ static enum ledger_rc open_all(struct http *h, const struct http_options *o, str
     if (!place(h->certificate, sizeof h->certificate, o->dir, k->http_certificate) ||
         !place(h->key, sizeof h->key, o->dir, k->http_key))
         return ledger_fail(err, LEDGER_EINVAL, "[http] certificate, key: the path is too long");
-    if (h->certificate[0] && (access(h->certificate, R_OK) != 0 || access(h->key, R_OK) != 0))
-        return ledger_fail(err, LEDGER_EINVAL, "[http] certificate, key: %.80s or %.80s cannot be read", h->certificate, h->key);
+    if (h->certificate[0] && !certificate_usable(h))
+        return ledger_fail(err, LEDGER_EINVAL, "[http] %.80s and %.80s are no certificate and its key, or cannot be read", h->certificate,
+                           h->key);
     enum ledger_rc rc = open_listener(h, k, err);
     if (rc == LEDGER_OK)
         rc = open_context(h, err);
@@ -243,7 +255,7 @@ void http_reload(struct http *h)
     if (!h || !h->certificate[0])
         return;
     lws_set_log_level(SPEAK, say);
-    if (lws_tls_cert_updated(h->context, h->certificate, h->key, NULL, 0, NULL, 0) != 0)
+    if (!certificate_usable(h) || lws_tls_cert_updated(h->context, h->certificate, h->key, NULL, 0, NULL, 0) != 0)
         logline(LOG_ERROR, "the HTTP certificate was not read again", "certificate=%s", h->certificate);
     lws_set_log_level(SILENT, say);
 }

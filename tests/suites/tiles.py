@@ -393,6 +393,14 @@ def tls(suite, client):
                 break
             time.sleep(0.1)
         suite.check(before and after and before[0] != after[0], "SIGHUP brings the new certificate")
+        os.replace(os.path.join(d.data, "pki", "ca.key"), os.path.join(d.data, "pki", "server.key"))
+        d.process.send_signal(signal.SIGHUP)
+        for _ in range(50):
+            if "HTTP certificate was not read again" in d.output():
+                break
+            time.sleep(0.1)
+        suite.check("HTTP certificate was not read again" in d.output() and "Verify return code: 0" in shown("-tls1_3"),
+                    "a key that is another one's leaves the old in force", d.output()[-600:])
 
 
 def configurations(suite):
@@ -404,8 +412,8 @@ def configurations(suite):
         text = f.read().replace("#map_size = 1T", "map_size = 1G")
     for more, want in (("listen = 0.0.0.0:0", "certificate and key, or plain = yes"), ("listen = nowhere:1", "no IP address"),
                        ("listen = 127.0.0.1:0\ncertificate = pki/server.pem", "go together"),
-                       ("listen = 127.0.0.1:0\ncertificate = none\nkey = none", "cannot be read"),
-                       ("listen = 127.0.0.1:0\ncertificate = pki/ca.pem\nkey = pki/server.key", "cannot be used"),
+                       ("listen = 127.0.0.1:0\ncertificate = none\nkey = none", "no certificate and its key"),
+                       ("listen = 127.0.0.1:0\ncertificate = pki/ca.pem\nkey = pki/server.key", "no certificate and its key"),
                        ("listen = 127.0.0.1:0\nplain = yes\ncertificate = pki/server.pem\nkey = pki/server.key", "exclude each other"),
                        ("listen = 127.0.0.1:0\nconnections_max = 0", "must be from 1"), ("listen = 192.0.2.1:1\nplain = yes", "192.0.2.1")):
         with open(path, "w") as f:
