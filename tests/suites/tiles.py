@@ -3,6 +3,7 @@
 """The read side for stock tools: a daemon with HTTP and a ledger of 70,000 entries; a client of tlog-tiles that shares no code with it
 (tests/interop/tiles.go) verifies the tree from the first entry to the last; the exported folder is what HTTP serves; HTTP itself: what
 is there and what is not, methods, headers, limits, TLS, metrics."""
+import base64
 import http.client
 import json
 import os
@@ -63,6 +64,17 @@ class Served(Daemon):
                 return out
             except socket.timeout:
                 return None
+
+
+class Copied(Served):
+    """The same ledger as another one's folder holds, with its keys: what a dishonest operator could serve."""
+
+    def __init__(self, suite, data):
+        self.suite, self.data = suite, data
+        self.folder = os.path.dirname(data)
+        self.log = open(os.path.join(self.folder, "log"), "wb")
+        self.process = subprocess.Popen([suite.ledgerd, "run", data, "--listen", "127.0.0.1:0"], stdout=self.log, stderr=self.log)
+        self.address = self.wait()
 
 
 def configure(data, more):
@@ -238,6 +250,40 @@ def export_resumes(suite, d, folder, size):
             suite.check(code == want and "left alone" in err and f.read() == text, f"a checkpoint {name} is left alone", f"{code} {out}{err}")
     code, out, err = d.ctl("export-tiles", suite.path("lines"))
     suite.check(code == 2 and "no folder" in err or code == 3, "a file in the folder's place", f"{code} {out}{err}")
+
+
+def evidence_has(path, note):
+    """The evidence file ends in the checkpoint of the folder, as base64 in lines."""
+    with open(path) as f:
+        text = f.read().split("==== answer, base64 ====\n")[-1]
+    return base64.b64decode("".join(text.split())) == note
+
+
+def rewritten(suite):
+    """Two histories under one key. The folder holds a checkpoint of the one: the other is evidence."""
+    folder, other = suite.path("seen"), os.path.join(suite.path("other"), "ledger")
+    with Served(suite, "forked.example/ledger") as d:
+        d.ctl("key", "new", "u.wh", "-o", suite.path("fork.key"))
+        d.ctl("party", "register", "u.wh", "--roles", "WAREHOUSE", "--org", "CPC", "--key", suite.path("fork.key"))
+        d.process.terminate()
+        d.process.wait()
+        shutil.copytree(d.data, other)
+        shutil.copy(d.data + ".anchor", other + ".anchor")
+        with Copied(suite, d.data) as honest:
+            os.replace(suite.path("fork.key"), suite.path("wh.key"))
+            record(suite, honest, 0, 300)
+            size = exported(suite, honest, folder)["entries"]
+    with open(os.path.join(folder, "checkpoint"), "rb") as f:
+        note = f.read()
+    with Copied(suite, other) as d:
+        for n, want in ((20, f"signed a checkpoint of {size} entries and now shows"), (500, "has signed")):
+            record(suite, d, 1000 * n, n)
+            code, out, err = d.ctl("export-tiles", folder)
+            kept = re.search(r"(/\S+evidence-\S+\.txt)", err)
+            suite.check(code == 4 and want in err and kept and evidence_has(kept[1], note), f"another history, {n} events long",
+                        f"{code}\n{out}{err}")
+        with open(os.path.join(folder, "checkpoint"), "rb") as f:
+            suite.check(f.read() == note, "what the folder holds stays as it is")
 
 
 def answers(suite, d, size):
@@ -432,6 +478,7 @@ def main():
         answers(suite, d, size)
         on_the_wire(suite, d)
         metrics(suite, d, size)
+    rewritten(suite)
     limits(suite)
     tls(suite, client)
     configurations(suite)
