@@ -78,26 +78,48 @@ static bool all_known(const struct message_submit *s)
     return true;
 }
 
+/* The first response brings the checkpoint; further ones stand on the same. */
+static enum call_step begin_results(struct call *k, const struct message_submit *s)
+{
+    struct reply *r = k->reply;
+    size_t n = k->rq.u.submit.batch->n;
+    r->u.submit.results = arena_alloc(r->a, (n + 1) * sizeof *r->u.submit.results);
+    if (!r->u.submit.results)
+        return step_no_memory(k);
+    r->snapshot.note = s->checkpoint;
+    k->work = r->u.submit.results;
+    return STEP_MORE;
+}
+
 static enum call_step submit_answer(struct ledger_client *cl, struct call *k, const struct message *m)
 {
     struct reply *r = k->reply;
     const struct message_submit *s = &m->u.submit;
-    if (m->kind != MESSAGE_SUBMIT || s->n != k->rq.u.submit.batch->n || !all_known(s))
+    size_t n = k->rq.u.submit.batch->n;
+    if (!k->work) {
+        r->u.submit.n = 0;
+        r->has_checkpoint = false;
+    }
+    if (m->kind != MESSAGE_SUBMIT || s->n > n - r->u.submit.n || (m->more && s->n == 0) || !all_known(s))
         return step_fail(k, LEDGER_EPROTO, "the server's answer does not fit the batch");
-    bool accepted = any_accepted(s);
-    if (accepted && !session_check_note(cl, r->a, s->checkpoint, &r->snapshot.cp, &r->snapshot.trust, &r->verdict))
-        return step_bad(k);
-    r->snapshot.note = s->checkpoint;
-    r->has_checkpoint = accepted;
-    r->u.submit.n = s->n;
-    r->u.submit.results = arena_alloc(r->a, (s->n + 1) * sizeof *r->u.submit.results);
-    if (!r->u.submit.results)
-        return step_no_memory(k);
-    for (size_t i = 0; i < s->n; i++)
-        if (!take_result(cl, k, i, &s->results[i], &r->u.submit.results[i]))
+    if (!k->work && begin_results(k, s) != STEP_MORE)
+        return STEP_FAILED;
+    if (!span_eq(s->checkpoint, r->snapshot.note))
+        return step_fail(k, LEDGER_EPROTO, "the server's answer stands on two checkpoints");
+    if (!r->has_checkpoint && any_accepted(s)) {
+        if (!session_check_note(cl, r->a, s->checkpoint, &r->snapshot.cp, &r->snapshot.trust, &r->verdict))
             return step_bad(k);
+        r->has_checkpoint = true;
+    }
+    for (size_t i = 0; i < s->n; i++, r->u.submit.n++)
+        if (!take_result(cl, k, r->u.submit.n, &s->results[i], &r->u.submit.results[r->u.submit.n]))
+            return step_bad(k);
+    if (m->more)
+        return STEP_MORE;
+    if (r->u.submit.n != n)
+        return step_fail(k, LEDGER_EPROTO, "the server's answer does not fit the batch");
     r->recorded = LEDGER_RECORDED_ANSWERED;
-    return !accepted || session_see(cl, &r->snapshot.cp, s->checkpoint) ? STEP_TRUST : STEP_FAILED;
+    return !r->has_checkpoint || session_see(cl, &r->snapshot.cp, r->snapshot.note) ? STEP_TRUST : STEP_FAILED;
 }
 
 const struct call_ops ops_submit = {.request = submit_request, .answer = submit_answer};

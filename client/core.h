@@ -23,8 +23,8 @@
 #define REPLY_BYTES_MAX ((size_t)1 << 30)      /* arena of one reply */
 #define CALL_BYTES_MAX ((size_t)16 << 20)      /* arena of one call's request */
 #define SCRATCH_BYTES_MAX ((size_t)32 << 20)
-/* Requests on the wire at once, consistency proofs included, and streams among them: below what a server grants by default (64 and
- * 8), so that its limits are not met. */
+/* Requests on the wire at once, consistency proofs included, and streams among them: at most these, and at most three quarters of
+ * what the server says that it takes, since a proof may be asked for at any time. */
 #define WINDOW_REQUESTS_MAX 48u
 #define WINDOW_STREAMS_MAX 6u
 #define PENDING_BYTES_MAX ((size_t)8 << 20)    /* no further request is written above this */
@@ -105,6 +105,7 @@ struct ledger_client {
     uint64_t pin_written_ms;
     char server_program[128], server_name_for_us[256];
     unsigned version;
+    unsigned window_requests, window_streams;
 };
 
 /* ---- client.c ---- */

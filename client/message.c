@@ -377,7 +377,9 @@ static void read_hello(const Ledgerd__V1__HelloResponse *m, struct message_hello
 {
     *out = (struct message_hello){.version = m->version, .program = m->program, .origin = m->origin, .client = m->client,
                                   .checkpoint = from_data(m->checkpoint), .frame_bytes_max = m->frame_bytes_max,
-                                  .submit_events_max = m->submit_events_max};
+                                  .submit_events_max = m->submit_events_max,
+                                  .requests_max = m->requests_max ? m->requests_max : 64,
+                                  .streams_max = m->streams_max ? m->streams_max : 8};
 }
 
 static bool read_answer(struct arena *a, const Ledgerd__V1__Response *m, struct message *out)

@@ -31,6 +31,7 @@ struct message_hello {
     const char *program, *origin, *client;
     struct span checkpoint;
     uint32_t frame_bytes_max, submit_events_max;
+    uint32_t requests_max, streams_max; /* that the server takes at once; never 0 */
 };
 struct message_result {
     enum ledger_outcome outcome; /* 0: none that this program knows */

@@ -232,6 +232,12 @@ static bool see_newest(struct ledger_client *cl, struct span note)
     return false;
 }
 
+static unsigned window_of(uint32_t granted, unsigned most)
+{
+    unsigned n = granted < 4 ? 1 : granted - granted / 4;
+    return n < most ? n : most;
+}
+
 static bool take_hello(struct ledger_client *cl, const struct message *m)
 {
     if (m->kind == MESSAGE_ERROR)
@@ -246,6 +252,8 @@ static bool take_hello(struct ledger_client *cl, const struct message *m)
         return fail_hello(cl, LEDGER_EUNTRUSTED, "the server is the ledger \"%.80s\", and the profile means \"%s\"", h->origin,
                           cl->profile->origin);
     cl->version = h->version;
+    cl->window_requests = window_of(h->requests_max, WINDOW_REQUESTS_MAX);
+    cl->window_streams = window_of(h->streams_max, WINDOW_STREAMS_MAX);
     snprintf(cl->server_program, sizeof cl->server_program, "%s", h->program);
     snprintf(cl->server_name_for_us, sizeof cl->server_name_for_us, "%s", h->client);
     cl->hello_id = 0;
@@ -380,9 +388,9 @@ static void send_calls(struct ledger_client *cl, uint64_t now)
             finish_connect(cl, k);
             continue;
         }
-        if (w.requests >= WINDOW_REQUESTS_MAX || conn_pending(cl->connection) > PENDING_BYTES_MAX)
+        if (w.requests >= cl->window_requests || conn_pending(cl->connection) > PENDING_BYTES_MAX)
             return;
-        if (k->ops->stream && w.streams >= WINDOW_STREAMS_MAX)
+        if (k->ops->stream && w.streams >= cl->window_streams)
             continue;
         w.requests++;
         w.streams += k->ops->stream;

@@ -172,6 +172,8 @@ bool message_put_hello(struct bytes *out, uint64_t id, const struct hello_answer
     hello.checkpoint = data_of(h->checkpoint);
     hello.frame_bytes_max = FRAME_MAX;
     hello.submit_events_max = MESSAGE_EVENTS_MAX;
+    hello.requests_max = h->requests_max;
+    hello.streams_max = h->streams_max;
     r.id = id;
     r.answer_case = LEDGERD__V1__RESPONSE__ANSWER_HELLO;
     r.hello = &hello;
@@ -185,7 +187,7 @@ struct result_parts {
     Ledgerd__V1__Refusal refusal;
 };
 
-static void fill_result(struct result_parts *p, struct job_result *from, bool brief)
+static void fill_result(struct result_parts *p, struct job_result *from)
 {
     ledgerd__v1__submit_result__init(&p->result);
     switch (from->outcome) {
@@ -194,10 +196,8 @@ static void fill_result(struct result_parts *p, struct job_result *from, bool br
         ledgerd__v1__accepted__init(&p->accepted);
         p->accepted.index = from->index;
         p->accepted.before = from->outcome == JOB_BEFORE;
-        if (!brief) {
-            p->accepted.header = data_of(from->header);
-            p->accepted.path = data_of(from->path);
-        }
+        p->accepted.header = data_of(from->header);
+        p->accepted.path = data_of(from->path);
         p->result.result_case = LEDGERD__V1__SUBMIT_RESULT__RESULT_ACCEPTED;
         p->result.accepted = &p->accepted;
         break;
@@ -219,29 +219,45 @@ static void fill_result(struct result_parts *p, struct job_result *from, bool br
     }
 }
 
+/* How many results from `first` on fit into one frame; at least one does, since a header is at most 64 KiB. */
+static size_t results_that_fit(struct result_parts *parts, size_t first, size_t n, size_t room)
+{
+    size_t k = first, used = 0;
+    for (; k < n; k++) {
+        used += ledgerd__v1__submit_result__get_packed_size(&parts[k].result) + 8; /* its tag and length */
+        if (k > first && used > room)
+            break;
+    }
+    return k - first;
+}
+
 bool message_put_submit(struct bytes *out, uint64_t id, struct job *job)
 {
     Ledgerd__V1__SubmitResponse submit;
     Ledgerd__V1__Response r;
     struct result_parts *parts = arena_alloc(job->a, job->n_events * sizeof *parts);
+    Ledgerd__V1__SubmitResult **results = arena_alloc(job->a, job->n_events * sizeof *results);
     ledgerd__v1__submit_response__init(&submit);
     ledgerd__v1__response__init(&r);
-    submit.results = arena_alloc(job->a, job->n_events * sizeof(Ledgerd__V1__SubmitResult *));
-    if (!parts || !submit.results)
+    if (!parts || !results)
         return false;
-    submit.n_results = job->n_events;
+    for (size_t i = 0; i < job->n_events; i++) {
+        fill_result(&parts[i], &job->results[i]);
+        results[i] = &parts[i].result;
+    }
     submit.checkpoint = data_of(job->checkpoint);
     r.id = id;
     r.answer_case = LEDGERD__V1__RESPONSE__ANSWER_SUBMIT;
     r.submit = &submit;
-    for (size_t i = 0; i < job->n_events; i++) {
-        fill_result(&parts[i], &job->results[i], false);
-        submit.results[i] = &parts[i].result;
+    size_t room = FRAME_MAX - job->checkpoint.n - 64; /* what else stands in the frame */
+    for (size_t i = 0; i < job->n_events; i += submit.n_results) {
+        submit.results = results + i;
+        submit.n_results = results_that_fit(parts, i, job->n_events, room);
+        r.more = i + submit.n_results < job->n_events;
+        if (!put(out, &r))
+            return false;
     }
-    if (ledgerd__v1__response__get_packed_size(&r) > FRAME_MAX)
-        for (size_t i = 0; i < job->n_events; i++)
-            fill_result(&parts[i], &job->results[i], true);
-    return put(out, &r);
+    return true;
 }
 
 bool message_put_encoded(struct bytes *out, struct span response)

@@ -53,10 +53,10 @@ bool message_put_error(struct bytes *out, uint64_t id, const struct error_answer
 struct hello_answer {
     const char *program, *origin, *client;
     struct span checkpoint;
+    uint32_t requests_max, streams_max;
 };
 bool message_put_hello(struct bytes *out, uint64_t id, const struct hello_answer *h) LEDGER_MUST_USE;
-/* The results of a job whose rc is OK. An answer that would be longer than a frame may be leaves out headers and paths: the client
- * asks for the receipts of what it has the indexes of. Uses the job's arena. */
+/* The results of a job whose rc is OK, in as many frames as they need, each with the checkpoint. Uses the job's arena. */
 bool message_put_submit(struct bytes *out, uint64_t id, struct job *job) LEDGER_MUST_USE;
 bool message_put_encoded(struct bytes *out, struct span response) LEDGER_MUST_USE;
 

@@ -221,7 +221,8 @@ static void finish_hello(struct connection *c, struct stream *st)
         return;
     }
     memcpy(origin, note.p, (size_t)(end - note.p));
-    struct hello_answer h = {"ledgerd " LEDGERD_VERSION, origin, c->access.name, note};
+    const struct config *conf = &c->server->config;
+    struct hello_answer h = {"ledgerd " LEDGERD_VERSION, origin, c->access.name, note, conf->requests_max, conf->streams_max};
     bool other = wanted.n && !span_eq(wanted, span_str(origin));
     bool ok = other ? message_put_error(&c->out, st->id, &denied) : message_put_hello(&c->out, st->id, &h);
     if (!ok) {

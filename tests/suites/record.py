@@ -170,6 +170,39 @@ def strangers(suite, receipt, policy, public):
     suite.check(code == 1 and "untrusted" in out and "quorum" in out, "a policy that asks for a witness", f"{code} {out}{err}")
 
 
+def long_answers(suite):
+    """450 splits into 100 units under one signature: the receipts do not fit into one frame"""
+    with Daemon(suite) as daemon:
+        keys, file = suite.path("long-keys"), suite.path("long.jsonl")
+        registered = [("u.a", "ADMIN", []), ("u.op", "OPERATOR", ["u.a"]), ("u.wh", "WAREHOUSE", ["u.a"]),
+                      ("u.qa", "QA", ["u.a"]), ("u.qp", "QP", ["u.a"])]
+        steps = [("PARTY_REGISTERED", {"action": "REGISTER", "party": p, "roles": [r], "org": "CPC"}, s) for p, r, s in registered]
+        steps += [
+            ("MATERIAL_RECEIVED", {"item": "M", "gtin": "g", "lot": "l", "supplier": "s", "quantity": 10, "uom": "mL",
+                                   "expiry": "2040-01-01T00:00:00Z", "coa_hash": "aa", "origin": "o"}, ["u.wh"]),
+            ("QUALITY_DECISION", {"item": "M", "decision": "RELEASE", "spec_version": "1", "reason": "r"}, ["u.qa", "u.qp"]),
+            ("LOT_CREATED", {"item": "B", "lot_class": "BATCH", "product_code": "P", "lot": "B", "use": "ALLOGENEIC",
+                             "required_tests": ["v"], "spec_version": "1"}, ["u.op"]),
+            ("INPUT_CONSUMED", {"item": "B", "input": "M", "quantity": 1, "uom": "mL"}, ["u.op"]),
+            ("LOT_DERIVED", {"item": "B", "quantity": 50000, "uom": "vial", "expiry": "2040-01-01T00:00:00Z"}, ["u.op"]),
+        ]
+        splits = [("LOT_SPLIT", {"item": "B", "units": [{"item": f"U{k}-{i}", "quantity": 1} for i in range(100)]}, ["u.op"])
+                  for k in range(450)]
+
+        def write(name, some, first):
+            with open(name, "w") as out:
+                for n, (kind, fields, signers) in enumerate(some):
+                    out.write(json.dumps({"id": f"{first}{n}", "kind": kind, "occurred": "2026-01-02T00:00:00Z", "fields": fields,
+                                          "signers": [{"party": s, "meaning": "authorship"} for s in signers]}) + "\n")
+
+        write(file, steps, "a")
+        code, out, err = daemon.ctl("play", "--keys", keys, file)
+        suite.check(code == 0 and out.count("ACCEPT") == len(steps), "a lot to be split", out + err)
+        write(file, splits, "b")
+        code, out, err = daemon.ctl("record", "-f", file, "--sign", os.path.join(keys, "u.op.key"))
+        suite.check(code == 0 and out.count("\tACCEPT\t") == 450, "receipts that need several frames", out[-300:] + err)
+
+
 def subjects(suite):
     salt = "00" * 31 + "01"
     code, out, _ = suite.run(suite.ctl, "--json", "subject", "commit", "P-1", "--salt", salt)
@@ -195,6 +228,7 @@ def main():
         damage(suite, receipt, policy)
         public = json.loads(daemon.ctl("--json", "key", "show", key)[1])["public"]
         strangers(suite, receipt, policy, public)
+    long_answers(suite)
     code, _, err = suite.run(suite.ctl, "record", *RECEIVED, "item=M-1")
     suite.check(code == 2 and "profile" in err, "no profile", err)
     suite.end()
