@@ -45,6 +45,13 @@ static const struct key_def KEYS[] = {
     {"write", "queue", KEY_U32, FIELD(queue_jobs), 1, 1000000},
     {"write", "batch", KEY_U32, FIELD(batch_events), 1, 100000},
     {"write", "heartbeat_seconds", KEY_U32, FIELD(heartbeat_s), 0, 31536000},
+    {"http", "listen", TEXT(http_listen)},
+    {"http", "certificate", TEXT(http_certificate)},
+    {"http", "key", TEXT(http_key)},
+    {"http", "plain", KEY_BOOL, FIELD(http_plain), 0, 0},
+    {"http", "metrics", KEY_BOOL, FIELD(http_metrics), 0, 0},
+    {"http", "connections_max", KEY_U32, FIELD(http_connections_max), 1, 4096},
+    {"http", "timeout_seconds", KEY_SECONDS, FIELD(http_timeout_ms), 1000, 3600000},
 };
 enum { KEY_COUNT = sizeof KEYS / sizeof KEYS[0] };
 _Static_assert(KEY_COUNT <= 64, "the keys seen so far are one mask");
@@ -61,6 +68,9 @@ void config_init(struct config *c)
         .drain_ms = 10000,
         .queue_jobs = 1024,
         .batch_events = 4096,
+        .http_metrics = true,
+        .http_connections_max = 256,
+        .http_timeout_ms = 20000,
     };
     memcpy(c->listen, CONFIG_DEFAULT_LISTEN, sizeof CONFIG_DEFAULT_LISTEN);
 }

@@ -275,9 +275,22 @@ static enum ledger_rc write_pki(const struct init *in, struct ledger_err *err)
     return rc;
 }
 
+static const char HTTP_SECTION[] =
+    "# The tree as tiles (C2SP tlog-tiles), /metrics and /healthz for everybody who can reach the address. Off without `listen`.\n"
+    "[http]\n"
+    "#listen = 127.0.0.1:7462\n"
+    "# TLS, as PEM files; relative names are relative to this folder. Without it: loopback addresses only, or plain = yes.\n"
+    "#certificate = pki/server.pem\n"
+    "#key = pki/server.key\n"
+    "#plain = no\n"
+    "#metrics = yes\n"
+    "#connections_max = 256\n"
+    "#timeout_seconds = 20\n"
+    "\n";
+
 static enum ledger_rc write_config(const struct init *in, struct ledger_err *err)
 {
-    char text[4096];
+    char text[6144];
     int n = snprintf(
         text, sizeof text,
         "# Configuration of the ledger %s. Every key is optional; what is commented out shows the default.\n"
@@ -319,6 +332,7 @@ static enum ledger_rc write_config(const struct init *in, struct ledger_err *err
         "# An idle ledger writes a seal this often; 0: as laid down when the ledger was made.\n"
         "#heartbeat_seconds = 0\n"
         "\n"
+        "%s"
         "# Who may do what: NAME = RIGHTS, where NAME is the URI in the client's certificate and RIGHTS are, divided by commas,\n"
         "#   submit               may submit events\n"
         "#   read all             may read the content of every event, and states\n"
@@ -328,7 +342,7 @@ static enum ledger_rc write_config(const struct init *in, struct ledger_err *err
         "[access]\n"
         "loopback = submit, read all\n"
         "%s = submit, read all\n",
-        in->origin, in->listen, in->address, in->uri);
+        in->origin, in->listen, in->address, HTTP_SECTION, in->uri);
     if (n < 0 || (size_t)n >= sizeof text)
         return ledger_fail(err, LEDGER_EINVAL, "names or addresses are too long");
     struct config c;

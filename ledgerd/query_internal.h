@@ -122,6 +122,10 @@ enum ledger_rc build_record(struct query *q, struct reply *r, const struct store
                             bool headers_only, Ledgerd__V1__Record **out,
                             struct ledger_err *err) LEDGER_MUST_USE;
 
+/* The store's figures and the server's, for StatusRequest and /metrics. Needs an open view. */
+typedef void figure_put(void *sink, const char *name, double value, const char *text);
+void status_figures(struct query *q, figure_put *put, void *sink);
+
 /* ---- the families ---- */
 enum ledger_rc next_checkpoint(struct query *q, struct reply *r, struct ledger_err *err);
 enum ledger_rc next_consistency(struct query *q, struct reply *r, struct ledger_err *err);

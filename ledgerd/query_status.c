@@ -14,7 +14,7 @@ struct sink {
     bool failed; /* sticky; looked at once at the end */
 };
 
-static void put(void *ctx, const char *name, double value, const char *text)
+static void put_metric(void *ctx, const char *name, double value, const char *text)
 {
     struct sink *s = ctx;
     Ledgerd__V1__Metric *m = arena_alloc(s->a, sizeof *m);
@@ -32,7 +32,7 @@ static void put(void *ctx, const char *name, double value, const char *text)
     s->failed = !plist_push(&s->list, s->a, m) || s->failed;
 }
 
-static void put_ledger(struct query *q, struct sink *s)
+static void put_ledger(struct query *q, figure_put *put, void *s)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -49,13 +49,21 @@ static void put_ledger(struct query *q, struct sink *s)
     put(s, "heartbeat_seconds", (double)q->m.heartbeat_s, NULL);
 }
 
-static void put_store(struct query *q, struct sink *s)
+static void put_store(struct query *q, figure_put *put, void *s)
 {
     struct store_size size = {0};
     store_size(q->env.store, &size);
     put(s, "data_file_bytes", (double)size.file_bytes, NULL);
     put(s, "data_used_bytes", (double)size.used_bytes, NULL);
     put(s, "disk_free_bytes", (double)size.free_disk_bytes, NULL);
+}
+
+void status_figures(struct query *q, figure_put *put, void *s)
+{
+    put_ledger(q, put, s);
+    put_store(q, put, s);
+    if (q->env.metrics_cb)
+        q->env.metrics_cb(q->env.metrics_ctx, put, s);
 }
 
 enum ledger_rc next_status(struct query *q, struct reply *r, struct ledger_err *err)
@@ -65,10 +73,7 @@ enum ledger_rc next_status(struct query *q, struct reply *r, struct ledger_err *
     if (!out)
         return no_room(err);
     ledgerd__v1__status_response__init(out);
-    put_ledger(q, &s);
-    put_store(q, &s);
-    if (q->env.metrics_cb)
-        q->env.metrics_cb(q->env.metrics_ctx, put, &s);
+    status_figures(q, put_metric, &s);
     if (s.failed)
         return no_room(err);
     out->n_metrics = s.list.n;

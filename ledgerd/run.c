@@ -39,7 +39,7 @@ static const char HELP[] =
 struct run {
     const char *listen;
     bool plain;
-    char dir[FILES_PATH_MAX], config_path[FILES_PATH_MAX], address_path[FILES_PATH_MAX];
+    char dir[FILES_PATH_MAX], config_path[FILES_PATH_MAX], address_path[FILES_PATH_MAX], http_path[FILES_PATH_MAX];
     struct config config;
     struct store *store;
     struct server *server;
@@ -72,6 +72,8 @@ static enum ledger_rc load_config(struct run *r, struct ledger_err *err)
     if (rc == LEDGER_OK)
         rc = files_path(r->address_path, r->dir, "run/address", err);
     if (rc == LEDGER_OK)
+        rc = files_path(r->http_path, r->dir, "run/http", err);
+    if (rc == LEDGER_OK)
         rc = config_load(&r->config, r->config_path, err);
     if (rc != LEDGER_OK)
         return rc;
@@ -101,17 +103,29 @@ static enum ledger_rc start_pipeline(struct run *r, struct ledger_err *err)
     return pipeline_start(&o, &r->pipeline, err);
 }
 
+static enum ledger_rc write_line(const char *path, const char *text, struct ledger_err *err)
+{
+    char line[CONFIG_ADDRESS_MAX + 2];
+    int n = snprintf(line, sizeof line, "%s\n", text);
+    return files_replace(path, span_of(line, (size_t)n), err);
+}
+
 static enum ledger_rc tell_address(struct run *r, struct ledger_err *err)
 {
-    char folder[FILES_PATH_MAX], line[CONFIG_ADDRESS_MAX + 2];
+    const char *http = server_http_address(r->server);
+    char folder[FILES_PATH_MAX];
     struct stat st;
     enum ledger_rc rc = files_path(folder, r->dir, "run", err);
     if (rc == LEDGER_OK && stat(folder, &st) != 0)
         rc = files_mkdir(folder, err);
     if (rc != LEDGER_OK)
         return rc;
-    int n = snprintf(line, sizeof line, "%s\n", server_address(r->server));
-    rc = files_replace(r->address_path, span_of(line, (size_t)n), err);
+    if (http) {
+        rc = write_line(r->http_path, http, err);
+        logline(LOG_INFO, "listening for HTTP", "address=%s tls=%s", http, r->config.http_certificate[0] ? "yes" : "no");
+    }
+    if (rc == LEDGER_OK)
+        rc = write_line(r->address_path, server_address(r->server), err);
     logline(LOG_INFO, "listening", "address=%s tls=%s", server_address(r->server), r->config.plain ? "no" : "yes");
     return rc;
 }
@@ -129,6 +143,7 @@ static enum ledger_rc serve(struct run *r, struct ledger_err *err)
     if (rc == LEDGER_OK)
         rc = server_run(r->server, r->pipeline, err);
     unlink(r->address_path);
+    unlink(r->http_path);
     pipeline_free(r->pipeline);
     server_free(r->server);
     return rc;

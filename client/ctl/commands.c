@@ -94,6 +94,12 @@ const struct command ctl_commands[] = {
      "  --at SIZE           up to the checkpoint of that size\n"
      "  --hashes-only       leave out the signatures\n",
      cmd_audit},
+    {"export-tiles", "DIR", "the tree as files that stock tools verify (c2sp.org/tlog-tiles)",
+     "Writes DIR/checkpoint, DIR/tile/LEVEL/… (hashes) and DIR/tile/entries/… (headers), as the daemon's HTTP server gives them out,\n"
+     "from verified entries. An existing DIR is gone on with: only what is new is read. Each file appears as a whole, the checkpoint\n"
+     "last, so DIR may be served meanwhile. Exit code 1: DIR is not of this ledger, or damaged; 4: the checkpoint in DIR shows that\n"
+     "the log has rewritten or lost entries.\n",
+     cmd_export_tiles},
     {"watch", "[--from INDEX]", "follow new entries as they come, verified",
      "Options:\n"
      "  --from INDEX        begin there (default: with what is recorded from now on)\n"

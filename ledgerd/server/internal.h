@@ -21,6 +21,7 @@
 
 #include <uv.h>
 
+#include "../http/http.h"
 #include "../query.h"
 #include "bytes.h"
 #include "frame.h"
@@ -79,6 +80,7 @@ struct server {
     char address[CONFIG_ADDRESS_MAX];
     char dir[CONFIG_PATH_MAX], config_path[CONFIG_PATH_MAX + 32];
     struct config config;          /* its own access table; everything else a copy */
+    struct http *http;             /* NULL: not configured */
     struct tls_context *tls;       /* NULL: plain */
     struct stamp stamps[4];
     struct store *store;
@@ -208,6 +210,8 @@ void request_error(struct connection *c, const struct message *m, enum error_cod
 void request_jobs_done(struct server *s);
 void request_forget(struct connection *c);                         /* its submissions will answer nobody */
 /* streams.c */
+/* The server's figures, for StatusRequest and /metrics. Any thread; ctx is the server. */
+void server_figures(void *ctx, void (*put)(void *sink, const char *name, double value, const char *text), void *sink);
 void stream_begin(struct connection *c, const struct message *m, struct span request);
 void stream_credit(struct connection *c, uint64_t id, uint32_t responses);
 void stream_cancel(struct connection *c, uint64_t id);

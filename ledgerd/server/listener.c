@@ -51,16 +51,16 @@ static bool write_address(struct server *s)
 static void fit_descriptors(struct server *s)
 {
     struct rlimit limit;
+    rlim_t spare = DESCRIPTORS_SPARE + (s->config.http_listen[0] ? s->config.http_connections_max : 0);
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return;
     rlim_t soft = limit.rlim_cur;
     limit.rlim_cur = limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
         limit.rlim_cur = soft;
-    if (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= (rlim_t)s->config.connections_max + DESCRIPTORS_SPARE)
+    if (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= (rlim_t)s->config.connections_max + spare)
         return;
-    s->config.connections_max = limit.rlim_cur > 2 * DESCRIPTORS_SPARE ? (uint32_t)limit.rlim_cur - DESCRIPTORS_SPARE
-                                                                         : DESCRIPTORS_SPARE;
+    s->config.connections_max = limit.rlim_cur > 2 * spare ? (uint32_t)(limit.rlim_cur - spare) : DESCRIPTORS_SPARE;
     logline(LOG_WARN, "fewer connections than configured: the limit of open files is too low",
             "connections_max=%u open_files=%llu", s->config.connections_max, (unsigned long long)limit.rlim_cur);
 }

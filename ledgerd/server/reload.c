@@ -122,6 +122,7 @@ void reload_now(struct server *s)
         tls_context_free(s->tls);
         s->tls = tls;
     }
+    http_reload(s->http);
     for (struct connection *c = s->connections, *next; c; c = next) {
         next = c->next;
         apply_to(s, c);

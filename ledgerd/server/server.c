@@ -248,7 +248,13 @@ static enum ledger_rc make_server(struct server *s, const struct server_options 
     enum ledger_rc rc = reload_first(s, err);
     if (rc == LEDGER_OK)
         rc = make_handles(s, err);
-    return rc == LEDGER_OK ? listener_open(s, err) : rc;
+    if (rc == LEDGER_OK)
+        rc = listener_open(s, err);
+    if (rc != LEDGER_OK || !s->config.http_listen[0])
+        return rc;
+    const struct http_options http = {.dir = s->dir, .config = &s->config, .loop = &s->loop, .store = s->store,
+                                      .figures_cb = server_figures, .figures_ctx = s};
+    return http_open(&http, &s->http, err);
 }
 
 enum ledger_rc server_new(const struct server_options *o, struct server **out, struct ledger_err *err)
@@ -269,6 +275,11 @@ const char *server_address(const struct server *s)
     return s->address;
 }
 
+const char *server_http_address(const struct server *s)
+{
+    return s->http ? http_address(s->http) : NULL;
+}
+
 enum ledger_rc server_run(struct server *s, struct pipeline *p, struct ledger_err *err)
 {
     uint64_t watchdog_us = 0;
@@ -283,10 +294,10 @@ enum ledger_rc server_run(struct server *s, struct pipeline *p, struct ledger_er
     return e ? uv_fail(err, e, "close the event loop") : LEDGER_OK;
 }
 
+/* Our own; the HTTP library closes its handles itself, some of them only after others. */
 static void close_handle(uv_handle_t *h, void *ctx)
 {
-    (void)ctx;
-    if (!uv_is_closing(h))
+    if (h->data == ctx && !uv_is_closing(h))
         uv_close(h, NULL);
 }
 
@@ -294,11 +305,13 @@ void server_free(struct server *s)
 {
     if (!s)
         return;
+    http_close(s->http);
     if (s->loop_made) { /* It never ran: there are no connections. */
-        uv_walk(&s->loop, close_handle, NULL);
+        uv_walk(&s->loop, close_handle, s);
         (void)uv_run(&s->loop, UV_RUN_DEFAULT);
         (void)uv_loop_close(&s->loop);
     }
+    http_free(s->http);
     uv_mutex_destroy(&s->done_lock);
     tls_context_free(s->tls);
     access_table_fini(&s->config.access);

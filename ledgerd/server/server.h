@@ -26,6 +26,7 @@ struct server_options {
 enum ledger_rc server_new(const struct server_options *o, struct server **out, struct ledger_err *err) LEDGER_MUST_USE;
 /* "127.0.0.1:7461", with the port that was in fact bound. */
 const char *server_address(const struct server *s);
+const char *server_http_address(const struct server *s); /* the same of HTTP; NULL: not configured */
 /* Serves until told to stop; stops the pipeline, which stays the caller's to free. OK: ended in order. */
 enum ledger_rc server_run(struct server *s, struct pipeline *p, struct ledger_err *err) LEDGER_MUST_USE;
 void server_free(struct server *s); /* after server_run, or instead of it */

@@ -33,11 +33,13 @@ void server_begin_stop(struct server *s, const char *why)
     s->phase = SERVER_STOPPING;
     s->drain_until_ms = server_now(s) + s->config.drain_ms;
     uv_close((uv_handle_t *)&s->listener, NULL);
+    http_refuse(s->http);
     server_progress_stop(s);
 }
 
 static void close_handles(struct server *s)
 {
+    http_close(s->http);
     uv_close((uv_handle_t *)&s->wake, NULL);
     uv_close((uv_handle_t *)&s->sweep, NULL);
     uv_close((uv_handle_t *)&s->prepare, NULL);

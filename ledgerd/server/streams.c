@@ -79,7 +79,7 @@ static void work_cb(uv_work_t *w)
 
 /* ---- figures for StatusRequest; also in the thread pool ---- */
 
-static void put_figures(void *ctx, void (*put)(void *sink, const char *name, double value, const char *text), void *sink)
+void server_figures(void *ctx, void (*put)(void *sink, const char *name, double value, const char *text), void *sink)
 {
     struct server *s = ctx;
     struct figures *f = &s->figures;
@@ -109,6 +109,8 @@ static void put_figures(void *ctx, void (*put)(void *sink, const char *name, dou
     put(sink, "anchored_entries", (double)p.anchor_size, NULL);
     put(sink, "writable", p.writable ? 1 : 0, p.writable ? NULL : p.text);
     put(sink, "program", 0, "ledgerd " LEDGERD_VERSION);
+    if (s->http)
+        http_figures(s->http, put, sink);
 }
 
 /* ---- in the loop thread ---- */
@@ -325,7 +327,7 @@ void stream_begin(struct connection *c, const struct message *m, struct span req
     st->conn = c;
     st->id = m->id;
     st->access = c->access;
-    st->env = (struct query_env){c->server->store, &st->access, put_figures, c->server};
+    st->env = (struct query_env){c->server->store, &st->access, server_figures, c->server};
     stream_link(st);
     stream_schedule(c);
 }

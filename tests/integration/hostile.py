@@ -143,7 +143,7 @@ class Daemon:
         path = os.path.join(self.dir, "ledgerd.conf")
         text = open(path).read()
         for key, value in keys.items():
-            text, n = re.subn(rf"(?m)^#?{key} = .*$", f"{key} = {value}", text)
+            text, n = re.subn(rf"(?m)^#?{key} = .*$", f"{key} = {value}", text, count=1)  # [http] has some of the names again
             assert n == 1, key
         open(path, "w").write(text)
 

@@ -37,6 +37,10 @@ TEST(defaults)
     CHECK_EQ_INT(c.frame_ms, 30000);
     CHECK_EQ_INT(c.stall_ms, 30000);
     CHECK(!c.plain);
+    CHECK_EQ_STR(c.http_listen, "");
+    CHECK_EQ_INT(c.http_connections_max, 256);
+    CHECK_EQ_INT(c.http_timeout_ms, 20000);
+    CHECK(!c.http_plain && c.http_metrics);
     CHECK_EQ_INT(c.access.n, 0);
     config_fini(&c);
 }
@@ -49,7 +53,9 @@ TEST(every_key)
                            "connections_max = 10\nrequests_max=5\nstreams_max = 2\nhello_seconds = 1.5\n"
                            "frame_seconds = 0.25\nstall_seconds = 3600\ndrain_seconds = 2\n"
                            "[store]\nanchor = /mnt/other/anchor\nmap_size = 64G\nreserve = 1M\n"
-                           "[write]\nworkers = 3\nqueue = 7\nbatch = 100\nheartbeat_seconds = 60\n"),
+                           "[write]\nworkers = 3\nqueue = 7\nbatch = 100\nheartbeat_seconds = 60\n"
+                           "[http]\nlisten = [::]:80\ncertificate = c.pem\nkey = /k.pem\nplain = yes\nmetrics = no\n"
+                           "connections_max = 9\ntimeout_seconds = 5\n"),
                  LEDGER_OK);
     CHECK_EQ_STR(c.listen, "[::1]:0");
     CHECK_EQ_STR(c.address, "ledger.example.org:7461");
@@ -67,6 +73,12 @@ TEST(every_key)
     CHECK_EQ_INT(c.queue_jobs, 7);
     CHECK_EQ_INT(c.batch_events, 100);
     CHECK_EQ_INT(c.heartbeat_s, 60);
+    CHECK_EQ_STR(c.http_listen, "[::]:80");
+    CHECK_EQ_STR(c.http_certificate, "c.pem");
+    CHECK_EQ_STR(c.http_key, "/k.pem");
+    CHECK(c.http_plain && !c.http_metrics);
+    CHECK_EQ_INT(c.http_connections_max, 9);
+    CHECK_EQ_INT(c.http_timeout_ms, 5000);
     config_fini(&c);
 }
 
