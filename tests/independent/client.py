@@ -24,7 +24,7 @@ class Client:
         context.load_verify_locations(os.path.join(profile, "ca.pem"))
         context.load_cert_chain(os.path.join(profile, "client.pem"), os.path.join(profile, "client.key"))
         host, _, port = address.rpartition(":")
-        plain = socket.create_connection((host.strip("[]"), int(port)), timeout=20)
+        plain = socket.create_connection((host.strip("[]"), int(port)), timeout=120 * int(os.environ.get("LEDGERD_TIME_FACTOR", "1")))
         self.socket = context.wrap_socket(plain, server_hostname=host.strip("[]"))
         self.last = 0
         self.hello = self.ask("hello", version_min=1, version_max=1, program="independent", origin=origin)
