@@ -216,20 +216,20 @@ static enum call_step close_stretch(struct ledger_client *cl, struct call *k, st
     return step_bad(k);
 }
 
-/* A follower has what it waits for when a batch is whole: the newest snapshot ends where the entries do. */
+/* A follower has what it waits for when a batch is whole: the newest snapshot ends where the entries do. A batch that comes in several
+ * responses has its snapshot in the last one: however many entries have come, they are taken on to there. */
 static bool has_enough(const struct call *k, const struct entries_work *w)
 {
-    struct checkpoint cp;
+    struct checkpoint cp = {.size = 0};
     struct note note;
-    if (w->n >= entries_max(k))
-        return true;
-    if (!k->rq.u.entries.follow || w->n == 0)
+    bool many = w->n >= entries_max(k);
+    if (!many && (!k->rq.u.entries.follow || w->n == 0))
         return false;
     struct arena_mark mark = arena_mark(k->reply->a);
-    bool whole = note_parse(k->reply->a, w->newest.note, &note, NULL) == LEDGER_OK &&
-                 checkpoint_parse(note.text, &cp, NULL) == LEDGER_OK && cp.size == w->frontier.size;
+    bool read = note_parse(k->reply->a, w->newest.note, &note, NULL) == LEDGER_OK &&
+                checkpoint_parse(note.text, &cp, NULL) == LEDGER_OK;
     arena_release(k->reply->a, mark);
-    return whole;
+    return many ? !read || cp.size >= w->frontier.size : read && cp.size == w->frontier.size;
 }
 
 static void cancel(struct ledger_client *cl, struct call *k)

@@ -127,7 +127,9 @@ class Daemon:
         self.base = tempfile.mkdtemp(prefix="ledgerd-hostile-")
         self.dir = os.path.join(self.base, "ledger")
         self.command("init", self.dir, "--origin", "example.org/hostile", "--listen", "127.0.0.1:0")
-        self.command("init", os.path.join(self.base, "other"), "--origin", "example.org/other")
+        self.other = os.path.join(self.base, "other")
+        self.command("init", self.other, "--origin", "example.org/other")
+        self.configure({"map_size": "1G"}, self.other)  # the thread sanitizer leaves no room for the default size
         self.configure({"connections_max": CONNECTIONS_MAX, "hello_seconds": HELLO_S, "frame_seconds": FRAME_S,
                         "stall_seconds": STALL_S, "drain_seconds": DRAIN_S, "map_size": "1G"})
         self.profile = os.path.join(self.dir, "profile")
@@ -139,8 +141,8 @@ class Daemon:
         assert r.returncode == code, f"{arguments}: exit {r.returncode}: {r.stderr}"
         return r.stdout + r.stderr
 
-    def configure(self, keys):
-        path = os.path.join(self.dir, "ledgerd.conf")
+    def configure(self, keys, folder=None):
+        path = os.path.join(folder or self.dir, "ledgerd.conf")
         text = open(path).read()
         for key, value in keys.items():
             text, n = re.subn(rf"(?m)^#?{key} = .*$", f"{key} = {value}", text, count=1)  # [http] has some of the names again
@@ -474,7 +476,7 @@ def refused_by_tls(make):
 
 
 def test_other_authority(d):
-    other = os.path.join(d.base, "other", "profile")
+    other = os.path.join(d.other, "profile")
     assert refused_by_tls(lambda: Client(d, profile=other, say_hello=False))
 
 
@@ -624,8 +626,7 @@ def test_broken_configuration_keeps_the_old(d):
 
 
 def test_plain_needs_loopback(d):
-    other = os.path.join(d.base, "other")
-    text = d.command("run", other, "--plain", "--listen", "0.0.0.0:0", code=1)
+    text = d.command("run", d.other, "--plain", "--listen", "0.0.0.0:0", code=1)
     assert "loopback" in text, text
     d.command("init", d.dir, "--origin", "example.org/again", code=1)
 

@@ -567,6 +567,21 @@ def test_watch_prints_new_entries():
         need([e["index"] for e in entries] == list(range(entries[0]["index"], entries[0]["index"] + 10)), "entries are missing")
 
 
+def test_watch_takes_a_burst():
+    """Batches that are larger than a response, and larger than what one reading takes."""
+    with Ledger() as l:
+        l.start().register_warehouse()
+        out = os.path.join(l.base, "watch.out")
+        watch = l.ctl_start("watch", "--json", "--count", "8001", out=out)
+        errors = out + ".err"
+        eventually("watch follows", lambda: "Following" in open(errors, encoding="utf-8").read())
+        path = l.write_lines("burst.jsonl", [ledger.material(f"B-{i}") for i in range(8000)])
+        l.ctl("record", "-f", path, "--keys", l.keys, timeout=4 * ledger.WAIT_S).expect(0)
+        eventually("watch ends", lambda: watch.poll() is not None)
+        need(watch.returncode == 0, open(errors, encoding="utf-8").read())
+        need(sum(1 for _ in open(out, encoding="utf-8")) == 8001, "entries are missing")
+
+
 # ---- all of them ----
 
 
