@@ -33,7 +33,7 @@ struct loaded {
     struct loaded *next;
 };
 
-/* Facts about the ledger that are no chain's: kept by the caller with the other tables (KV_META "registry"). */
+/* Facts about the ledger that are no chain's: kept by the caller (machine.h keeps them in its KV_META record). */
 struct registry {
     uint64_t parties;      /* ever registered */
     uint64_t admins;       /* unrevoked parties with role ADMIN */
