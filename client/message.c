@@ -419,6 +419,7 @@ static bool read_answer(struct arena *a, const Ledgerd__V1__Response *m, struct 
     case LEDGERD__V1__RESPONSE__ANSWER_STATUS:
         out->kind = MESSAGE_STATUS;
         return read_status(a, m->status, &out->u.status);
+    case LEDGERD__V1__RESPONSE__ANSWER_LOG_KEYS:
     case LEDGERD__V1__RESPONSE__ANSWER__NOT_SET:
     case _LEDGERD__V1__RESPONSE__ANSWER__CASE_IS_INT_SIZE:
     default:
