@@ -7,6 +7,8 @@
 
 #include "replayer.h"
 
+#define PORTION_ENTRIES 512u /* small enough to stay in the caches on its way from thread to thread */
+
 /* A call that is under way. Its reply comes in the library's thread. */
 struct ahead {
     pthread_mutex_t mutex;
@@ -26,7 +28,8 @@ static void on_reply(void *user, struct reply *r)
 
 static enum ledger_rc start(const struct replay_read *rq, struct ahead *h, const struct entries_cursor *at, struct ledger_err *err)
 {
-    struct call_request call = {.op = CALL_ENTRIES, .u.entries = {.cursor = *at, .end = rq->end, .headers_only = rq->headers_only}};
+    struct call_request call = {.op = CALL_ENTRIES, .u.entries = {.cursor = *at, .end = rq->end, .headers_only = rq->headers_only,
+                                                                     .entries_max = PORTION_ENTRIES}};
     enum ledger_rc rc = client_start(rq->client, &call, rq->timeout_ms, on_reply, h, err);
     h->started = rc == LEDGER_OK;
     return rc;

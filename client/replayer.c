@@ -17,7 +17,7 @@
 #define OVERLAY_BUDGET ((size_t)4 << 30)
 #define OVERLAY_SAVE_BYTES ((size_t)128 << 20)
 #define SCRATCH_BUDGET ((size_t)512 << 20)
-#define QUEUE_ENTRIES 8192u /* taken and not derived: above this, replayer_feed derives */
+#define QUEUE_ENTRIES 1024u /* taken and not derived: above this, replayer_feed derives */
 #define THREADS_MAX 64u
 #define IDENTITY_VERSION 1
 
@@ -167,7 +167,9 @@ static enum ledger_rc check_origin(struct replayer *r, struct ledger_err *err)
 /* The content of an erased entry is replaced by its opening: this is the place where it is handed to the machine. */
 static enum ledger_rc derive(struct replayer *r, const struct read_entry *e, const struct preverified *pre, struct ledger_err *err)
 {
-    const struct replay_options o = {.skip_signatures = r->o.skip_signatures, .pre = pre};
+    bool decoded = e->entry.content && !e->entry.own;
+    const struct replay_options o = {.skip_signatures = r->o.skip_signatures, .pre = pre, .event = decoded ? &e->entry.event : NULL,
+                                     .block = decoded ? &e->entry.block : NULL};
     uint64_t index = e->entry.header.index;
     r->verdict = (struct verdict){VERDICT_GOOD};
     if (is_withheld(e)) {
