@@ -75,7 +75,7 @@ def test_newer_format_is_refused_unharmed():
         l.start().register_warehouse().end()
         path = os.path.join(l.dir, "FORMAT")
         with open(path, "w", encoding="ascii") as f:
-            f.write("ledgerd data 2\n")
+            f.write("ledgerd data 3\n")
         before = files_below(l.base)
         l.refuses_to_run(3, "format 2", "nothing was touched")
         for command in "check", "rebuild":
