@@ -124,7 +124,7 @@ static void verify_one(struct verify_pool *p, struct verifying *v, const struct 
 {
     const struct entry *e = &re->entry;
     struct hash root;
-    if (e->own || !e->content)
+    if (!e->content || e->block.n == 0)
         return;
     arena_reset(v->a);
     if (!sigblock_root(v->c, &e->block, &e->header.event_id, &root))

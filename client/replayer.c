@@ -152,7 +152,7 @@ static enum ledger_rc finding(struct replayer *r, enum ledger_rc rc, uint64_t in
 
 static bool is_withheld(const struct read_entry *e)
 {
-    return e->entry.header.kind != OWN_SEAL && !e->entry.content;
+    return e->entry.header.kind != OWN_SEAL && !e->entry.content && !e->entry.erased_by;
 }
 
 /* What the machine cannot see: which ledger is meant. */
@@ -164,7 +164,7 @@ static enum ledger_rc check_origin(struct replayer *r, struct ledger_err *err)
     return ledger_fail(err, LEDGER_ETAMPER, "%s", r->verdict.text);
 }
 
-/* The content of an erased entry is replaced by its opening: this is the place where it is handed to the machine. */
+/* Of an erased entry there is the opening of its states in place of content. */
 static enum ledger_rc derive(struct replayer *r, const struct read_entry *e, const struct preverified *pre, struct ledger_err *err)
 {
     bool decoded = e->entry.content && !e->entry.own;
@@ -177,7 +177,8 @@ static enum ledger_rc derive(struct replayer *r, const struct read_entry *e, con
         return finding(r, LEDGER_EDENIED, index, err);
     }
     arena_reset(r->scratch);
-    enum ledger_rc rc = machine_replay(&r->m, e->raw.header, e->raw.event, e->raw.block, &o, &r->verdict, err);
+    const struct entry_record record = {e->raw.header, e->raw.event, e->raw.block, e->raw.opening, e->raw.erased_by};
+    enum ledger_rc rc = machine_replay(&r->m, &record, &o, &r->verdict, err);
     if (!rc)
         rc = check_origin(r, err);
     if (!rc)
@@ -282,7 +283,7 @@ static enum ledger_rc learn_keys(struct replayer *r, const struct read_entry *e,
     enum ledger_rc rc = LEDGER_OK;
     for (size_t i = 0; i < n && !rc; i++) {
         rc = learn_from_entry(r, &e[i], err);
-        for (unsigned k = 0; k < e[i].entry.block.n && e[i].entry.content && !e[i].entry.own && !rc; k++)
+        for (unsigned k = 0; k < e[i].entry.block.n && !rc; k++)
             rc = learn_from_state(r, &e[i].entry.block.sigs[k], err);
     }
     return rc;

@@ -30,7 +30,7 @@ struct audit_counts {
     uint64_t not_derived, bad;                                    /* in the tree only; do not hold */
     uint64_t epochs, clock_steps, clock_steps_back;
     uint64_t registered, amended, rotated, revoked;
-    uint64_t corrections, voids, nonconforming, exceptional;
+    uint64_t log_keys, time_stamps, parameters, erasures;
     uint64_t first_us, last_us;
     uint64_t findings, cases;                                     /* rows of notes */
     uint64_t by_kind[EVENT_KIND_LAST + 1];
@@ -64,6 +64,7 @@ struct audit {
     struct hash root;
     bool has_root;
     size_t n_findings, by_severity[SEVERITIES];
+    uint64_t voids, nonconforming, exceptional; /* of what is not erased: counted from the findings */
     struct audit_finding *findings; /* ordered by severity, then as found */
     size_t n_ranges;
     struct audit_range ranges[4];
@@ -91,7 +92,7 @@ const char *audit_completeness(struct audit *au);
 const char *audit_witnessed(struct audit *au, bool *known, uint64_t *unwitnessed);
 extern const char audit_rewrite_text[];
 struct audit_row { const char *name, *label; uint64_t n; };
-#define AUDIT_ROWS 24
+#define AUDIT_ROWS 32
 size_t audit_rows(const struct audit *au, struct audit_row out[AUDIT_ROWS]);
 struct span audit_json(struct audit *au); /* SPAN_NONE: out of memory */
 struct span audit_html(struct audit *au);

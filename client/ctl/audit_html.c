@@ -143,7 +143,7 @@ static void checkpoint(struct audit *au, struct wbuf *w)
         time_format(m->recorded_us, when);
         pair(w, "Sealed", span_str(when), false);
     }
-    pair(w, "Log key", span_str(m->log_vkey), true);
+    pair(w, "Log key", span_str(machine_log_vkey(m, au->size)), true);
     pair(w, "Witnesses", span_str(witnesses), false);
     if (known) {
         snprintf(size, sizeof size, "%" PRIu64, unwitnessed);

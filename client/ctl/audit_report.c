@@ -61,6 +61,11 @@ void audit_not_checked(struct audit *au, struct audit_sentences *out)
                                        replayer_size(au->replayer));
     if (au->read < au->size)
         out->text[out->n++] = ctl_text(au->ctl, "Entries from #%" PRIu64 " on: they could not be read.", au->read);
+    if (au->n.erased)
+        out->text[out->n++] = ctl_text(au->ctl, "Content and signatures of %" PRIu64 " erased entries: their states were taken from the commitments "
+                                       "in their headers and not derived again.", au->n.erased);
+    if (au->n.time_stamps)
+        out->text[out->n++] = "Time stamps: that each is one of this ledger's checkpoints was checked, the authority's signature was not.";
     audit_witnessed(au, &known, &unwitnessed);
     if (!known)
         out->text[out->n++] = "Cosignatures of witnesses, and the log's signature on the checkpoint of this size: compare the checkpoint below with a "
@@ -93,10 +98,14 @@ size_t audit_rows(const struct audit *au, struct audit_row out[AUDIT_ROWS])
         {"parties_amended", "parties amended", n->amended},
         {"keys_rotated", "keys rotated", n->rotated},
         {"parties_revoked", "parties revoked", n->revoked},
-        {"corrections", "corrections", n->corrections},
-        {"voids", "of them: did not occur", n->voids},
-        {"nonconforming_administrations", "administrations against the rules", n->nonconforming},
-        {"exceptional_releases", "exceptional releases", n->exceptional},
+        {"log_keys", "changes of the log key", n->log_keys},
+        {"parameters", "settings of parameters", n->parameters},
+        {"erasures", "acts of erasure", n->erasures},
+        {"time_stamps", "time stamps of an outside authority", n->time_stamps},
+        {"corrections", "corrections", n->by_kind[KIND_EVENT_CORRECTED]},
+        {"voids", "of them: did not occur", au->voids},
+        {"nonconforming_administrations", "administrations against the rules", au->nonconforming},
+        {"exceptional_releases", "exceptional releases", au->exceptional},
     };
     _Static_assert(sizeof rows / sizeof rows[0] <= AUDIT_ROWS, "AUDIT_ROWS");
     memcpy(out, rows, sizeof rows);
@@ -131,7 +140,7 @@ static void put_checkpoint(struct audit *au, struct json_writer *w)
         json_put_uint(w, "chains", m->chains);
         put_time(w, "sealed", m->recorded_us);
     }
-    json_put_string(w, "log_key", span_str(m->log_vkey));
+    json_put_string(w, "log_key", span_str(machine_log_vkey(m, au->size)));
     json_put_string(w, "witnesses", span_str(witnesses));
     json_end(w);
     json_put_string(w, "completeness", span_str(audit_completeness(au)));

@@ -138,15 +138,86 @@ static void take_clock_step(struct audit *au, const struct read_entry *e)
                "the ledger's clock went %s: it read %s where %s was expected", back ? "back" : "forward", now, was);
 }
 
+static const char *signers(struct audit *au, const struct entry *e)
+{
+    if (e->block.n < 2)
+        return e->block.n ? ctl_text(au->ctl, "%.*s", SPAN_FMT(e->block.sigs[0].party)) : "nobody";
+    return ctl_text(au->ctl, "%.*s and %.*s", SPAN_FMT(e->block.sigs[0].party), SPAN_FMT(e->block.sigs[1].party));
+}
+
+static const char *erased_name(char out[40], uint64_t index)
+{
+    snprintf(out, 40, "erased/%016" PRIx64, index);
+    return out;
+}
+
+/* Marks an entry as one whose content is erased. False: it was marked before. */
+static bool mark_erased(struct audit *au, uint64_t index)
+{
+    char name[40];
+    struct span v;
+    if (replayer_get_note(au->replayer, erased_name(name, index), &v, NULL) == LEDGER_OK)
+        return false;
+    (void)!replayer_put_note(au->replayer, name, SPAN_LIT("1"), &au->program);
+    au->n.erased++;
+    return true;
+}
+
+/* Who reads the ledger after an erasure finds the content gone from the beginning; who had derived the entry before has to say the same. */
+static void forget_content(struct audit *au, const uint8_t *id)
+{
+    struct machine *m = replayer_machine(au->replayer);
+    struct entry_record record;
+    struct header h;
+    struct rbuf r;
+    struct span v;
+    uint8_t key[KV_KEY_MAX];
+    if (kv_get(&m->kv, KV_EVENT, span_of(id, HASH_LEN), &v))
+        return;
+    rbuf_init(&r, v);
+    uint64_t index = rbuf_u64(&r);
+    if (!mark_erased(au, index) || kv_get(&m->kv, KV_LOG, kv_key_u64(key, index), &v) || !entry_record_split(v, &record))
+        return;
+    struct arena_mark mark = arena_mark(au->a);
+    if (header_decode(au->a, record.header, &h, NULL) == LEDGER_OK && kind_find(h.kind) && !au->hashes_only)
+        au->n.signatures -= kind_find(h.kind)->signatures;
+    arena_release(au->a, mark);
+}
+
+static void take_erasure(struct audit *au, const struct read_entry *e)
+{
+    struct erasure x;
+    au->n.erasures++;
+    if (erasure_decode(e->raw.event, &x, NULL))
+        return;
+    for (unsigned i = 0; i < x.n; i++)
+        forget_content(au, x.ids + (size_t)i * HASH_LEN);
+    audit_find(au, SEVERITY_INFO, e->entry.header.index, "erasure", "the content of %u events was erased, signed by %s: %.*s", x.n,
+               signers(au, &e->entry), SPAN_FMT(x.reason));
+}
+
 static void take_own(struct audit *au, const struct read_entry *e)
 {
     unsigned kind = e->entry.header.kind;
-    if (kind == OWN_EPOCH)
+    uint64_t index = e->entry.header.index;
+    struct log_key_change k;
+    if (kind == OWN_EPOCH) {
         take_epoch(au, e);
-    else if (kind == OWN_CLOCK_STEP)
+    } else if (kind == OWN_CLOCK_STEP) {
         take_clock_step(au, e);
-    else if (kind != OWN_SEAL && kind != OWN_GENESIS)
-        audit_find(au, SEVERITY_INFO, e->entry.header.index, "ledger", "an entry %s was written", entry_kind_name(kind));
+    } else if (kind == OWN_ERASURE) {
+        take_erasure(au, e);
+    } else if (kind == OWN_PARAMETERS) {
+        au->n.parameters++;
+        audit_find(au, SEVERITY_INFO, index, "parameters", "the ledger's parameters were set, signed by %s", signers(au, &e->entry));
+    } else if (kind == OWN_LOG_KEY && log_key_change_decode(e->raw.event, &k, NULL) == LEDGER_OK) {
+        au->n.log_keys++;
+        audit_find(au, SEVERITY_MINOR, index, "log key", "checkpoints from size %" PRIu64 " on are signed by %.*s", k.from_size, SPAN_FMT(k.new_vkey));
+    } else if (kind == OWN_TIME_STAMP) {
+        au->n.time_stamps++;
+    } else if (kind != OWN_SEAL && kind != OWN_GENESIS) {
+        audit_find(au, SEVERITY_INFO, index, "ledger", "an entry %s was written", entry_kind_name(kind));
+    }
 }
 
 /* ---- events ---- */
@@ -169,8 +240,6 @@ static void take_correction(struct audit *au, const struct entry *e)
 {
     struct span target = event_text(&e->event, FIELD_TARGET_EVENT), reason = event_text(&e->event, FIELD_REASON);
     bool is_void = event_true(&e->event, FIELD_DID_NOT_OCCUR);
-    au->n.corrections++;
-    au->n.voids += is_void;
     audit_find(au, is_void ? SEVERITY_MINOR : SEVERITY_INFO, e->header.index, "correction", "event %.*s %s: %.*s", SPAN_FMT(target),
                is_void ? "is declared not to have occurred" : "is corrected", SPAN_FMT(reason));
 }
@@ -180,7 +249,6 @@ static void take_decision(struct audit *au, const struct entry *e)
     if (event_enum(&e->event, FIELD_DECISION) != DECISION_EXCEPTIONAL_RELEASE)
         return;
     struct span item = event_text(&e->event, FIELD_ITEM), why = event_text(&e->event, FIELD_JUSTIFICATION);
-    au->n.exceptional++;
     audit_find(au, SEVERITY_MINOR, e->header.index, "release", "item %.*s was released exceptionally: %.*s", SPAN_FMT(item), SPAN_FMT(why));
 }
 
@@ -189,7 +257,6 @@ static void take_administered(struct audit *au, const struct entry *e)
     struct span item = event_text(&e->event, FIELD_ITEM);
     if (!event_true(&e->event, FIELD_NONCONFORMING))
         return;
-    au->n.nonconforming++;
     audit_find(au, SEVERITY_MAJOR, e->header.index, "administration", "item %.*s was administered although the rules did not allow it",
                SPAN_FMT(item));
 }
@@ -231,9 +298,11 @@ static void take_derived(struct audit *au, const struct read_entry *e)
         au->n.own++;
     else
         au->n.events++;
-    if (!e->entry.own && !au->hashes_only)
+    if (!au->hashes_only)
         au->n.signatures += e->entry.block.n;
-    if (e->entry.own)
+    if (e->entry.erased_by)
+        mark_erased(au, h->index);
+    else if (e->entry.own)
         take_own(au, e);
     else
         take_event(au, &e->entry);
@@ -244,7 +313,8 @@ static void bad(struct audit *au, const struct read_entry *e, const char *what, 
     uint64_t index = e->entry.header.index;
     if (au->n.bad++ == 0) {
         verdict_bad(&au->bad, VERDICT_TAMPERED, index, what, "%s", text);
-        au->bad_record = entry_record_join(au->a, e->raw.header, e->raw.event, e->raw.block);
+        const struct entry_record record = {e->raw.header, e->raw.event, e->raw.block, e->raw.opening, e->raw.erased_by};
+        au->bad_record = entry_record_join(au->a, &record);
     }
     audit_find(au, SEVERITY_CRITICAL, index, what, "%s", text);
 }
@@ -284,7 +354,7 @@ void audit_step(void *audit, const struct replay_step *s)
 {
     struct audit *au = audit;
     const struct header *h = &s->entry->entry.header;
-    if (h->kind != OWN_SEAL && !s->entry->entry.content && h->index != au->bad_content)
+    if (h->kind != OWN_SEAL && !s->entry->entry.content && !s->entry->entry.erased_by && h->index != au->bad_content)
         au->n.withheld++;
     if (s->outcome == REPLAY_DERIVED)
         take_derived(au, s->entry);
@@ -348,24 +418,45 @@ static enum ledger_rc open_cases(struct audit *au, struct ledger_err *err)
     return LEDGER_OK;
 }
 
+static bool is_erased(struct audit *au, uint64_t index)
+{
+    char name[40];
+    struct span v;
+    return au->n.erased && index != VERDICT_NO_INDEX &&
+           replayer_get_note(au->replayer, erased_name(name, index), &v, NULL) == LEDGER_OK;
+}
+
+static void count_finding(struct audit *au, const struct audit_finding *f)
+{
+    au->by_severity[f->severity]++;
+    au->voids += f->severity == SEVERITY_MINOR && span_eq(f->what, SPAN_LIT("correction"));
+    au->exceptional += span_eq(f->what, SPAN_LIT("release"));
+    au->nonconforming += span_eq(f->what, SPAN_LIT("administration"));
+}
+
+/* What an erased event said is in no report. */
 static enum ledger_rc read_findings(struct audit *au, struct ledger_err *err)
 {
-    size_t n = au->n.findings, at[SEVERITIES] = {0};
-    struct audit_finding *all = arena_alloc(au->a, (n + 1) * sizeof *all);
-    au->findings = arena_alloc(au->a, (n + 1) * sizeof *all);
+    size_t at[SEVERITIES] = {0}, n = 0;
+    struct audit_finding *all = arena_alloc(au->a, (au->n.findings + 1) * sizeof *all);
+    au->findings = arena_alloc(au->a, (au->n.findings + 1) * sizeof *all);
     if (!all || !au->findings)
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
-    for (size_t i = 0; i < n; i++) {
+    for (uint64_t i = 0; i < au->n.findings; i++) {
         struct rbuf r;
         enum ledger_rc rc = row(au, "finding", i, &r, err);
         if (rc)
             return rc;
+        struct audit_finding *f = &all[n];
         unsigned severity = rbuf_u8(&r);
-        all[i].severity = severity < SEVERITIES ? (enum severity)severity : SEVERITY_INFO;
-        all[i].index = rbuf_u64(&r);
-        all[i].what = rbuf_str(&r);
-        all[i].text = rbuf_str(&r);
-        au->by_severity[all[i].severity]++;
+        f->severity = severity < SEVERITIES ? (enum severity)severity : SEVERITY_INFO;
+        f->index = rbuf_u64(&r);
+        f->what = rbuf_str(&r);
+        f->text = rbuf_str(&r);
+        if (f->severity != SEVERITY_CRITICAL && is_erased(au, f->index))
+            continue;
+        count_finding(au, f);
+        n++;
     }
     for (unsigned s = 1; s < SEVERITIES; s++)
         at[s] = at[s - 1] + au->by_severity[s - 1];
@@ -381,6 +472,23 @@ static void range(struct audit *au, uint64_t from, uint64_t to, const char *how)
         au->ranges[au->n_ranges++] = (struct audit_range){from, to - 1, how};
 }
 
+/* Entries that are said to be erased under an ERASURE which has not come. */
+static bool unnamed_erasures(struct audit *au)
+{
+    uint64_t open = replayer_machine(au->replayer)->erased_open;
+    if (!open || replayer_ended(au->replayer, NULL))
+        return false;
+    if (au->size == au->last->snapshot.cp.size) {
+        if (au->n.bad++ == 0)
+            verdict_bad(&au->bad, VERDICT_TAMPERED, VERDICT_NO_INDEX, "erasure", "content was taken out and no ERASURE names it");
+        audit_find(au, SEVERITY_CRITICAL, VERDICT_NO_INDEX, "erasure", "%" PRIu64 " entries are given out as erased, and no ERASURE names them", open);
+        return false;
+    }
+    audit_find(au, SEVERITY_MAJOR, VERDICT_NO_INDEX, "erasure", "%" PRIu64 " entries were erased after this checkpoint: an audit at a later one "
+               "sees under which entry", open);
+    return true;
+}
+
 enum ledger_rc audit_finish(struct audit *au, struct ledger_err *err)
 {
     uint64_t derived = replayer_size(au->replayer);
@@ -389,17 +497,18 @@ enum ledger_rc audit_finish(struct audit *au, struct ledger_err *err)
     if (au->n.withheld)
         audit_find(au, SEVERITY_MAJOR, VERDICT_NO_INDEX, "content", "the content of %" PRIu64 " entries is withheld from the certificate "
                    "of this audit: ask for one that may read all", au->n.withheld);
-    struct audit_counts saved = au->n;
+    uint64_t findings = au->n.findings;
+    bool open = unnamed_erasures(au);
     enum ledger_rc rc = open_cases(au, err);
     if (!rc)
         rc = au->program.rc ? ledger_fail(err, au->program.rc, "%s", au->program.msg) : read_findings(au, err);
-    au->n.findings = saved.findings; /* what is open is asked anew when the audit goes on */
+    au->n.findings = findings; /* what is open is asked anew when the audit goes on */
     if (rc)
         return rc;
     range(au, 0, derived, "derived again");
     range(au, derived, au->read, "place, hashes, order and times; not derived");
     range(au, au->read, au->size, "not read");
-    au->result = au->n.bad ? AUDIT_TAMPERED : derived < au->size ? AUDIT_INCOMPLETE : AUDIT_HOLDS;
+    au->result = au->n.bad ? AUDIT_TAMPERED : derived < au->size || open ? AUDIT_INCOMPLETE : AUDIT_HOLDS;
     au->has_root = derived >= au->size && replayer_root(au->replayer, au->size, &au->root);
     return LEDGER_OK;
 }
