@@ -296,7 +296,7 @@ def interrupted(suite, d, how, name, arguments):
             time.sleep(0.002)
         process.send_signal(how)
         err = process.communicate(timeout=WAIT_S)[1].decode()
-        if process.returncode == (3 if how == signal.SIGINT else -how):
+        if process.returncode == -how:
             return state, err
         shutil.rmtree(state)
     suite.check(False, f"{name}: it was always faster", err)
@@ -318,7 +318,6 @@ def killed_and_resumed(suite, d, small, report, page):
             continue
         at = standing_at(suite, d, state)
         suite.check(0 < at < size, f"{name} in the middle", f"{at} of {size}")
-        suite.check(how == signal.SIGKILL or "goes on from there" in err, f"{name}: it says what to do", err)
         resumed = audit(suite, d, name + "-resumed", "--at", str(size), "--state", state)
         suite.check(resumed[:3] == whole[:3], f"{name} and resumed: the same bytes as of an audit that was not", resumed[3])
         suite.check(standing_at(suite, d, state) == size, f"{name}: it is done", "")
