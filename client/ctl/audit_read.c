@@ -142,6 +142,7 @@ int audit_read(struct audit *au)
         return ctl_fail(au->ctl, EXIT_USAGE, "the state folder stands at %" PRIu64 " entries already; an audit up to %" PRIu64
                         " needs another one", at.next, au->at);
     ctl_progress_begin(&au->progress, au->ctl, "audit");
+    au->progress.first = at.next;
     int exit = au->at && at.next == au->at ? EXIT_GOOD : read_on(au, &at);
     if (!exit && !au->last)
         exit = still_there(au, &at);

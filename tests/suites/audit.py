@@ -338,6 +338,30 @@ def damage(suite, d, state, size):
     suite.check(code == 3 and "format 7" in out and not report, "a newer state folder is refused", f"{code} {out}")
 
 
+def erased(suite, d):
+    """An audit that has seen the content, and goes on after the erasure, says the same as one that has not."""
+    size, state = size_of(d), suite.path("state-erased")
+    first = audit(suite, d, "not-erased", "--at", str(size), "--state", state)
+    suite.check(first[0] == 0 and b"<script>" in first[1], "before the erasure", first[3])
+    kinds = [json.loads(line)["kind"] for line in d.ctl("--json", "watch", "--from", "0", "--count", str(size))[1].splitlines()]
+    targets = [kinds.index("EVENT_CORRECTED"), kinds.index("STORAGE_MOVED")]
+    keys = suite.path("keys")
+    code, out, err = d.ctl("erase", *[f"#{n}" for n in targets], "--reason", "asked for", "--sign", os.path.join(keys, "u.a.key"), "--sign",
+                           os.path.join(keys, "u.qa.key"))
+    if not suite.check(code == 0, "an erasure", out + err):
+        return
+    after = size_of(d)
+    resumed = audit(suite, d, "erased-resumed", "--at", str(after), "--state", state)
+    fresh = audit(suite, d, "erased-fresh", "--at", str(after))
+    suite.check(fresh[0] == 0 and resumed[:3] == fresh[:3], "seen before or not: the same bytes", resumed[3] + fresh[3])
+    r = json.loads(fresh[1])
+    suite.check(r["counts"]["erased"] == 2 and r["counts"]["erasures"] == 1 and b"<script>" not in fresh[1] and
+                any("2 erased entries" in t for t in r["not_checked"]), "what is erased is counted and not told", json.dumps(r["counts"]))
+    before = audit(suite, d, "erased-before", "--at", str(size))
+    suite.check(before[0] == 3 and found(before[1], about="erasure", severity="major"), "at a checkpoint before the erasure it cannot be verified",
+                before[3])
+
+
 def changed_on_the_way(suite, data):
     """One entry's content is not what its header says: what stands before it and behind it is still looked at."""
     def change(body):
@@ -410,6 +434,12 @@ def main():
         shutil.copytree(d.folder, os.path.dirname(data))
         changed_on_the_way(suite, data)
         forged(suite, data)
+    with Daemon(suite, "audit.example/erased") as d:
+        d.ctl("play", "--keep-administrator", "--keys", suite.path("keys"), suite.path("story", story()))
+        if d.ctl("erase", "--help")[0] == 0:
+            erased(suite, d)
+        else:
+            suite.skip("erasure", "ledgerctl has no command erase")
     suite.end()
 
 
