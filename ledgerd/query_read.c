@@ -13,7 +13,7 @@
 #include "query_internal.h"
 
 
-static int64_t now_ms(void)
+int64_t query_now_ms(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -29,7 +29,7 @@ enum ledger_rc view_open(struct query *q, struct ledger_err *err)
         q->sn = NULL;
         return rc;
     }
-    q->opened_ms = now_ms();
+    q->opened_ms = query_now_ms();
     q->m = (struct machine){
         .c = q->c,
         .a = q->scratch,
@@ -63,7 +63,7 @@ void view_close(struct query *q)
 
 enum ledger_rc view_check_time(const struct query *q, struct ledger_err *err)
 {
-    if (now_ms() - q->opened_ms <= QUERY_PIN_MS_MAX)
+    if (query_now_ms() - q->opened_ms <= QUERY_PIN_MS_MAX)
         return LEDGER_OK;
     return ledger_fail(err, LEDGER_ECANCELED,
                        "the answer took longer than %d seconds; ask for less",

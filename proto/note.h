@@ -111,6 +111,8 @@ struct policy_verdict {
     bool quorum_met;       /* always true with `quorum none` */
     bool auditors_signed;  /* a group `auditors` exists and its threshold is met */
     uint64_t cosigned_at;  /* POSIX seconds: the newest time at which the quorum held; 0 if none */
+    uint32_t witnesses;    /* bit i: policy.witnesses[i] has cosigned */
+    uint64_t seen_at;      /* POSIX seconds: the newest cosignature of any of these; 0 if none */
     unsigned log;          /* index into policy.logs */
 };
 /* False with err if the note is malformed or a known key's signature fails. cp borrows from bytes. */
