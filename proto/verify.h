@@ -39,8 +39,9 @@ struct snapshot {
     struct header seal;
     struct hash seal_leaf;
 };
-/* What travels: protobuf's Snapshot, taken apart. */
-struct snapshot_claim { struct span note, seal, seal_path; };
+/* What travels: protobuf's Snapshot, taken apart. `witnessed` is another checkpoint, older or newer: a note of its own, which says nothing
+ * about this snapshot and is not looked at here. */
+struct snapshot_claim { struct span note, seal, seal_path, witnessed; };
 bool verify_snapshot(const struct verifier *vf, const struct snapshot_claim *claim, struct snapshot *out,
                      struct verdict *v) LEDGER_MUST_USE;
 /* The same with the seal that ended the tree of `entries` leaves, 0 < entries <= the checkpoint's size: the seal, and only the seal, that

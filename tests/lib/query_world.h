@@ -465,7 +465,7 @@ static inline struct snapshot verified_snapshot(struct world *w, const Ledgerd__
     struct verifier vf = world_verifier(w);
     struct snapshot out;
     CHECK(s != NULL);
-    struct snapshot_claim claim = {of_bin(s->checkpoint), of_bin(s->seal), of_bin(s->seal_path)};
+    struct snapshot_claim claim = {of_bin(s->checkpoint), of_bin(s->seal), of_bin(s->seal_path), of_bin(s->witnessed)};
     VERIFIED(verify_snapshot(&vf, &claim, &out, v));
     return out;
 }
