@@ -57,6 +57,7 @@ static const struct key_def KEYS[] = {
     {"witness", "interval_seconds", KEY_SECONDS, FIELD(witness_interval_ms), 0, 3600000},
     {"witness", "linger_seconds", KEY_SECONDS, FIELD(witness_linger_ms), 0, 60000},
     {"witness", "timeout_seconds", KEY_SECONDS, FIELD(witness_timeout_ms), 100, 600000},
+    {"witness", "retry_seconds", KEY_SECONDS, FIELD(witness_retry_ms), 100, 3600000},
     {"witness", "start_seconds", KEY_SECONDS, FIELD(witness_start_ms), 100, 600000},
 };
 enum { KEY_COUNT = sizeof KEYS / sizeof KEYS[0] };
@@ -80,6 +81,7 @@ void config_init(struct config *c)
         .witness_interval_ms = 200,
         .witness_linger_ms = 1000,
         .witness_timeout_ms = 10000,
+        .witness_retry_ms = 60000,
         .witness_start_ms = 3000,
     };
     memcpy(c->listen, CONFIG_DEFAULT_LISTEN, sizeof CONFIG_DEFAULT_LISTEN);

@@ -50,6 +50,7 @@ struct config {
     uint32_t witness_interval_ms;         /* between the beginnings of two rounds */
     uint32_t witness_linger_ms;           /* how long a round waits for the rest once its quorum is met */
     uint32_t witness_timeout_ms;          /* of one request */
+    uint32_t witness_retry_ms;            /* how long, at most, a witness is left alone after failures */
     uint32_t witness_start_ms;            /* for the question before the first new signature */
     /* [access] */
     struct access_table access;

@@ -19,10 +19,10 @@
 
 /* ---- failures ---- */
 
-static void leave_alone(struct witness *w, int64_t now)
+static void leave_alone(const struct witness_service *s, struct witness *w)
 {
-    int64_t ms = (int64_t)WITNESS_BACKOFF_MS_MIN << (w->failed < 8 ? w->failed : 8);
-    w->not_before_ms = now + (ms < WITNESS_BACKOFF_MS_MAX ? ms : WITNESS_BACKOFF_MS_MAX);
+    int64_t ms = (int64_t)WITNESS_BACKOFF_MS_MIN << (w->failed < 16 ? w->failed : 16);
+    w->not_before_ms = witness_now_ms() + (ms < (int64_t)s->retry_ms ? ms : (int64_t)s->retry_ms);
     w->failed++;
 }
 
@@ -47,7 +47,7 @@ static void failed(struct witness_service *s, struct witness *w, const char *why
     if (w->failed % 16 == 0)
         logline(LOG_WARN, "a witness did not cosign", "witness=%s size=%llu reason=%s failures=%u", w->name,
                 (unsigned long long)w->sent_size, why, w->failed + 1);
-    leave_alone(w, witness_now_ms());
+    leave_alone(s, w);
 }
 
 /* It has cosigned something that this store does not continue. */

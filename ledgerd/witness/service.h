@@ -22,7 +22,6 @@
 #define WITNESS_NOTE_MAX 4096     /* with the log's signature */
 #define WITNESS_TRIES_MAX 4       /* answers 409 in one round */
 #define WITNESS_BACKOFF_MS_MIN 500
-#define WITNESS_BACKOFF_MS_MAX 60000
 #define WITNESS_ARENA ((size_t)4 << 20)
 
 /* Under the lock. */
@@ -60,7 +59,7 @@ struct witness_service {
     void (*published_cb)(void *ctx);
     void *ctx;
     struct policy *policy;
-    unsigned interval_ms, linger_ms, start_ms;
+    unsigned interval_ms, linger_ms, retry_ms, start_ms;
     struct crypto *c;
     struct arena *a;           /* scratch */
     struct posts *posts;

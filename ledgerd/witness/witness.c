@@ -86,6 +86,7 @@ static enum ledger_rc make(struct witness_service *s, const struct witness_optio
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     s->interval_ms = c->witness_interval_ms;
     s->linger_ms = c->witness_linger_ms;
+    s->retry_ms = c->witness_retry_ms;
     s->start_ms = c->witness_start_ms;
     enum ledger_rc rc = files_path(s->path, o->dir, "witnessed", err);
     if (rc == LEDGER_OK)
