@@ -40,6 +40,7 @@ PROTO_LIBS = $(call pc,--libs,libcrypto libsodium)
 PB_LIBS = $(call pc,--libs,libprotobuf-c)
 DAEMON_LIBS = $(PROTO_LIBS) $(PB_LIBS) $(call pc,--libs,libssl libuv libsystemd inih libwebsockets libcurl) -lm -llmdb -lpthread
 CLIENT_LIBS = $(PROTO_LIBS) $(PB_LIBS) $(call pc,--libs,libssl libuv inih yajl) -lpthread
+CTL_LIBS = $(CLIENT_LIBS) $(call pc,--libs,libwebsockets)
 
 GEN := $(O)/gen
 PROTOS := ledger ledger_events
@@ -143,7 +144,7 @@ $(O)/%.a:
 $(O)/ledgerd: $(call obj,ledgerd/main.c) $(O)/libdaemon.a $(O)/libproto.a $(O)/libgen.a
 	$(Q)$(CC) -pie $(LDFLAGS_ALL) -o $@ $^ $(DAEMON_LIBS)
 $(O)/ledgerctl: $(call obj,client/ctl/main.c) $(O)/libclient-ctl.a $(O)/libledgerd.a
-	$(Q)$(CC) -pie $(LDFLAGS_ALL) -o $@ $^ $(CLIENT_LIBS)
+	$(Q)$(CC) -pie $(LDFLAGS_ALL) -o $@ $^ $(CTL_LIBS)
 $(O)/libledgerd.so: $(call obj,$(CLIENT_SRC) $(PROTO_SRC)) $(GEN_OBJ) client/libledgerd.map
 	$(Q)$(CC) -shared $(LDFLAGS_ALL) -Wl,-soname,libledgerd.so.$(SOVERSION) -Wl,--version-script=client/libledgerd.map -o $@ \
 		$(filter %.o,$^) $(CLIENT_LIBS)

@@ -74,6 +74,8 @@ struct checkpoint {
 };
 /* The three lines of a checkpoint text, appended to w. */
 void checkpoint_text(const struct checkpoint *cp, struct wbuf *w);
+/* A tree size in decimal: digits without sign and leading zeros, at most UINT64_MAX. */
+bool note_size_parse(struct span s, uint64_t *out) LEDGER_MUST_USE;
 /* Strict parse of a note text (extension lines are allowed and ignored). */
 enum ledger_rc checkpoint_parse(struct span text, struct checkpoint *out, struct ledger_err *err)
     LEDGER_MUST_USE;

@@ -136,5 +136,16 @@ const struct command ctl_commands[] = {
      "  --salt HEX          64 hexadecimal digits\n",
      cmd_subject},
     {"status", "", "the server's own figures, and how fresh its latest seal is", "", cmd_status},
+    {"witness", "init|run|status DIR", "cosign the checkpoints of logs after checking that they only grew (c2sp.org/tlog-witness)",
+     "init makes the folder: key, policy (which logs), state; it prints the witness's verifier key and its line for policies. run serves\n"
+     "POST /add-checkpoint, GET /HEX/checkpoint and GET /healthz until SIGTERM. status shows what was cosigned last for each log.\n"
+     "Options:\n"
+     "  --name NAME         init: its name, like witness.example/w1\n"
+     "  --log VKEY          init: a key of a log that it cosigns for; may be repeated. More are added in DIR/policy.\n"
+     "  --url URL           init: where it will be reached, for its line (default: http://127.0.0.1:7463)\n"
+     "  --listen ADDRESS:PORT  run: default 127.0.0.1:7463; port 0 takes any free one. The address is logged and in DIR/address.\n"
+     "  --certificate FILE --key FILE   run: serve HTTPS\n"
+     "  --plain             run: serve HTTP beyond loopback addresses\n",
+     cmd_witness},
 };
 const unsigned ctl_n_commands = sizeof ctl_commands / sizeof ctl_commands[0];

@@ -134,6 +134,7 @@ int cmd_key(struct ctl *ctl, int argc, char **argv);
 int cmd_party(struct ctl *ctl, int argc, char **argv);
 int cmd_subject(struct ctl *ctl, int argc, char **argv);
 int cmd_status(struct ctl *ctl, int argc, char **argv);
+int cmd_witness(struct ctl *ctl, int argc, char **argv);
 
 extern const struct command ctl_commands[];
 extern const unsigned ctl_n_commands;
