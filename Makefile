@@ -40,7 +40,7 @@ PROTO_LIBS = $(call pc,--libs,libcrypto libsodium)
 PB_LIBS = $(call pc,--libs,libprotobuf-c)
 DAEMON_LIBS = $(PROTO_LIBS) $(PB_LIBS) $(call pc,--libs,libssl libuv libsystemd inih libwebsockets libcurl) -lm -llmdb -lpthread
 CLIENT_LIBS = $(PROTO_LIBS) $(PB_LIBS) $(call pc,--libs,libssl libuv inih yajl) -lpthread
-CTL_LIBS = $(CLIENT_LIBS) $(call pc,--libs,libwebsockets)
+CTL_LIBS = $(CLIENT_LIBS) $(call pc,--libs,libwebsockets) -llmdb
 
 GEN := $(O)/gen
 PROTOS := ledger ledger_events
@@ -49,8 +49,10 @@ GEN_H := $(PROTOS:%=$(GEN)/%.pb-c.h)
 
 PROTO_SRC := $(wildcard proto/*.c proto/rules/*.c)
 DAEMON_SRC := $(filter-out ledgerd/main.c,$(wildcard ledgerd/*.c ledgerd/store/*.c ledgerd/server/*.c ledgerd/http/*.c ledgerd/witness/*.c))
-CLIENT_SRC := $(wildcard client/*.c)
-CTL_SRC := $(filter-out client/ctl/main.c,$(wildcard client/ctl/*.c))
+# The replay is ledgerctl's alone: the library stays free of LMDB.
+REPLAY_SRC := $(wildcard client/replay*.c)
+CLIENT_SRC := $(filter-out $(REPLAY_SRC),$(wildcard client/*.c))
+CTL_SRC := $(filter-out client/ctl/main.c,$(wildcard client/ctl/*.c)) $(REPLAY_SRC)
 TESTLIB_SRC := $(wildcard tests/lib/*.c)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 INTEGRATION_SRC := $(wildcard tests/integration/*.c)

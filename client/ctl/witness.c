@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #define CONNECTIONS_MAX 256
-#define TIMEOUT_S 15 /* for a request to arrive, and for its answer to be taken */
+#define TIMEOUT_S 15 /* for a request to arrive, and for its answer to be taken; --timeout says otherwise */
 #define WAIT_MS 10000
 
 struct options {
@@ -81,7 +81,7 @@ static int run(struct ctl *ctl, const char *dir, const struct options *o)
     if (exit)
         return exit;
     const struct http_options ho = {.listen = o->listen, .certificate = o->certificate, .key = o->key, .connections_max = CONNECTIONS_MAX,
-                                    .timeout_s = TIMEOUT_S, .wait_ms = WAIT_MS, .body_max = WITNESS_BODY_MAX,
+                                    .timeout_s = ctl->timeout_ms ? ctl->timeout_ms / 1000 : TIMEOUT_S, .wait_ms = WAIT_MS, .body_max = WITNESS_BODY_MAX,
                                     .answer_cb = witness_answer, .ctx = &w};
     enum ledger_rc rc = http_open(&ho, &server, &err);
     exit = rc ? ctl_fail(ctl, EXIT_USAGE, "%s", err.msg) : serve(&w, server, o);

@@ -254,7 +254,7 @@ enum ledger_rc witness_keep(struct witness *w, struct witness_log *log, const st
     return LEDGER_OK;
 }
 
-enum ledger_rc witness_keep_fork(struct witness *w, const struct witness_log *log, struct span note, struct ledger_err *err)
+enum ledger_rc witness_keep_fork(struct witness *w, const struct witness_log *log, struct span note, bool *kept, struct ledger_err *err)
 {
     static const char head[] = "The log has signed both checkpoints below: two different trees of one size. They cannot both be true.\n"
                                "\n==== checkpoint that this witness has cosigned ====\n",
@@ -264,7 +264,8 @@ enum ledger_rc witness_keep_fork(struct witness *w, const struct witness_log *lo
     int n = snprintf(path, sizeof path, "%s/evidence/%s-fork.txt", w->dir, log->hex);
     if (n < 0 || (size_t)n >= sizeof path)
         return ledger_fail(err, LEDGER_EINVAL, "the path of the folder is too long");
-    if (access(path, F_OK) == 0)
+    *kept = access(path, F_OK) != 0;
+    if (!*kept)
         return LEDGER_OK;
     wbuf_init(&b, w->scratch);
     wbuf_bytes(&b, head, sizeof head - 1);

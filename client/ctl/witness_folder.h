@@ -54,8 +54,8 @@ struct witness_log *witness_find_hex(struct witness *w, const char *hex);
 /* Makes a record durable, and then the present one. On an error the former stays. */
 enum ledger_rc witness_keep(struct witness *w, struct witness_log *log, const struct witness_record *record, struct ledger_err *err)
     LEDGER_MUST_USE;
-/* Writes DIR/evidence/HEX-fork.txt, once for each origin. */
-enum ledger_rc witness_keep_fork(struct witness *w, const struct witness_log *log, struct span note, struct ledger_err *err)
+/* Writes DIR/evidence/HEX-fork.txt, once for each origin: *kept says that it did. */
+enum ledger_rc witness_keep_fork(struct witness *w, const struct witness_log *log, struct span note, bool *kept, struct ledger_err *err)
     LEDGER_MUST_USE;
 /* "witness NAME VKEY URL": a line of a policy. */
 const char *witness_policy_line(const struct witness *w, const char *url);

@@ -74,9 +74,14 @@ static void size_answer(struct witness *w, struct http_answer *out, uint64_t siz
 static void fork_found(struct witness *w, const struct witness_log *log, const struct witness_submission *s)
 {
     struct ledger_err err = {0};
-    enum ledger_rc rc = witness_keep_fork(w, log, s->bytes, &err);
-    witness_complain(w, "FORKED: %s has signed two trees of size %" PRIu64 "; %s%s", log->origin->keys[0].name, s->cp.size,
-                     rc ? "the evidence could not be kept: " : "the evidence is in evidence/", rc ? err.msg : log->hex);
+    bool kept = false;
+    enum ledger_rc rc = witness_keep_fork(w, log, s->bytes, &kept, &err);
+    if (rc)
+        witness_complain(w, "FORKED: %s has signed two trees of size %" PRIu64 "; the evidence could not be kept: %s",
+                         log->origin->keys[0].name, s->cp.size, err.msg);
+    else if (kept)
+        witness_say(w, "FORKED: %s has signed two trees of size %" PRIu64 "; both checkpoints are in %s/evidence/%s-fork.txt",
+                    log->origin->keys[0].name, s->cp.size, w->dir, log->hex);
 }
 
 static void cosign(struct witness *w, struct witness_log *log, const struct witness_submission *s, const struct witness_decision *d,
