@@ -1,23 +1,24 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Witnesses as an operator and a client meet them: cosignatures on checkpoints and receipts, quorums that clients demand, witnesses that are
-slow, away, wrong or hostile, and the question to them before a start. The witnesses here are tests/system/witness.py's, with ports
-of their own choice. The last line is "N passed, N failed, N skipped".
+slow, away, wrong or hostile, and the question to them before a start. The honest ones are `ledgerctl witness run` or, where the test
+looks into them, tests/system/cosigner.py's; these also do what no honest one would. The last line is "N passed, N failed, N skipped".
 
-    witness.py BUILD [TEST…]
+    witnessed.py BUILD [TEST…]
 """
 import concurrent.futures
 import http.client
 import json
 import os
 import shutil
+import signal
 import sys
 import traceback
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))
 import ledger  # noqa: E402
 from ledger import Failure, Ledger, eventually, need, run, program  # noqa: E402
-from witness import (Witness, answers, hangs, hangs_up, signs_with_another_key, signs_wrongly)  # noqa: E402
+from cosigner import (Program, Witness, answers, hangs, hangs_up, signs_with_another_key, signs_wrongly)  # noqa: E402
 
 
 class Witnessed(Ledger):
@@ -120,6 +121,34 @@ def test_an_auditor_makes_it_complete():
         need("operator's word" not in ran.out, f"{ran}")
         need(l.json("checkpoint")["checkpoint"]["auditors"] is True, "auditors")
         l.end()
+
+
+def test_real_witnesses():
+    """Two of the program's own, one of them with HTTPS under the ledger's own authority."""
+    with Witnessed([], "quorum none\n") as l:
+        pki = os.path.join(l.dir, "pki")
+        with Program(l, "w1") as w1, Program(l, "w2", "--certificate", os.path.join(pki, "server.pem"), "--key",
+                                             os.path.join(pki, "server.key")) as w2:
+            l.witnesses = [w1, w2]
+            l.policy_text = l.log_line + w1.policy_line() + w2.policy_line() + "group both all w1 w2\nquorum both\n"
+            l.put("witnesses", l.policy_text)
+            l.configure("policy = witnesses\n", "policy = witnesses\nca = pki/ca.pem\n")
+            l.start()
+            l.demand()
+            l.register_warehouse()
+            for i in range(3):
+                l.record(f"M-{i}").expect(0)
+                l.ctl("show", f"M-{i}").expect(0, "by w1, w2")
+            l.end()
+            w2.process.send_signal(signal.SIGSTOP)
+            l.put("witnesses", l.policy_text.replace("quorum both", "quorum w1"))
+            l.demand("quorum w1\n")
+            l.start()
+            l.record("M-9").expect(0)
+            l.ctl("show", "M-9").expect(0, "ago by w1;")
+            w2.process.send_signal(signal.SIGCONT)
+            eventually("the one that was away has cosigned", lambda: len(lines_of(l.http("/checkpoint"))) == 3)
+            l.end()
 
 
 # ---- levels ----

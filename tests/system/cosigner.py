@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """A witness (c2sp.org/tlog-witness) of a few lines, which the tests can make do wrong things: for what no honest witness would do. It shares
-no code with the daemon; its Ed25519 is tests/independent's."""
+no code with the daemon; its Ed25519 is tests/independent's. And the program's own, `ledgerctl witness run`, behind the same functions."""
 import base64
 import hashlib
 import http.server
 import os
+import subprocess
 import sys
 import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "independent"))
 import ed25519  # noqa: E402
+import ledger  # noqa: E402
 import tree  # noqa: E402
 
 COSIGNATURE = 4
@@ -118,6 +120,40 @@ class Witness:
             handler.answer(409, f"{known[0]}\n".encode(), "text/x.tlog.size")
         else:
             handler.answer(status, self.line(text) if status == 200 else b"")
+
+
+class Program:
+    """`ledgerctl witness run` for the log of a Ledger; further arguments are run's."""
+
+    def __init__(self, l, name, *arguments):
+        self.short, self.name, self.arguments = name, f"witness.example/{name}", arguments
+        self.folder, self.process, self.address = os.path.join(l.base, name), None, None
+        vkey = l.log_line.split()[1]
+        made = ledger.run(ledger.program("ledgerctl"), "witness", "init", self.folder, "--name", self.name, "--log", vkey).expect(0)
+        self.vkey = made.out.splitlines()[0]
+
+    def start(self):
+        told = os.path.join(self.folder, "address")
+        with open(os.path.join(self.folder, "log"), "ab") as log:
+            self.process = subprocess.Popen([ledger.program("ledgerctl"), "witness", "run", self.folder, "--listen", "127.0.0.1:0",
+                                             *self.arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        ledger.eventually("the witness listens", lambda: os.path.exists(told) and os.path.getsize(told) or self.process.poll())
+        ledger.need(self.process.poll() is None, "the witness ended")
+        with open(told, encoding="ascii") as f:
+            self.address = f.read().strip()
+
+    def policy_line(self):
+        scheme = "https" if "--certificate" in self.arguments else "http"
+        return f"witness {self.short} {self.vkey} {scheme}://{self.address.replace('127.0.0.1', 'localhost')}\n"
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
 
 
 # ---- what a witness can do wrong ----
