@@ -37,6 +37,7 @@ struct world {
     struct secret_key log_key;
     struct policy policy;
     struct access access;
+    struct witnessed *witnessed; /* NULL: no witnesses. The test's own */
     int64_t now_us;
     unsigned references;
     unsigned key_round[9]; /* how often a party's key was rotated */
@@ -383,7 +384,7 @@ static inline void world_no_free(void *ctx, void *p)
 
 static inline struct query *ask_begin(struct world *w, const Ledgerd__V1__Request *req)
 {
-    struct query_env env = {.store = w->store, .access = &w->access};
+    struct query_env env = {.store = w->store, .access = &w->access, .witnessed = w->witnessed};
     struct query *q;
     size_t n = ledgerd__v1__request__get_packed_size(req);
     uint8_t *p = arena_alloc(w->a, n);
