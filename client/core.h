@@ -134,6 +134,8 @@ struct verifier session_log_verifier(struct ledger_client *cl, struct arena *a);
 /* ---- session_quorum.c ---- */
 /* An answer is verified under the log's signature. Does it have to wait for the policy's witnesses? */
 bool quorum_wanted(const struct ledger_client *cl, const struct call *k);
+/* From here on the call asks for the quorum. */
+void quorum_begin(struct call *k);
 /* Must the answer to this request be cosigned from the beginning (receipts)? */
 bool quorum_demanded(const struct ledger_client *cl, const struct call *k);
 /* Is this verdict the quorum that the policy demands, or at least one witness where it demands none? */

@@ -506,9 +506,7 @@ static void take_answer(struct ledger_client *cl, struct call *k, const struct m
         break;
     case STEP_TRUST:
         if (quorum_wanted(cl, k)) {
-            k->quorum = true;
-            k->state = CALL_QUEUED;
-            k->not_before_ms = 0;
+            quorum_begin(k);
             break;
         }
         k->state = CALL_TRUSTING;

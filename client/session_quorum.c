@@ -49,6 +49,17 @@ uint32_t quorum_wait_ms(struct call *k)
     return k->quorum_until_ms > now ? (uint32_t)(k->quorum_until_ms - now) : 0;
 }
 
+void quorum_begin(struct call *k)
+{
+    uint64_t enough = conn_clock_ms() + QUORUM_WAIT_MS_MAX + 1000;
+    k->quorum = true;
+    k->state = CALL_QUEUED;
+    k->not_before_ms = 0;
+    /* A follower's time is for waiting until something happens; what has happened in the end must not be lost for want of a second. */
+    if (k->rq.op == CALL_ENTRIES && k->rq.u.entries.follow && k->deadline_ms < enough)
+        k->deadline_ms = enough;
+}
+
 /* ---- the newest witnessed checkpoint ---- */
 
 static bool put_names(struct arena *a, const struct policy *p, struct witnessed_note *w)
