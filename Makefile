@@ -20,7 +20,8 @@ SUBMAKE = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(s
 # Debian packages, by what needs them. golang-* and python3 are for the tests: an independent reader of checkpoints and proofs, and
 # the tests that drive the programs from outside.
 BUILD_PACKAGES := gcc libc6-dev make pkg-config protobuf-compiler protobuf-c-compiler libprotobuf-c-dev liblmdb-dev \
-	libuv1-dev libssl-dev libsodium-dev libyajl-dev libinih-dev libsystemd-dev libwebsockets-dev libwebsockets-evlib-uv
+	libuv1-dev libssl-dev libsodium-dev libyajl-dev libinih-dev libsystemd-dev libwebsockets-dev libwebsockets-evlib-uv \
+	libcurl4-openssl-dev
 DEMO_PACKAGES := $(BUILD_PACKAGES) openssl
 CHECK_PACKAGES := $(DEMO_PACKAGES) python3 golang-go golang-golang-x-mod-dev binutils universal-ctags
 PEER_PACKAGES := $(CHECK_PACKAGES) postgresql postgresql-contrib util-linux
@@ -38,9 +39,9 @@ LDFLAGS_ALL := $(SANFLAGS) -Wl,-z,relro,-z,now $(LDFLAGS)
 pc = $(shell $(PKG_CONFIG) $(1) $(2) 2>/dev/null)
 PROTO_LIBS = $(call pc,--libs,libcrypto libsodium)
 PB_LIBS = $(call pc,--libs,libprotobuf-c)
-DAEMON_LIBS = $(PROTO_LIBS) $(PB_LIBS) $(call pc,--libs,libssl libuv libsystemd inih libwebsockets) -lm -llmdb -lpthread
+DAEMON_LIBS = $(PROTO_LIBS) $(PB_LIBS) $(call pc,--libs,libssl libuv libsystemd inih libwebsockets libcurl) -lm -llmdb -lpthread
 CLIENT_LIBS = $(PROTO_LIBS) $(PB_LIBS) $(call pc,--libs,libssl libuv inih yajl) -lpthread
-CTL_LIBS = $(CLIENT_LIBS) -llmdb
+CTL_LIBS = $(CLIENT_LIBS) $(call pc,--libs,libwebsockets) -llmdb
 
 GEN := $(O)/gen
 PROTOS := ledger ledger_events
@@ -48,7 +49,7 @@ GEN_C := $(PROTOS:%=$(GEN)/%.pb-c.c)
 GEN_H := $(PROTOS:%=$(GEN)/%.pb-c.h)
 
 PROTO_SRC := $(wildcard proto/*.c proto/rules/*.c)
-DAEMON_SRC := $(filter-out ledgerd/main.c,$(wildcard ledgerd/*.c ledgerd/store/*.c ledgerd/server/*.c ledgerd/http/*.c))
+DAEMON_SRC := $(filter-out ledgerd/main.c,$(wildcard ledgerd/*.c ledgerd/store/*.c ledgerd/server/*.c ledgerd/http/*.c ledgerd/witness/*.c))
 # The replay is ledgerctl's alone: the library stays free of LMDB.
 REPLAY_SRC := $(wildcard client/replay*.c)
 CLIENT_SRC := $(filter-out $(REPLAY_SRC),$(wildcard client/*.c))
