@@ -20,9 +20,10 @@ SUBMAKE = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(s
 # Debian packages, by what needs them. golang-* and python3 are for the tests: an independent reader of checkpoints and proofs, and
 # the tests that drive the programs from outside.
 BUILD_PACKAGES := gcc libc6-dev make pkg-config protobuf-compiler protobuf-c-compiler libprotobuf-c-dev liblmdb-dev \
-	libuv1-dev libssl-dev libsodium-dev libyajl-dev libinih-dev libsystemd-dev libwebsockets-dev libwebsockets-evlib-uv
+	libuv1-dev libssl-dev libsodium-dev libyajl-dev libinih-dev libsystemd-dev libwebsockets-dev libwebsockets-evlib-uv \
+	libcurl4-openssl-dev
 DEMO_PACKAGES := $(BUILD_PACKAGES) openssl
-CHECK_PACKAGES := $(DEMO_PACKAGES) python3 golang-go golang-golang-x-mod-dev binutils universal-ctags
+CHECK_PACKAGES := $(DEMO_PACKAGES) python3 faketime golang-go golang-golang-x-mod-dev binutils universal-ctags
 LINT_PACKAGES := $(CHECK_PACKAGES) cppcheck
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
@@ -37,7 +38,7 @@ LDFLAGS_ALL := $(SANFLAGS) -Wl,-z,relro,-z,now $(LDFLAGS)
 pc = $(shell $(PKG_CONFIG) $(1) $(2) 2>/dev/null)
 PROTO_LIBS = $(call pc,--libs,libcrypto libsodium)
 PB_LIBS = $(call pc,--libs,libprotobuf-c)
-DAEMON_LIBS = $(PROTO_LIBS) $(PB_LIBS) $(call pc,--libs,libssl libuv libsystemd inih libwebsockets) -lm -llmdb -lpthread
+DAEMON_LIBS = $(PROTO_LIBS) $(PB_LIBS) $(call pc,--libs,libssl libuv libsystemd inih libwebsockets libcurl) -lm -llmdb -lpthread
 CLIENT_LIBS = $(PROTO_LIBS) $(PB_LIBS) $(call pc,--libs,libssl libuv inih yajl) -lpthread
 
 GEN := $(O)/gen
@@ -46,7 +47,7 @@ GEN_C := $(PROTOS:%=$(GEN)/%.pb-c.c)
 GEN_H := $(PROTOS:%=$(GEN)/%.pb-c.h)
 
 PROTO_SRC := $(wildcard proto/*.c proto/rules/*.c)
-DAEMON_SRC := $(filter-out ledgerd/main.c,$(wildcard ledgerd/*.c ledgerd/store/*.c ledgerd/server/*.c ledgerd/http/*.c))
+DAEMON_SRC := $(filter-out ledgerd/main.c,$(wildcard ledgerd/*.c ledgerd/store/*.c ledgerd/server/*.c ledgerd/http/*.c ledgerd/timestamp/*.c))
 CLIENT_SRC := $(wildcard client/*.c)
 CTL_SRC := $(filter-out client/ctl/main.c,$(wildcard client/ctl/*.c))
 TESTLIB_SRC := $(wildcard tests/lib/*.c)
