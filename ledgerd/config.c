@@ -52,6 +52,11 @@ static const struct key_def KEYS[] = {
     {"http", "metrics", KEY_BOOL, FIELD(http_metrics), 0, 0},
     {"http", "connections_max", KEY_U32, FIELD(http_connections_max), 1, 4096},
     {"http", "timeout_seconds", KEY_SECONDS, FIELD(http_timeout_ms), 1000, 3600000},
+    {"time", "authority", TEXT(time_authority)},
+    {"time", "ca", TEXT(time_ca)},
+    {"time", "policy", TEXT(time_policy)},
+    {"time", "interval_seconds", KEY_U32, FIELD(time_interval_s), 1, 31536000},
+    {"time", "timeout_seconds", KEY_SECONDS, FIELD(time_timeout_ms), 100, 3600000},
 };
 enum { KEY_COUNT = sizeof KEYS / sizeof KEYS[0] };
 _Static_assert(KEY_COUNT <= 64, "the keys seen so far are one mask");
@@ -71,6 +76,8 @@ void config_init(struct config *c)
         .http_metrics = true,
         .http_connections_max = 256,
         .http_timeout_ms = 20000,
+        .time_interval_s = 3600,
+        .time_timeout_ms = 30000,
     };
     memcpy(c->listen, CONFIG_DEFAULT_LISTEN, sizeof CONFIG_DEFAULT_LISTEN);
 }

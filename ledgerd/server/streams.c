@@ -111,6 +111,8 @@ void server_figures(void *ctx, void (*put)(void *sink, const char *name, double 
     put(sink, "program", 0, "ledgerd " LEDGERD_VERSION);
     if (s->http)
         http_figures(s->http, put, sink);
+    if (s->figures_cb)
+        s->figures_cb(s->figures_ctx, put, sink);
 }
 
 /* ---- in the loop thread ---- */
