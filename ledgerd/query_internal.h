@@ -74,6 +74,8 @@ void query_look_away(struct query *q);
 /* ---- checked reads; all need an open view ---- */
 struct stored {
     struct span header, event, block;
+    struct span opening; /* erased: in place of event and block */
+    uint64_t erased_by;
     struct header h; /* its links are in scratch */
     struct hash leaf;
 };

@@ -75,12 +75,12 @@ def test_newer_format_is_refused_unharmed():
         l.start().register_warehouse().end()
         path = os.path.join(l.dir, "FORMAT")
         with open(path, "w", encoding="ascii") as f:
-            f.write("ledgerd data 2\n")
+            f.write("ledgerd data 3\n")
         before = files_below(l.base)
-        l.refuses_to_run(3, "format 2", "nothing was touched")
+        l.refuses_to_run(3, "format 3", "nothing was touched")
         for command in "check", "rebuild":
             ran = l.tool(command)
-            need(ran.status == 3 and "format 2" in ran.out + ran.err, f"{ran}")
+            need(ran.status == 3 and "format 3" in ran.out + ran.err, f"{ran}")
         after = files_below(l.base)
         before.pop("daemon.log", None), after.pop("daemon.log", None)
         changed = [name for name in before.keys() | after.keys() if before.get(name) != after.get(name)]
