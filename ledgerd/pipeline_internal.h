@@ -136,8 +136,8 @@ enum ledger_rc writer_batch(struct writer *w, struct job *jobs, struct job **res
 /* A batch of the ledger's own: an epoch entry, or nothing but the seal. */
 enum ledger_rc writer_own(struct writer *w, enum own_kind kind,
                           struct ledger_err *err) LEDGER_MUST_USE;
-/* A batch of one own_job's entry. OK: *size is the checkpoint's. EINVAL, EREFUSED, EVERSION: the payload is
- * not what may come next; ENOMEM, EFULL, ELIMIT: no room: nothing was recorded. Anything else: fatal. */
+/* A batch of one own_job's entry. OK: *size is the checkpoint's. EINVAL, EVERSION: the payload is not what
+ * may come next; ENOMEM, EFULL, ELIMIT: no room: nothing was recorded. Anything else: fatal. */
 enum ledger_rc writer_record(struct writer *w, struct own_job *job,
                              struct ledger_err *err) LEDGER_MUST_USE;
 

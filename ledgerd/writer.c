@@ -291,7 +291,7 @@ static bool write_seal(struct writer *w)
 
 static bool payload_refused(enum ledger_rc rc)
 {
-    return rc == LEDGER_EINVAL || rc == LEDGER_EREFUSED || rc == LEDGER_EVERSION;
+    return rc == LEDGER_EINVAL || rc == LEDGER_EVERSION;
 }
 
 /* False: fatal; then nobody is told. */
