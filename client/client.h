@@ -113,6 +113,7 @@ struct status_metric {
     const char *name, *text; /* text may be empty */
     double value;
 };
+#define STATUS_EXPIRY "certificate_days" /* the one name that comes several times: once for each certificate, with what it is as text */
 
 struct reply {
     enum ledger_rc rc;

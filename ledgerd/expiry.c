@@ -102,7 +102,7 @@ static void add_client(struct expiry *e, const struct pki_info *info)
         return;
     i->not_after_s = info->not_after_s;
     snprintf(i->client, sizeof i->client, "%s", info->name);
-    snprintf(i->what, sizeof i->what, "client %s", info->name);
+    snprintf(i->what, sizeof i->what, "client certificate %s", info->serial);
 }
 
 static void add_clients(struct expiry *e, struct arena *a, struct span crl)
@@ -175,8 +175,8 @@ static void warn(const struct expiry *e)
 {
     int64_t now_s = seconds(CLOCK_REALTIME);
     for (size_t i = 0; i < e->n && e->items[i].not_after_s - now_s < (int64_t)EXPIRY_WARN_DAYS * DAY_S; i++)
-        logline(LOG_WARN, "a certificate expires soon", "what=%s days=%lld", e->items[i].what,
-                (long long)((e->items[i].not_after_s - now_s) / DAY_S));
+        logline(LOG_WARN, "a certificate expires soon", "what=%s days=%lld%s%s", e->items[i].what,
+                (long long)((e->items[i].not_after_s - now_s) / DAY_S), e->items[i].client[0] ? " name=" : "", e->items[i].client);
 }
 
 static void *thread_main(void *expiry)

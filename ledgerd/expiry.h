@@ -28,7 +28,8 @@ enum ledger_rc expiry_new(const struct expiry_options *o, struct expiry **out, s
 enum ledger_rc expiry_start(struct expiry *e, struct ledger_err *err) LEDGER_MUST_USE;
 void expiry_stop(struct expiry *e); /* NULL is allowed */
 void expiry_free(struct expiry *e); /* NULL is allowed */
-/* One "certificate_days" for each, in days from now (negative: it has ended), with what it is as the text. */
+/* One "certificate_days" for each, in days from now (negative: it has ended), with what it is as the text. Clients' certificates go by
+ * their serial numbers (`ledgerd cert list`): who else is a client is nobody's business. */
 void expiry_figures(struct expiry *e, void (*put)(void *sink, const char *name, double value, const char *text), void *sink);
 
 #endif

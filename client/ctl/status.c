@@ -14,7 +14,7 @@
 /* The server's figure that stands once for each certificate. */
 static bool is_expiry(const struct status_metric *m)
 {
-    return strcmp(m->name, "certificate_days") == 0;
+    return strcmp(m->name, STATUS_EXPIRY) == 0;
 }
 
 struct expiry_row { const char *what; double days; };

@@ -413,9 +413,10 @@ def expiry(s, d):
     client = s.path("short")
     code, out, err = s.run(s.ledgerd, "cert", "issue", d.data, "--name", "urn:suite:short", "--out", client, "--days", "7")
     s.check(code == 0, "a certificate of a week", err)
-    expires(s, d, "days of a client's certificate", lambda what, days: what == "client urn:suite:short" and 6 < days < 7.1)
+    what = "client certificate " + next(line.split()[1] for line in out.splitlines() if line.split()[:1] == ["serial"])
+    expires(s, d, "days of a client's certificate", lambda w, days: w == what and 6 < days < 7.1)
     code, out, err = d.ctl("status")
-    s.check("client urn:suite:short" in out and "EXPIRES IN" in out, "the status says so to people", out)
+    s.check(what in out and "EXPIRES IN" in out and "urn:suite:short" not in out, "the status says so to people, and names nobody", out)
     code, out, err = s.run(s.ctl, "--profile", client, "--server", d.address, "status")
     s.check("this profile's certificate" in out, "and to its owner", out + err)
 

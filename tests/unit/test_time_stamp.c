@@ -101,11 +101,11 @@ static struct span payload_of(struct stamping *st, struct span note, struct span
 }
 
 /* A note under the log's name that says something of one's own. */
-static struct span signed_note(struct stamping *st, const char *origin, uint64_t size, const struct hash *root, unsigned by)
+static struct span signed_note(struct stamping *st, const char *origin, uint64_t size, const struct hash *root)
 {
     struct wbuf w;
     struct note_key key = st->s.key;
-    struct secret_key secret = pen_key(&st->s.pen, by);
+    struct secret_key secret = pen_key(&st->s.pen, KEY_LOG);
     const struct checkpoint cp = {span_str(origin), size, *root};
     snprintf(key.name, sizeof key.name, "%s", origin);
     wbuf_init(&w, st->s.pen.a);
@@ -175,13 +175,15 @@ TEST(what_the_machine_does_not_take)
     CHECK_EQ_INT(note_parse(st.s.pen.a, note, &parsed, NULL), LEDGER_OK);
     CHECK_EQ_INT(checkpoint_parse(parsed.text, &cp, NULL), LEDGER_OK);
     refused(&st, older, token, "something else");
-    struct span false_root = signed_note(&st, SCRATCH_ORIGIN, cp.size, &other, KEY_LOG);
+    struct span false_root = signed_note(&st, SCRATCH_ORIGIN, cp.size, &other);
     refused(&st, false_root, token_over(&st, false_root), "not one of this log");
-    struct span foreign = signed_note(&st, "other.example/ledger", cp.size, &cp.root, KEY_LOG);
+    struct span foreign = signed_note(&st, "other.example/ledger", cp.size, &cp.root);
     refused(&st, foreign, token_over(&st, foreign), "another ledger");
-    struct span future = signed_note(&st, SCRATCH_ORIGIN, cp.size + 1, &cp.root, KEY_LOG);
+    struct span future = signed_note(&st, SCRATCH_ORIGIN, cp.size + 1, &cp.root);
     refused(&st, future, token_over(&st, future), "did not exist yet");
-    struct span unsigned_note = signed_note(&st, SCRATCH_ORIGIN, cp.size, &cp.root, KEY_OTHER);
+    struct span unsigned_note = arena_copy(st.s.pen.a, note);
+    uint8_t *digit = (uint8_t *)(uintptr_t)unsigned_note.p + note.n - 20; /* within the signature's base64 */
+    *digit = *digit == 'A' ? 'B' : 'A';
     refused(&st, unsigned_note, token_over(&st, unsigned_note), "has not signed");
     struct span twice = twice_signed(&st, note);
     refused(&st, twice, token_over(&st, twice), "alone");
