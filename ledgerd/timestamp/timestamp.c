@@ -91,7 +91,7 @@ static enum ledger_rc draw(uint8_t *out, size_t n, struct ledger_err *err)
 
 static enum ledger_rc ask(struct timestamp *t, struct round *r, struct ledger_err *err)
 {
-    struct span request;
+    struct span request = SPAN_NONE;
     crypto_sha256(r->c, &r->look.note, 1, &r->imprint);
     enum ledger_rc rc = draw(r->nonce, sizeof r->nonce, err);
     r->nonce[0] |= 0x40; /* never 0 and always of one length */
