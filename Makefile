@@ -41,6 +41,7 @@ PROTO_LIBS = $(call pc,--libs,libcrypto libsodium)
 PB_LIBS = $(call pc,--libs,libprotobuf-c)
 DAEMON_LIBS = $(PROTO_LIBS) $(PB_LIBS) $(call pc,--libs,libssl libuv libsystemd inih libwebsockets libcurl) -lm -llmdb -lpthread
 CLIENT_LIBS = $(PROTO_LIBS) $(PB_LIBS) $(call pc,--libs,libssl libuv inih yajl) -lpthread
+CTL_LIBS = $(CLIENT_LIBS) $(call pc,--libs,libwebsockets) -llmdb
 
 GEN := $(O)/gen
 PROTOS := ledger ledger_events
@@ -48,9 +49,11 @@ GEN_C := $(PROTOS:%=$(GEN)/%.pb-c.c)
 GEN_H := $(PROTOS:%=$(GEN)/%.pb-c.h)
 
 PROTO_SRC := $(wildcard proto/*.c proto/rules/*.c)
-DAEMON_SRC := $(filter-out ledgerd/main.c,$(wildcard ledgerd/*.c ledgerd/store/*.c ledgerd/server/*.c ledgerd/http/*.c ledgerd/timestamp/*.c))
-CLIENT_SRC := $(wildcard client/*.c)
-CTL_SRC := $(filter-out client/ctl/main.c,$(wildcard client/ctl/*.c))
+DAEMON_SRC := $(filter-out ledgerd/main.c,$(wildcard ledgerd/*.c ledgerd/store/*.c ledgerd/server/*.c ledgerd/http/*.c ledgerd/witness/*.c ledgerd/timestamp/*.c))
+# The replay is ledgerctl's alone: the library stays free of LMDB.
+REPLAY_SRC := $(wildcard client/replay*.c)
+CLIENT_SRC := $(filter-out $(REPLAY_SRC),$(wildcard client/*.c))
+CTL_SRC := $(filter-out client/ctl/main.c,$(wildcard client/ctl/*.c)) $(REPLAY_SRC)
 TESTLIB_SRC := $(wildcard tests/lib/*.c)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 INTEGRATION_SRC := $(wildcard tests/integration/*.c)
@@ -147,7 +150,7 @@ $(O)/%.a:
 $(O)/ledgerd: $(call obj,ledgerd/main.c) $(O)/libdaemon.a $(O)/libproto.a $(O)/libgen.a
 	$(Q)$(CC) -pie $(LDFLAGS_ALL) -o $@ $^ $(DAEMON_LIBS)
 $(O)/ledgerctl: $(call obj,client/ctl/main.c) $(O)/libclient-ctl.a $(O)/libledgerd.a
-	$(Q)$(CC) -pie $(LDFLAGS_ALL) -o $@ $^ $(CLIENT_LIBS)
+	$(Q)$(CC) -pie $(LDFLAGS_ALL) -o $@ $^ $(CTL_LIBS)
 $(O)/libledgerd.so: $(call obj,$(CLIENT_SRC) $(PROTO_SRC)) $(GEN_OBJ) client/libledgerd.map
 	$(Q)$(CC) -shared $(LDFLAGS_ALL) -Wl,-soname,libledgerd.so.$(SOVERSION) -Wl,--version-script=client/libledgerd.map -o $@ \
 		$(filter %.o,$^) $(CLIENT_LIBS)

@@ -83,6 +83,7 @@ void call_restart(struct call *k)
     r->recorded = LEDGER_RECORDED_NOTHING;
     k->work = NULL;
     k->id = 0;
+    k->quorum = false;
     k->state = CALL_QUEUED;
 }
 
@@ -184,6 +185,9 @@ static enum ledger_rc check_request(const struct ledger_client *cl, const struct
 {
     if (rq->op != CALL_CONNECT && !call_ops_of(rq->op))
         return ledger_fail(err, LEDGER_EINVAL, "no such operation");
+    bool witnessed = (rq->op == CALL_SUBMIT && rq->u.submit.witnessed) || (rq->op == CALL_RECEIPT && rq->u.receipt.witnessed);
+    if (witnessed && cl->profile->policy->n_witnesses == 0)
+        return ledger_fail(err, LEDGER_EINVAL, "the profile's policy names no witness: there is no level \"witnessed\" without");
     if (rq->op == CALL_SUBMIT)
         return check_submit(cl, rq->u.submit.batch, err);
     return rq->op == CALL_PROVE ? check_prove(&rq->u.prove, err) : LEDGER_OK;
@@ -322,6 +326,7 @@ static void client_free(struct ledger_client *cl)
 {
     conn_free(cl->connection);
     trust_free(&cl->trust);
+    free(cl->log_policy);
     arena_free(cl->scratch);
     crypto_free(cl->c);
     pthread_cond_destroy(&cl->room);
@@ -364,7 +369,12 @@ LEDGER_API enum ledger_rc ledger_client_open(const struct ledger_profile *profil
     trust_init(&cl->trust);
     cl->c = crypto_new();
     cl->scratch = arena_new(SCRATCH_BYTES_MAX);
-    enum ledger_rc rc = cl->c && cl->scratch ? conn_new(profile, &session_events, cl, &cl->connection, err)
+    cl->log_policy = malloc(sizeof *cl->log_policy);
+    if (cl->log_policy) {
+        *cl->log_policy = *profile->policy;
+        cl->log_policy->quorum_none = true;
+    }
+    enum ledger_rc rc = cl->c && cl->scratch && cl->log_policy ? conn_new(profile, &session_events, cl, &cl->connection, err)
                                              : ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     if (rc == LEDGER_OK)
         rc = conn_start(cl->connection, err);

@@ -57,6 +57,13 @@ static const struct key_def KEYS[] = {
     {"time", "policy", TEXT(time_policy)},
     {"time", "interval_seconds", KEY_U32, FIELD(time_interval_s), 1, 31536000},
     {"time", "timeout_seconds", KEY_SECONDS, FIELD(time_timeout_ms), 100, 3600000},
+    {"witness", "policy", TEXT(witness_policy)},
+    {"witness", "ca", TEXT(witness_ca)},
+    {"witness", "interval_seconds", KEY_SECONDS, FIELD(witness_interval_ms), 0, 3600000},
+    {"witness", "linger_seconds", KEY_SECONDS, FIELD(witness_linger_ms), 0, 60000},
+    {"witness", "timeout_seconds", KEY_SECONDS, FIELD(witness_timeout_ms), 100, 600000},
+    {"witness", "retry_seconds", KEY_SECONDS, FIELD(witness_retry_ms), 100, 3600000},
+    {"witness", "start_seconds", KEY_SECONDS, FIELD(witness_start_ms), 100, 600000},
 };
 enum { KEY_COUNT = sizeof KEYS / sizeof KEYS[0] };
 _Static_assert(KEY_COUNT <= 64, "the keys seen so far are one mask");
@@ -78,6 +85,11 @@ void config_init(struct config *c)
         .http_timeout_ms = 20000,
         .time_interval_s = 3600,
         .time_timeout_ms = 30000,
+        .witness_interval_ms = 200,
+        .witness_linger_ms = 1000,
+        .witness_timeout_ms = 10000,
+        .witness_retry_ms = 60000,
+        .witness_start_ms = 3000,
     };
     memcpy(c->listen, CONFIG_DEFAULT_LISTEN, sizeof CONFIG_DEFAULT_LISTEN);
 }

@@ -374,6 +374,10 @@ bool policy_check(struct crypto *c, struct arena *a, const struct policy *p, str
         out->log_signed = true;
         out->log = i;
     }
+    out->witnesses = (uint32_t)witnesses;
+    for (unsigned i = 0; i < p->n_witnesses; i++)
+        if ((witnesses >> i & 1) && times[i] > out->seen_at)
+            out->seen_at = times[i];
     struct tally t;
     tally_up(p, witnesses, times, &t);
     judge(p, &t, out);

@@ -44,6 +44,14 @@ static bool gather_expiry(struct ctl *ctl, const struct reply *r, struct expiry_
     return true;
 }
 
+/* With cosignatures where there are some: the checkpoint that the answer stands on, or the one that was cosigned in its stead. */
+static struct span note_of(const struct reply *r)
+{
+    if (r->cosigned.note.n)
+        return r->cosigned.note;
+    return r->witnessed.present && r->witnessed.cp.size == r->snapshot.cp.size ? r->witnessed.note : r->snapshot.note;
+}
+
 int cmd_checkpoint(struct ctl *ctl, int argc, char **argv)
 {
     bool done;
@@ -63,11 +71,12 @@ int cmd_checkpoint(struct ctl *ctl, int argc, char **argv)
         json_writer_init(&w, ctl->a, true);
         json_object(&w);
         ctl_basis_json(&w, r);
-        json_put_string(&w, "note", r->snapshot.note);
+        json_put_string(&w, "note", note_of(r));
         json_end(&w);
         exit = ctl_print_json(ctl, &w);
     } else {
-        fwrite(r->snapshot.note.p, 1, r->snapshot.note.n, stdout);
+        struct span note = note_of(r);
+        fwrite(note.p, 1, note.n, stdout);
     }
     reply_free(r);
     return exit;
@@ -87,6 +96,17 @@ static void expiry_json(struct ctl *ctl, struct json_writer *w, const struct exp
     json_end(w);
 }
 
+/* Figures of one witness each: the text is its name. */
+static bool is_of_witness(const struct status_metric *m)
+{
+    return strncmp(m->name, "witness_", strlen("witness_")) == 0 && m->text && m->text[0];
+}
+
+static const char *metric_name(struct ctl *ctl, const struct status_metric *m)
+{
+    return is_of_witness(m) ? ctl_text(ctl, "%s:%s", m->name, ctl_span(ctl, span_str(m->text))) : m->name;
+}
+
 static int status_json(struct ctl *ctl, const struct reply *snapshot, const struct reply *r, const struct expiry_rows *e)
 {
     struct json_writer w;
@@ -100,8 +120,8 @@ static int status_json(struct ctl *ctl, const struct reply *snapshot, const stru
         const struct status_metric *m = &r->u.status.metrics[i];
         if (is_expiry(m))
             continue;
-        json_name(&w, span_str(m->name));
-        if (m->text && m->text[0])
+        json_name(&w, span_str(metric_name(ctl, m)));
+        if (m->text && m->text[0] && !is_of_witness(m))
             json_string(&w, span_str(m->text));
         else
             json_number(&w, span_str(ctl_text(ctl, "%.15g", m->value)));
@@ -134,8 +154,8 @@ static void status_text(struct ctl *ctl, const struct reply *snapshot, const str
         const struct status_metric *m = &r->u.status.metrics[i];
         if (is_expiry(m))
             continue;
-        const char *value = m->text && m->text[0] ? ctl_span(ctl, span_str(m->text)) : ctl_text(ctl, "%.15g", m->value);
-        const char *cells[2] = {ctl_text(ctl, "  %s", m->name), value};
+        const char *value = m->text && m->text[0] && !is_of_witness(m) ? ctl_span(ctl, span_str(m->text)) : ctl_text(ctl, "%.15g", m->value);
+        const char *cells[2] = {ctl_text(ctl, "  %s", metric_name(ctl, m)), value};
         ctl_table_row(t, cells);
     }
     ctl_table_print(t);

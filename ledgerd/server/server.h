@@ -16,11 +16,13 @@
 
 struct store;
 struct server;
+struct witness_service;
 struct server_options {
     const char *dir;          /* borrowed */
     const char *config_path;  /* borrowed; read again on SIGHUP */
     struct config *config;    /* borrowed, but its access table is taken and left empty */
     struct store *store;      /* borrowed */
+    struct witness_service *witness; /* borrowed; stopped when the pipeline is; NULL: none */
     /* Figures of what stands beside the server, after its own; from any thread. May be NULL. */
     void (*figures_cb)(void *ctx, void (*put)(void *sink, const char *name, double value, const char *text), void *sink);
     void *figures_ctx;
@@ -37,5 +39,7 @@ void server_free(struct server *s); /* after server_run, or instead of it */
 /* For pipeline_options; their ctx is the server. Any thread. */
 void server_job_done(void *ctx, struct job *job);
 void server_committed(void *ctx, uint64_t size);
+/* A newer witnessed checkpoint is there. Any thread, not after witness_stop. */
+void server_witnessed(struct server *s);
 
 #endif

@@ -238,7 +238,7 @@ static struct receipt verified_receipt(struct world *w, const struct answers *an
          .withheld = r->record->withheld},
         of_bin(r->path),
         {of_bin(r->snapshot->checkpoint), of_bin(r->snapshot->seal),
-         of_bin(r->snapshot->seal_path)},
+         of_bin(r->snapshot->seal_path), SPAN_NONE},
         keys,
         r->n_keys,
     };
