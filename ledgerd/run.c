@@ -174,9 +174,9 @@ static enum ledger_rc serve(struct run *r, struct ledger_err *err)
         rc = server_new(&o, &r->server, err);
     if (rc == LEDGER_OK)
         rc = start_pipeline(r, err);
-    if (r->pipeline && ((rc = tell_address(r, err)) != LEDGER_OK || (rc = start_companions(r, err)) != LEDGER_OK))
+    if (rc == LEDGER_OK && ((rc = tell_address(r, err)) != LEDGER_OK || (rc = start_companions(r, err)) != LEDGER_OK))
         pipeline_stop(r->pipeline);
-    else if (r->pipeline)
+    if (rc == LEDGER_OK)
         rc = server_run(r->server, r->pipeline, err);
     timestamp_stop(r->timestamp);
     expiry_stop(r->expiry);

@@ -56,7 +56,7 @@ TEST(every_key)
                            "[write]\nworkers = 3\nqueue = 7\nbatch = 100\nheartbeat_seconds = 60\n"
                            "[http]\nlisten = [::]:80\ncertificate = c.pem\nkey = /k.pem\nplain = yes\nmetrics = no\n"
                            "connections_max = 9\ntimeout_seconds = 5\n"
-                           "[time]\nauthority = https://tsa.example:8443/x?a=b\nca = tsa.pem\npolicy = 1.2.3\n"
+                           "[time]\nauthority = https://tsa.example:8443/x?a=b\nproxy = http://p:1\nca = tsa.pem\npolicy = 1.2.3\n"
                            "interval_seconds = 86400\ntimeout_seconds = 2.5\n"),
                  LEDGER_OK);
     CHECK_EQ_STR(c.listen, "[::1]:0");
@@ -82,6 +82,7 @@ TEST(every_key)
     CHECK_EQ_INT(c.http_connections_max, 9);
     CHECK_EQ_INT(c.http_timeout_ms, 5000);
     CHECK_EQ_STR(c.time_authority, "https://tsa.example:8443/x?a=b");
+    CHECK_EQ_STR(c.time_proxy, "http://p:1");
     CHECK_EQ_STR(c.time_ca, "tsa.pem");
     CHECK_EQ_STR(c.time_policy, "1.2.3");
     CHECK_EQ_INT(c.time_interval_s, 86400);
