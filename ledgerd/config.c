@@ -53,6 +53,7 @@ static const struct key_def KEYS[] = {
     {"http", "connections_max", KEY_U32, FIELD(http_connections_max), 1, 4096},
     {"http", "timeout_seconds", KEY_SECONDS, FIELD(http_timeout_ms), 1000, 3600000},
     {"time", "authority", TEXT(time_authority)},
+    {"time", "proxy", TEXT(time_proxy)},
     {"time", "ca", TEXT(time_ca)},
     {"time", "policy", TEXT(time_policy)},
     {"time", "interval_seconds", KEY_U32, FIELD(time_interval_s), 1, 31536000},

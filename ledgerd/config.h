@@ -54,6 +54,7 @@ struct config {
     uint32_t witness_start_ms;            /* for the question before the first new signature */
     /* [time] */
     char time_authority[CONFIG_PATH_MAX];    /* URL; "": no time stamps */
+    char time_proxy[CONFIG_PATH_MAX];        /* URL; "": none */
     char time_ca[CONFIG_PATH_MAX];           /* PEM; relative to the data folder */
     char time_policy[CONFIG_ADDRESS_MAX];    /* object identifier; "": the authority's own */
     uint32_t time_interval_s, time_timeout_ms;

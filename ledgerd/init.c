@@ -304,6 +304,7 @@ static const char TIME_SECTION[] =
     "# Time from outside: checkpoints are stamped by an authority (RFC 3161) and its tokens recorded. Off without `authority`.\n"
     "[time]\n"
     "#authority = http://tsa.example/\n"
+    "#proxy = http://proxy.example:3128\n"
     "# The authority's certificates, as PEM, to verify its tokens with; relative to this folder.\n"
     "#ca = tsa.pem\n"
     "# Its policy, as an object identifier; without it the authority's own choice.\n"

@@ -68,7 +68,7 @@ static enum ledger_rc perform(CURL *h, const struct answer *ans, const char *rea
     return status == 200 ? LEDGER_OK : ledger_fail(err, LEDGER_ECONNECT, "the authority answers with HTTP status %ld", status);
 }
 
-enum ledger_rc ask_authority(const char *url, unsigned timeout_ms, struct span request, const atomic_bool *stop, struct arena *a,
+enum ledger_rc ask_authority(const struct ask_target *to, struct span request, const atomic_bool *stop, struct arena *a,
                              struct span *answer, struct ledger_err *err)
 {
     char reason[CURL_ERROR_SIZE] = "";
@@ -80,7 +80,8 @@ enum ledger_rc ask_authority(const char *url, unsigned timeout_ms, struct span r
     /* No "Expect: 100-continue": a request is some hundred bytes, and old servers stumble over it. */
     all = all ? curl_slist_append(all, "Expect:") : NULL;
     enum ledger_rc rc = LEDGER_ENOMEM;
-    if (h && all && curl_easy_setopt(h, CURLOPT_URL, url) == CURLE_OK &&
+    if (h && all && curl_easy_setopt(h, CURLOPT_URL, to->url) == CURLE_OK &&
+        curl_easy_setopt(h, CURLOPT_PROXY, to->proxy) == CURLE_OK &&
         curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK) {
         curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
         curl_easy_setopt(h, CURLOPT_ERRORBUFFER, reason);
@@ -89,7 +90,7 @@ enum ledger_rc ask_authority(const char *url, unsigned timeout_ms, struct span r
         curl_easy_setopt(h, CURLOPT_POST, 1L);
         curl_easy_setopt(h, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request.n);
         curl_easy_setopt(h, CURLOPT_POSTFIELDS, (const char *)request.p);
-        curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
+        curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, (long)to->timeout_ms);
         curl_easy_setopt(h, CURLOPT_MAXREDIRS, 0L);
         curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, take_body);
         curl_easy_setopt(h, CURLOPT_WRITEDATA, &ans);

@@ -43,7 +43,7 @@ struct shown {
 };
 
 struct timestamp {
-    char url[CONFIG_PATH_MAX], policy[CONFIG_ADDRESS_MAX];
+    char url[CONFIG_PATH_MAX], proxy[CONFIG_PATH_MAX], policy[CONFIG_ADDRESS_MAX];
     uint32_t interval_s, timeout_ms;
     struct arena *kept;          /* holds ca */
     struct span ca;
@@ -91,6 +91,7 @@ static enum ledger_rc draw(uint8_t *out, size_t n, struct ledger_err *err)
 
 static enum ledger_rc ask(struct timestamp *t, struct round *r, struct ledger_err *err)
 {
+    const struct ask_target to = {t->url, t->proxy, t->timeout_ms};
     struct span request = SPAN_NONE;
     crypto_sha256(r->c, &r->look.note, 1, &r->imprint);
     enum ledger_rc rc = draw(r->nonce, sizeof r->nonce, err);
@@ -98,7 +99,7 @@ static enum ledger_rc ask(struct timestamp *t, struct round *r, struct ledger_er
     if (!rc)
         rc = tsp_request(r->a, &r->imprint, span_of(r->nonce, sizeof r->nonce), t->policy[0] ? t->policy : NULL, &request, err);
     if (!rc)
-        rc = ask_authority(t->url, t->timeout_ms, request, &t->stop, r->a, &r->answer, err);
+        rc = ask_authority(&to, request, &t->stop, r->a, &r->answer, err);
     return rc;
 }
 
@@ -359,6 +360,7 @@ enum ledger_rc timestamp_new(const struct timestamp_options *o, struct timestamp
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     init_locks(t);
     snprintf(t->url, sizeof t->url, "%s", c->time_authority);
+    snprintf(t->proxy, sizeof t->proxy, "%s", c->time_proxy);
     snprintf(t->policy, sizeof t->policy, "%s", c->time_policy);
     t->interval_s = c->time_interval_s;
     t->timeout_ms = c->time_timeout_ms;
@@ -366,6 +368,8 @@ enum ledger_rc timestamp_new(const struct timestamp_options *o, struct timestamp
     enum ledger_rc rc = ask_init(err);
     if (!rc && !ask_url_valid(t->url))
         rc = ledger_fail(err, LEDGER_EINVAL, "[time] authority is no http:// or https:// URL: \"%.100s\"", t->url);
+    if (!rc && t->proxy[0] && !ask_url_valid(t->proxy))
+        rc = ledger_fail(err, LEDGER_EINVAL, "[time] proxy is no http:// or https:// URL: \"%.100s\"", t->proxy);
     if (!rc)
         rc = read_ca(t, o, err);
     if (!rc)

@@ -17,8 +17,7 @@ sys.path[:0] = [os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__f
 
 from suite import WAIT_S, Daemon, Suite  # noqa: E402
 
-for proxy in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-    os.environ.pop(proxy, None)
+os.environ["http_proxy"] = os.environ["ALL_PROXY"] = "http://127.0.0.1:9/"  # nothing is taken from the environment
 
 POLICY = "1.2.3.4.1"
 CONFIG = """
@@ -398,7 +397,8 @@ def configuration(s, served, authority):
     for more, words in ((f"authority = ftp://127.0.0.1/\nca = {authority.ca}\n", "no http:// or https:// URL"),
                         (f"authority = {served.url}\n", "ca is missing"), (f"authority = {served.url}\nca = FORMAT\n", "not PEM"),
                         (f"authority = {served.url}\nca = nowhere.pem\n", "nowhere.pem"), (f"ca = {authority.ca}\n", "authority is missing"),
-                        (f"authority = {served.url}\nca = {authority.ca}\npolicy = mine\n", "policy")):
+                        (f"authority = {served.url}\nca = {authority.ca}\npolicy = mine\n", "policy"),
+                        (f"authority = {served.url}\nca = {authority.ca}\nproxy = mine\n", "proxy is no")):
         with open(conf, "w") as f:
             f.write(text.replace("#authority = http://tsa.example/\n", more))
         code, out, err = s.run(s.ledgerd, "run", data, "--listen", "127.0.0.1:0")

@@ -64,7 +64,7 @@ TEST(every_key)
                            "retry_seconds = 9\nstart_seconds = 1.5\n"
                            "[http]\nlisten = [::]:80\ncertificate = c.pem\nkey = /k.pem\nplain = yes\nmetrics = no\n"
                            "connections_max = 9\ntimeout_seconds = 5\n"
-                           "[time]\nauthority = https://tsa.example:8443/x?a=b\nca = tsa.pem\npolicy = 1.2.3\n"
+                           "[time]\nauthority = https://tsa.example:8443/x?a=b\nproxy = http://p:1\nca = tsa.pem\npolicy = 1.2.3\n"
                            "interval_seconds = 86400\ntimeout_seconds = 2.5\n"),
                  LEDGER_OK);
     CHECK_EQ_STR(c.listen, "[::1]:0");
@@ -97,6 +97,7 @@ TEST(every_key)
     CHECK_EQ_INT(c.http_connections_max, 9);
     CHECK_EQ_INT(c.http_timeout_ms, 5000);
     CHECK_EQ_STR(c.time_authority, "https://tsa.example:8443/x?a=b");
+    CHECK_EQ_STR(c.time_proxy, "http://p:1");
     CHECK_EQ_STR(c.time_ca, "tsa.pem");
     CHECK_EQ_STR(c.time_policy, "1.2.3");
     CHECK_EQ_INT(c.time_interval_s, 86400);
