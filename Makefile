@@ -23,7 +23,7 @@ BUILD_PACKAGES := gcc libc6-dev make pkg-config protobuf-compiler protobuf-c-com
 	libuv1-dev libssl-dev libsodium-dev libyajl-dev libinih-dev libsystemd-dev libwebsockets-dev libwebsockets-evlib-uv \
 	libcurl4-openssl-dev
 DEMO_PACKAGES := $(BUILD_PACKAGES) openssl
-CHECK_PACKAGES := $(DEMO_PACKAGES) python3 golang-go golang-golang-x-mod-dev binutils universal-ctags
+CHECK_PACKAGES := $(DEMO_PACKAGES) python3 faketime golang-go golang-golang-x-mod-dev binutils universal-ctags
 PEER_PACKAGES := $(CHECK_PACKAGES) postgresql postgresql-contrib util-linux
 LINT_PACKAGES := $(CHECK_PACKAGES) cppcheck
 
@@ -49,7 +49,7 @@ GEN_C := $(PROTOS:%=$(GEN)/%.pb-c.c)
 GEN_H := $(PROTOS:%=$(GEN)/%.pb-c.h)
 
 PROTO_SRC := $(wildcard proto/*.c proto/rules/*.c)
-DAEMON_SRC := $(filter-out ledgerd/main.c,$(wildcard ledgerd/*.c ledgerd/store/*.c ledgerd/server/*.c ledgerd/http/*.c ledgerd/witness/*.c))
+DAEMON_SRC := $(filter-out ledgerd/main.c,$(wildcard ledgerd/*.c ledgerd/store/*.c ledgerd/server/*.c ledgerd/http/*.c ledgerd/witness/*.c ledgerd/timestamp/*.c))
 # The replay is ledgerctl's alone: the library stays free of LMDB.
 REPLAY_SRC := $(wildcard client/replay*.c)
 CLIENT_SRC := $(filter-out $(REPLAY_SRC),$(wildcard client/*.c))

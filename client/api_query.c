@@ -79,6 +79,18 @@ static void render_find(struct json_writer *w, struct arena *a, const struct rep
     json_end(w);
 }
 
+/* JSON knows no infinity and no "not a number". */
+static void put_figure_value(struct json_writer *w, double value)
+{
+    char number[64];
+    int n = snprintf(number, sizeof number, "%.17g", value);
+    if (n > 0 && !strpbrk(number, "in"))
+        json_number(w, span_of(number, (size_t)n));
+    else
+        json_null(w);
+}
+
+/* Of a figure that stands once for each certificate the words are the name: they are an object of their own. */
 static void render_status(struct json_writer *w, struct arena *a, const struct reply *r)
 {
     (void)a;
@@ -88,18 +100,23 @@ static void render_status(struct json_writer *w, struct arena *a, const struct r
     json_object(w);
     for (size_t i = 0; i < r->u.status.n; i++) {
         const struct status_metric *m = &r->u.status.metrics[i];
-        char number[64];
-        json_name(w, span_str(m->name));
-        if (m->text[0]) {
-            json_string(w, span_str(m->text));
+        if (strcmp(m->name, STATUS_EXPIRY) == 0)
             continue;
-        }
-        /* JSON knows no infinity and no "not a number". */
-        int n = snprintf(number, sizeof number, "%.17g", m->value);
-        if (n > 0 && !strpbrk(number, "in"))
-            json_number(w, span_of(number, (size_t)n));
+        json_name(w, span_str(m->name));
+        if (m->text[0])
+            json_string(w, span_str(m->text));
         else
-            json_null(w);
+            put_figure_value(w, m->value);
+    }
+    json_end(w);
+    json_name(w, SPAN_LIT(STATUS_EXPIRY));
+    json_object(w);
+    for (size_t i = 0; i < r->u.status.n; i++) {
+        const struct status_metric *m = &r->u.status.metrics[i];
+        if (strcmp(m->name, STATUS_EXPIRY) != 0)
+            continue;
+        json_name(w, span_str(m->text));
+        put_figure_value(w, m->value);
     }
     json_end(w);
     json_end(w);

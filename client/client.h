@@ -121,6 +121,7 @@ struct status_metric {
     const char *name, *text; /* text may be empty */
     double value;
 };
+#define STATUS_EXPIRY "certificate_days" /* the one name that comes several times: once for each certificate, with what it is as text */
 
 /* The newest checkpoint that the policy's witnesses have cosigned, as the server showed it: verified, and proven to be of one history
  * with everything else. With `quorum none`: one that any of them has cosigned. */

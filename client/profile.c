@@ -126,6 +126,8 @@ static int conf_set(void *user, const char *section, const char *name, const cha
         return conf_text(f, name, value, p->party, sizeof p->party);
     if (strcmp(name, "fresh_within") == 0)
         return conf_seconds(f, name, value);
+    if (strcmp(name, "tsa_ca") == 0)
+        return conf_text(f, name, value, p->tsa_ca, sizeof p->tsa_ca);
     if (strcmp(name, "plain") == 0)
         return conf_plain(f, name, value);
     return conf_bad(f, name, "is not a setting of this program");

@@ -3,7 +3,7 @@
  * profile: what a client knows before it connects, read from a folder that the ledger's operator handed out: where the server
  * is, which ledger is meant (origin), whose signatures count (policy), the index key, the certificates for TLS.
  *
- * The folder: profile.conf (INI: [profile] address, origin, party, fresh_within, plain), policy, index.key, ca.pem, client.pem,
+ * The folder: profile.conf (INI: [profile] address, origin, party, fresh_within, plain, tsa_ca), policy, index.key, ca.pem, client.pem,
  * client.key, keys/, pins/ (made by the client). Nothing is trusted that is not in it.
  */
 #ifndef LEDGERD_CLIENT_PROFILE_H
@@ -25,6 +25,7 @@ struct ledger_profile {
     char port[6];
     char party[ID_MAX + 1];              /* default signer; may be empty */
     uint32_t fresh_within_s;
+    char tsa_ca[1024];                   /* file of time-stamping authorities' certificates, relative to the folder; may be empty */
     bool plain;                          /* no TLS; the host is a loopback address */
     struct hash index_key;
     struct policy *policy;

@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
@@ -78,6 +79,39 @@ void tls_client_context_free(struct tls_context *t)
         return;
     SSL_CTX_free(t->ctx);
     free(t);
+}
+
+static bool not_after(const ASN1_TIME *t, int64_t *out)
+{
+    ASN1_TIME *zero = ASN1_TIME_set(NULL, 0);
+    int days, seconds;
+    bool ok = zero && ASN1_TIME_diff(&days, &seconds, zero, t) == 1;
+    if (ok)
+        *out = (int64_t)days * 86400 + seconds;
+    ASN1_TIME_free(zero);
+    return ok;
+}
+
+static enum ledger_rc file_expiry(const struct ledger_profile *p, const char *name, int64_t *out, struct ledger_err *err)
+{
+    char path[PROFILE_PATH_MAX + 64];
+    unsigned long code;
+    enum ledger_rc rc = profile_path(p, name, path, err);
+    if (rc != LEDGER_OK)
+        return rc;
+    BIO *b = BIO_new_file(path, "r");
+    X509 *x = b ? PEM_read_bio_X509(b, NULL, NULL, NULL) : NULL;
+    if (!x || !not_after(X509_get0_notAfter(x), out))
+        rc = ledger_fail(err, b ? LEDGER_EINVAL : LEDGER_ENOTFOUND, "%s cannot be used: %s", name, reason(&code));
+    X509_free(x);
+    BIO_free(b);
+    return rc;
+}
+
+enum ledger_rc tls_profile_expiry(const struct ledger_profile *p, int64_t *own_s, int64_t *ca_s, struct ledger_err *err)
+{
+    enum ledger_rc rc = file_expiry(p, "client.pem", own_s, err);
+    return rc == LEDGER_OK ? file_expiry(p, "ca.pem", ca_s, err) : rc;
 }
 
 static bool is_ip(const char *host)

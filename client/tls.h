@@ -17,6 +17,9 @@ struct tls_session;
 enum ledger_rc tls_client_context_new(const struct ledger_profile *p, struct tls_context **out, struct ledger_err *err) LEDGER_MUST_USE;
 void tls_client_context_free(struct tls_context *t); /* NULL is allowed; not before its sessions */
 
+/* POSIX seconds of notAfter of the profile's own certificate and of its authority's (ca.pem). EINVAL, ENOTFOUND. */
+enum ledger_rc tls_profile_expiry(const struct ledger_profile *p, int64_t *own_s, int64_t *ca_s, struct ledger_err *err) LEDGER_MUST_USE;
+
 /* A session for a host name or an IP address (decides what the certificate must name). */
 enum ledger_rc tls_client_session_new(struct tls_context *t, const char *host, struct tls_session **out, struct ledger_err *err)
     LEDGER_MUST_USE;

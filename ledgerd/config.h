@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * config: DIR/ledgerd.conf. Sections [server], [store], [write], [http], [witness] and [access]; every key has a default, an unknown section or key
+ * config: DIR/ledgerd.conf. Sections [server], [store], [write], [http], [witness], [time] and [access]; every key has a default, an unknown section or key
  * and a value out of range are errors that name file and line.
  *
  * It is read with libinih, because it is the smallest reader of plain INI files in Debian and hands every key to us, so that
@@ -52,6 +52,12 @@ struct config {
     uint32_t witness_timeout_ms;          /* of one request */
     uint32_t witness_retry_ms;            /* how long, at most, a witness is left alone after failures */
     uint32_t witness_start_ms;            /* for the question before the first new signature */
+    /* [time] */
+    char time_authority[CONFIG_PATH_MAX];    /* URL; "": no time stamps */
+    char time_proxy[CONFIG_PATH_MAX];        /* URL; "": none */
+    char time_ca[CONFIG_PATH_MAX];           /* PEM; relative to the data folder */
+    char time_policy[CONFIG_ADDRESS_MAX];    /* object identifier; "": the authority's own */
+    uint32_t time_interval_s, time_timeout_ms;
     /* [access] */
     struct access_table access;
 };

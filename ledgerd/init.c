@@ -300,6 +300,19 @@ static const char HTTP_AND_WITNESS[] =
     "#start_seconds = 3\n"
     "\n";
 
+static const char TIME_SECTION[] =
+    "# Time from outside: checkpoints are stamped by an authority (RFC 3161) and its tokens recorded. Off without `authority`.\n"
+    "[time]\n"
+    "#authority = http://tsa.example/\n"
+    "#proxy = http://proxy.example:3128\n"
+    "# The authority's certificates, as PEM, to verify its tokens with; relative to this folder.\n"
+    "#ca = tsa.pem\n"
+    "# Its policy, as an object identifier; without it the authority's own choice.\n"
+    "#policy = 1.2.3.4.1\n"
+    "#interval_seconds = 3600\n"
+    "#timeout_seconds = 30\n"
+    "\n";
+
 static enum ledger_rc write_config(const struct init *in, struct ledger_err *err)
 {
     char text[8192];
@@ -344,7 +357,7 @@ static enum ledger_rc write_config(const struct init *in, struct ledger_err *err
         "# An idle ledger writes a seal this often; 0: as laid down when the ledger was made.\n"
         "#heartbeat_seconds = 0\n"
         "\n"
-        "%s"
+        "%s%s"
         "# Who may do what: NAME = RIGHTS, where NAME is the URI in the client's certificate and RIGHTS are, divided by commas,\n"
         "#   submit               may submit events\n"
         "#   read all             may read the content of every event, and states\n"
@@ -354,7 +367,7 @@ static enum ledger_rc write_config(const struct init *in, struct ledger_err *err
         "[access]\n"
         "loopback = submit, read all\n"
         "%s = submit, read all\n",
-        in->origin, in->listen, in->address, HTTP_AND_WITNESS, in->uri);
+        in->origin, in->listen, in->address, HTTP_AND_WITNESS, TIME_SECTION, in->uri);
     if (n < 0 || (size_t)n >= sizeof text)
         return ledger_fail(err, LEDGER_EINVAL, "names or addresses are too long");
     struct config c;

@@ -109,6 +109,7 @@ enum ledger_rc pipeline_start(const struct pipeline_options *o, struct pipeline 
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     set_options(p, o);
     init_locks(p);
+    p->own_end = &p->own_first;
     p->o.anchor_path = o->anchor_path;
     enum ledger_rc rc = writer_init(&p->w, p, err);
     p->o.anchor_path = NULL;
@@ -175,6 +176,24 @@ enum ledger_rc pipeline_submit(struct pipeline *p, struct job *job)
     pthread_mutex_unlock(&p->lock);
     if (rc)
         arena_free(work->a);
+    return rc;
+}
+
+enum ledger_rc pipeline_record_own(struct pipeline *p, struct own_job *job)
+{
+    enum ledger_rc rc = LEDGER_OK;
+    pthread_mutex_lock(&p->lock);
+    if (p->stopping || p->dead || p->own_jobs >= OWN_JOBS_MAX) {
+        rc = LEDGER_EBUSY;
+    } else {
+        job->next = NULL;
+        job->rc = LEDGER_OK;
+        *p->own_end = job;
+        p->own_end = &job->next;
+        p->own_jobs++;
+        pthread_cond_signal(&p->ready_work);
+    }
+    pthread_mutex_unlock(&p->lock);
     return rc;
 }
 

@@ -84,6 +84,27 @@ enum ledger_rc pipeline_start(const struct pipeline_options *o, struct pipeline 
     LEDGER_MUST_USE;
 /* EBUSY: the queues are full, nothing happened, the caller keeps the job. OK: done_cb will be called exactly once. Loop thread only. */
 enum ledger_rc pipeline_submit(struct pipeline *p, struct job *job) LEDGER_MUST_USE;
+/*
+ * An entry of the ledger's own that nobody signs and that comes from outside the writer: a time stamp, a change of the log key. It is alone
+ * in its batch with the seal (and a clock step that had to be noted before it). The payload is the recorder's to make; the machine
+ * checks it like everything else. Borrowed until done_cb, which is called exactly once, in the writer thread, unless the process has to
+ * end.
+ */
+struct own_job {
+    struct own_job *next;   /* the pipeline's */
+    unsigned kind;          /* enum own_kind */
+    struct span payload;
+    void (*done_cb)(struct own_job *job);
+    void *owner;            /* never touched here */
+    /* Filled by the pipeline. rc OK: recorded as entry `index`, under the checkpoint of `size` entries. Otherwise err says why,
+     * and nothing was recorded. */
+    enum ledger_rc rc;
+    struct ledger_err err;
+    uint64_t index, size;
+};
+#define OWN_JOBS_MAX 8
+/* EBUSY: OWN_JOBS_MAX of them wait, or the pipeline is stopping; nothing happened, done_cb is not called. Any thread. */
+enum ledger_rc pipeline_record_own(struct pipeline *p, struct own_job *job) LEDGER_MUST_USE;
 /* No further jobs are taken; those already taken are finished and answered; a last seal and the anchor are written; threads end. */
 void pipeline_stop(struct pipeline *p);
 void pipeline_free(struct pipeline *p);

@@ -86,6 +86,8 @@ struct pipeline {
     struct job *head, *tail; /* in order of submission */
     struct job *next_new;    /* first that no worker has taken */
     unsigned jobs;           /* taken and not answered yet */
+    struct own_job *own_first, **own_end; /* entries of the ledger's own, in order */
+    unsigned own_jobs;                    /* waiting in that list */
     bool stopping, dead;
     struct pipeline_stats stats;
 };
@@ -134,6 +136,10 @@ enum ledger_rc writer_batch(struct writer *w, struct job *jobs, struct job **res
 /* A batch of the ledger's own: an epoch entry, or nothing but the seal. */
 enum ledger_rc writer_own(struct writer *w, enum own_kind kind,
                           struct ledger_err *err) LEDGER_MUST_USE;
+/* A batch of one own_job's entry. OK: *size is the checkpoint's. EINVAL, EVERSION: the payload is not what
+ * may come next; ENOMEM, EFULL, ELIMIT: no room: nothing was recorded. Anything else: fatal. */
+enum ledger_rc writer_record(struct writer *w, struct own_job *job,
+                             struct ledger_err *err) LEDGER_MUST_USE;
 
 /* Signs a committed checkpoint and keeps the note as the latest. */
 void writer_sign(struct writer *w, const struct checkpoint *cp);

@@ -410,6 +410,15 @@ enum ledger_rc pki_is_revoked(struct span crl_pem, const char *serial, bool *rev
     return rc;
 }
 
+enum ledger_rc pki_next_update(struct span crl_pem, int64_t *out_s, struct ledger_err *err)
+{
+    X509_CRL *crl = pem_read(crl_pem, PEM_CRL);
+    const ASN1_TIME *next = crl ? X509_CRL_get0_nextUpdate(crl) : NULL;
+    enum ledger_rc rc = next && posix_seconds(next, out_s) ? LEDGER_OK : ssl_fail(err, LEDGER_EINVAL, "the revocation list");
+    X509_CRL_free(crl);
+    return rc;
+}
+
 /* ---- reading ---- */
 
 bool pki_uri_of(const void *x509, char out[PKI_NAME_MAX + 1])

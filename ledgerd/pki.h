@@ -56,6 +56,9 @@ enum ledger_rc pki_read(struct span cert_pem, struct pki_info *out, struct ledge
 enum ledger_rc pki_is_revoked(struct span crl_pem, const char *serial, bool *revoked, int64_t *at_s,
                               struct ledger_err *err) LEDGER_MUST_USE;
 
+/* POSIX seconds at which a list wants to be replaced (nextUpdate). EINVAL: not a list, or one without. */
+enum ledger_rc pki_next_update(struct span crl_pem, int64_t *out_s, struct ledger_err *err) LEDGER_MUST_USE;
+
 /* The one URI of a certificate's subject alternative name: printable ASCII, 1 to PKI_NAME_MAX bytes, no NUL inside. False: none, more
  * than one, or a malformed one. `x509` is an X509 *, passed untyped so that this header needs no OpenSSL. */
 bool pki_uri_of(const void *x509, char out[PKI_NAME_MAX + 1]) LEDGER_MUST_USE;

@@ -70,6 +70,10 @@ int64_t query_now_ms(void); /* CLOCK_MONOTONIC */
 /* ECANCELED when this view has been open for too long. */
 enum ledger_rc view_check_time(const struct query *q, struct ledger_err *err) LEDGER_MUST_USE;
 
+/* A query without a request, with its view open, for reads outside the protocol; to be looked away from also after an error. */
+enum ledger_rc query_look(struct query *q, const struct query_env *env, struct ledger_err *err) LEDGER_MUST_USE;
+void query_look_away(struct query *q);
+
 /* ---- checked reads; all need an open view ---- */
 struct stored {
     struct span header, event, block;

@@ -10,8 +10,7 @@
 #include "query_internal.h"
 #include "tiles.h"
 
-/* A query without a request. */
-static enum ledger_rc look(struct query *q, const struct query_env *env, struct ledger_err *err)
+enum ledger_rc query_look(struct query *q, const struct query_env *env, struct ledger_err *err)
 {
     *q = (struct query){.env = *env, .c = crypto_new(), .scratch = arena_new(QUERY_SCRATCH_BUDGET)};
     if (!q->c || !q->scratch)
@@ -19,7 +18,7 @@ static enum ledger_rc look(struct query *q, const struct query_env *env, struct 
     return view_open(q, err);
 }
 
-static void look_away(struct query *q)
+void query_look_away(struct query *q)
 {
     view_close(q);
     arena_free(q->scratch);
@@ -29,10 +28,10 @@ static void look_away(struct query *q)
 enum ledger_rc tiles_checkpoint(const struct query_env *env, struct arena *a, struct span *note, struct ledger_err *err)
 {
     struct query q;
-    enum ledger_rc rc = look(&q, env, err);
+    enum ledger_rc rc = query_look(&q, env, err);
     if (rc == LEDGER_OK)
         rc = build_note(&q, a, q.m.size, note, err);
-    look_away(&q);
+    query_look_away(&q);
     return rc;
 }
 
@@ -40,24 +39,24 @@ enum ledger_rc tiles_consistency(struct store *s, uint64_t size1, uint64_t size2
                                  struct ledger_err *err)
 {
     struct query q;
-    enum ledger_rc rc = look(&q, &(struct query_env){.store = s}, err);
+    enum ledger_rc rc = query_look(&q, &(struct query_env){.store = s}, err);
     if (rc == LEDGER_OK && size2 > q.m.size)
         rc = ledger_fail(err, LEDGER_ENOTFOUND, "the ledger has %llu entries", (unsigned long long)q.m.size);
     if (rc == LEDGER_OK)
         rc = read_consistency(&q, a, size1, size2, path, err);
-    look_away(&q);
+    query_look_away(&q);
     return rc;
 }
 
 enum ledger_rc tiles_root(struct store *s, uint64_t size, struct hash *root, struct ledger_err *err)
 {
     struct query q;
-    enum ledger_rc rc = look(&q, &(struct query_env){.store = s}, err);
+    enum ledger_rc rc = query_look(&q, &(struct query_env){.store = s}, err);
     if (rc == LEDGER_OK && size > q.m.size)
         rc = ledger_fail(err, LEDGER_ENOTFOUND, "the ledger has %llu entries", (unsigned long long)q.m.size);
     if (rc == LEDGER_OK)
         rc = read_root(&q, size, root, err);
-    look_away(&q);
+    query_look_away(&q);
     return rc;
 }
 
@@ -66,10 +65,10 @@ enum ledger_rc tiles_figures(const struct query_env *env,
                              struct ledger_err *err)
 {
     struct query q;
-    enum ledger_rc rc = look(&q, env, err);
+    enum ledger_rc rc = query_look(&q, env, err);
     if (rc == LEDGER_OK)
         status_figures(&q, put, sink);
-    look_away(&q);
+    query_look_away(&q);
     return rc;
 }
 
@@ -147,11 +146,11 @@ static enum ledger_rc read_bundle(struct query *q, const struct tile *t, struct 
 enum ledger_rc tiles_read(struct store *s, const struct tile *t, struct arena *a, struct span *out, struct ledger_err *err)
 {
     struct query q;
-    enum ledger_rc rc = look(&q, &(struct query_env){.store = s}, err);
+    enum ledger_rc rc = query_look(&q, &(struct query_env){.store = s}, err);
     if (rc == LEDGER_OK && !tile_exists(t, q.m.size))
         rc = ledger_fail(err, LEDGER_ENOTFOUND, "a ledger of %llu entries does not have it", (unsigned long long)q.m.size);
     if (rc == LEDGER_OK)
         rc = t->entries ? read_bundle(&q, t, a, out, err) : read_hashes(&q, t, a, out, err);
-    look_away(&q);
+    query_look_away(&q);
     return rc;
 }

@@ -18,11 +18,13 @@
 #include "check_internal.h"
 #include "commands.h"
 #include "config.h"
+#include "expiry.h"
 #include "files.h"
 #include "log.h"
 #include "pipeline.h"
 #include "server/server.h"
 #include "store/store.h"
+#include "timestamp/timestamp.h"
 #include "witness/witness.h"
 
 static const char HELP[] =
@@ -46,6 +48,8 @@ struct run {
     struct store *store;
     struct server *server;
     struct pipeline *pipeline;
+    struct timestamp *timestamp; /* NULL: not configured */
+    struct expiry *expiry;
     struct witness_service *witness; /* NULL: none configured */
 };
 
@@ -155,24 +159,59 @@ static enum ledger_rc tell_address(struct run *r, struct ledger_err *err)
     return rc;
 }
 
+static void figures_cb(void *ctx, void (*put)(void *sink, const char *name, double value, const char *text), void *sink)
+{
+    struct run *r = ctx;
+    if (r->timestamp)
+        timestamp_figures(r->timestamp, put, sink);
+    expiry_figures(r->expiry, put, sink);
+}
+
+static void more_expiry_cb(void *ctx, void (*add)(void *sink, const char *what, int64_t not_after_s), void *sink)
+{
+    struct run *r = ctx;
+    if (r->timestamp)
+        timestamp_expiry(r->timestamp, add, sink);
+}
+
+/* What stands beside the server: made before anything is recorded, for a mistake in the configuration is found here. */
+static enum ledger_rc make_companions(struct run *r, struct ledger_err *err)
+{
+    struct timestamp_options t = {.dir = r->dir, .config = &r->config, .store = r->store};
+    struct expiry_options e = {.dir = r->dir, .config = &r->config, .more_cb = more_expiry_cb, .ctx = r};
+    enum ledger_rc rc = timestamp_new(&t, &r->timestamp, err);
+    return rc == LEDGER_OK ? expiry_new(&e, &r->expiry, err) : rc;
+}
+
+static enum ledger_rc start_companions(struct run *r, struct ledger_err *err)
+{
+    enum ledger_rc rc = expiry_start(r->expiry, err);
+    return rc == LEDGER_OK && r->timestamp ? timestamp_start(r->timestamp, r->pipeline, err) : rc;
+}
+
 static enum ledger_rc serve(struct run *r, struct ledger_err *err)
 {
-    struct server_options o = {
-        .dir = r->dir, .config_path = r->config_path, .config = &r->config, .store = r->store, .witness = r->witness};
-    enum ledger_rc rc = server_new(&o, &r->server, err);
-    if (rc != LEDGER_OK)
-        return rc;
-    rc = start_pipeline(r, err);
-    if (rc == LEDGER_OK && (rc = tell_address(r, err)) != LEDGER_OK) {
+    struct server_options o = {.dir = r->dir, .config_path = r->config_path, .config = &r->config, .store = r->store,
+                               .witness = r->witness, .figures_cb = figures_cb, .figures_ctx = r};
+    enum ledger_rc rc = make_companions(r, err);
+    if (rc == LEDGER_OK)
+        rc = server_new(&o, &r->server, err);
+    if (rc == LEDGER_OK)
+        rc = start_pipeline(r, err);
+    if (rc == LEDGER_OK && ((rc = tell_address(r, err)) != LEDGER_OK || (rc = start_companions(r, err)) != LEDGER_OK)) {
         pipeline_stop(r->pipeline);
         witness_stop(r->witness);
     }
     if (rc == LEDGER_OK)
         rc = server_run(r->server, r->pipeline, err);
+    timestamp_stop(r->timestamp);
+    expiry_stop(r->expiry);
     unlink(r->address_path);
     unlink(r->http_path);
     pipeline_free(r->pipeline);
     server_free(r->server);
+    timestamp_free(r->timestamp);
+    expiry_free(r->expiry);
     return rc;
 }
 

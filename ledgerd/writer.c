@@ -147,7 +147,7 @@ static void wait_for_work(struct writer *w)
     struct pipeline *p = w->p;
     int64_t due = heartbeat_due_us(w);
     int e = 0;
-    while (!front_ready(p) && !p->dead && !(p->stopping && !p->head) && e == 0) {
+    while (!front_ready(p) && !p->own_first && !p->dead && !(p->stopping && !p->head) && e == 0) {
         if (due == INT64_MAX) {
             e = pthread_cond_wait(&p->ready_work, &p->lock);
             continue;
@@ -174,6 +174,20 @@ static struct job *take_ready(struct pipeline *p)
         end = &job->next;
     }
     return first;
+}
+
+/* With the lock. */
+static struct own_job *take_own(struct pipeline *p)
+{
+    struct own_job *job = p->own_first;
+    if (!job)
+        return NULL;
+    p->own_first = job->next;
+    if (!p->own_first)
+        p->own_end = &p->own_first;
+    p->own_jobs--;
+    job->next = NULL;
+    return job;
 }
 
 /* Requests that the workers could not prepare are answered at once; the rest is what goes on. */
@@ -277,6 +291,29 @@ static bool write_seal(struct writer *w)
     return rc == LEDGER_OK || nothing_recorded(rc);
 }
 
+static bool payload_refused(enum ledger_rc rc)
+{
+    return rc == LEDGER_EINVAL || rc == LEDGER_EVERSION;
+}
+
+/* False: fatal; then nobody is told. */
+static bool write_own(struct writer *w, struct own_job *job)
+{
+    struct ledger_err err = {0};
+    enum ledger_rc rc = writer_record(w, job, &err);
+    if (nothing_recorded(rc)) {
+        report_trouble(w->p, rc, &err);
+    } else if (rc && !payload_refused(rc)) {
+        pipeline_fatal(w->p, &err);
+        return false;
+    }
+    job->rc = rc;
+    job->err = err;
+    job->err.rc = rc;
+    job->done_cb(job);
+    return true;
+}
+
 void *writer_main(void *pipeline)
 {
     struct pipeline *p = pipeline;
@@ -286,13 +323,16 @@ void *writer_main(void *pipeline)
         pthread_mutex_lock(&p->lock);
         wait_for_work(w);
         struct job *jobs = take_ready(p);
+        struct own_job *own = p->dead ? NULL : take_own(p);
         alive = !p->dead;
-        bool end = p->stopping && !p->head && !jobs;
+        bool end = p->stopping && !p->head && !jobs && !own && !p->own_first;
         pthread_mutex_unlock(&p->lock);
         if (!alive)
             forget(jobs);
         else if (jobs)
             alive = write_jobs(w, answer_unprepared(p, jobs));
+        if (alive && own)
+            alive = write_own(w, own);
         if (alive && (end || monotonic_now_us() >= heartbeat_due_us(w)))
             alive = write_seal(w) && !end;
     }

@@ -25,6 +25,7 @@ struct batch {
     struct machine before;
     struct checkpoint cp; /* what the answers stand on */
     bool wrote, own;
+    bool reserve; /* the ledger's bare seals may use the disk's reserve */
     size_t events;
     int64_t commit_us;
 };
@@ -162,7 +163,7 @@ static enum ledger_rc make_receipts(struct writer *w, struct batch *b, struct le
 
 static enum ledger_rc append(struct writer *w, struct batch *b, struct ledger_err *err)
 {
-    struct log_batch rows = {w->batch, b->own};
+    struct log_batch rows = {w->batch, b->reserve};
     int64_t t = monotonic_now_us();
     enum log_outcome outcome = log_append(w->p->o.store, b->before.size, w->m.epoch, &rows, err);
     b->commit_us = monotonic_now_us() - t;
@@ -285,26 +286,62 @@ enum ledger_rc writer_batch(struct writer *w, struct job *jobs, struct job **res
     return LEDGER_OK;
 }
 
+/* Seals and commits what the open batch of the ledger's own holds, or drops it. */
+static enum ledger_rc finish_own(struct writer *w, struct batch *b, enum ledger_rc rc,
+                                 struct ledger_err *err)
+{
+    if (!rc)
+        rc = seal(w, b, err);
+    if (!rc)
+        rc = append(w, b, err);
+    if (rc)
+        drop(w, b);
+    return rc;
+}
+
 enum ledger_rc writer_own(struct writer *w, enum own_kind kind, struct ledger_err *err)
 {
-    struct batch b = {.own = true};
+    struct batch b = {.own = true, .reserve = true};
     w->sealed_us =
         monotonic_now_us(); /* also when it fails: the next try is due after the next interval */
     enum ledger_rc rc = begin(w, &b, err);
     if (!rc)
         rc = kind == OWN_EPOCH ? epoch_entry(w, err) : note_clock_step(w, err);
-    if (!rc)
-        rc = seal(w, &b, err);
-    if (!rc)
-        rc = append(w, &b, err);
-    if (rc) {
-        drop(w, &b);
+    rc = finish_own(w, &b, rc, err);
+    if (rc)
         return rc;
-    }
     if (kind == OWN_EPOCH)
         writer_sign(w, &b.cp);
     else
         committed(w, &b);
+    count(w, &b);
+    return LEDGER_OK;
+}
+
+static enum ledger_rc append_own_job(struct writer *w, struct own_job *job, struct ledger_err *err)
+{
+    struct appended_entry out;
+    arena_reset(w->a);
+    enum ledger_rc rc = machine_own(&w->m, (enum own_kind)job->kind, job->payload,
+                                    clock_watch_real_us(&w->clock), &out, err);
+    if (!rc)
+        job->index = out.index;
+    return rc;
+}
+
+enum ledger_rc writer_record(struct writer *w, struct own_job *job, struct ledger_err *err)
+{
+    struct batch b = {.own = true};
+    enum ledger_rc rc = begin(w, &b, err);
+    if (!rc)
+        rc = note_clock_step(w, err);
+    if (!rc)
+        rc = append_own_job(w, job, err);
+    rc = finish_own(w, &b, rc, err);
+    if (rc)
+        return rc;
+    job->size = b.cp.size;
+    committed(w, &b);
     count(w, &b);
     return LEDGER_OK;
 }

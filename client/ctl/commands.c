@@ -113,6 +113,16 @@ const struct command ctl_commands[] = {
      "  --count N           end after N entries\n",
      cmd_watch},
     {"checkpoint", "", "the latest checkpoint, verified, as a signed note", "", cmd_checkpoint},
+    {"time-stamps", "[--for ENTRY]", "time from outside: tokens of a time-stamping authority, verified; when an entry was recorded",
+     "Lists all tokens that the ledger has recorded (RFC 3161), each verified under the authority's certificates as of its own time: a\n"
+     "certificate that has expired since does not matter. Exit code 1: a token does not verify.\n"
+     "Options:\n"
+     "  --for ENTRY         an entry's number or an event id: not earlier than when it was recorded, and not later. Exit code\n"
+     "                      1: no verified token bounds it\n"
+     "  --ca FILE           certificates that are trusted, as PEM (default: the profile's tsa_ca)\n"
+     "  --export DIR        write ENTRY.note and ENTRY.token of each, for `openssl ts -verify -data ENTRY.note -in ENTRY.token\n"
+     "                      -token_in -CAfile FILE`\n",
+     cmd_time_stamps},
     {"key", "new PARTY -o FILE | show FILE", "make a signing key, or show what registering it takes",
      "With a profile, also prints the proof of possession for that ledger: an administrator registers a party with the public key\n"
      "and that proof, and never sees the secret.\n"

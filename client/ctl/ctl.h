@@ -134,6 +134,7 @@ int cmd_checkpoint(struct ctl *ctl, int argc, char **argv);
 int cmd_key(struct ctl *ctl, int argc, char **argv);
 int cmd_party(struct ctl *ctl, int argc, char **argv);
 int cmd_subject(struct ctl *ctl, int argc, char **argv);
+int cmd_time_stamps(struct ctl *ctl, int argc, char **argv);
 int cmd_status(struct ctl *ctl, int argc, char **argv);
 int cmd_witness(struct ctl *ctl, int argc, char **argv);
 

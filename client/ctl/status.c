@@ -1,8 +1,48 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ledgerctl checkpoint, ledgerctl status: the latest checkpoint, verified; the server's own figures, on its word. */
+/*
+ * ledgerctl checkpoint, ledgerctl status: the latest checkpoint, verified; the server's own figures, on its word; and when certificates
+ * expire: those that the server tells of, and the profile's own.
+ */
 #include "ask.h"
 
 #include <string.h>
+
+#include "tls.h"
+
+#define EXPIRES_SOON_DAYS 30
+
+/* The server's figure that stands once for each certificate. */
+static bool is_expiry(const struct status_metric *m)
+{
+    return strcmp(m->name, STATUS_EXPIRY) == 0;
+}
+
+struct expiry_row { const char *what; double days; };
+struct expiry_rows { struct expiry_row *row; size_t n; };
+
+static double days_left(int64_t not_after_s)
+{
+    return ((double)not_after_s - (double)ctl_now_us() / 1e6) / 86400;
+}
+
+/* The profile's own first; a plain connection has none. */
+static bool gather_expiry(struct ctl *ctl, const struct reply *r, struct expiry_rows *out)
+{
+    int64_t own_s, ca_s;
+    *out = (struct expiry_rows){arena_alloc(ctl->a, (r->u.status.n + 2) * sizeof *out->row), 0};
+    if (!out->row)
+        return false;
+    if (!ctl->profile->plain && tls_profile_expiry(ctl->profile, &own_s, &ca_s, NULL) == LEDGER_OK) {
+        out->row[out->n++] = (struct expiry_row){"this profile's certificate", days_left(own_s)};
+        out->row[out->n++] = (struct expiry_row){"this profile's authority", days_left(ca_s)};
+    }
+    for (size_t i = 0; i < r->u.status.n; i++) {
+        const struct status_metric *m = &r->u.status.metrics[i];
+        if (is_expiry(m) && m->text)
+            out->row[out->n++] = (struct expiry_row){m->text, m->value};
+    }
+    return true;
+}
 
 /* With cosignatures where there are some: the checkpoint that the answer stands on, or the one that was cosigned in its stead. */
 static struct span note_of(const struct reply *r)
@@ -42,6 +82,20 @@ int cmd_checkpoint(struct ctl *ctl, int argc, char **argv)
     return exit;
 }
 
+static void expiry_json(struct ctl *ctl, struct json_writer *w, const struct expiry_rows *e)
+{
+    json_name(w, SPAN_LIT("expiry"));
+    json_array(w);
+    for (size_t i = 0; i < e->n; i++) {
+        json_object(w);
+        json_put_string(w, "what", span_str(e->row[i].what));
+        json_name(w, SPAN_LIT("days"));
+        json_number(w, span_str(ctl_text(ctl, "%.2f", e->row[i].days)));
+        json_end(w);
+    }
+    json_end(w);
+}
+
 /* Figures of one witness each: the text is its name. */
 static bool is_of_witness(const struct status_metric *m)
 {
@@ -53,7 +107,7 @@ static const char *metric_name(struct ctl *ctl, const struct status_metric *m)
     return is_of_witness(m) ? ctl_text(ctl, "%s:%s", m->name, ctl_span(ctl, span_str(m->text))) : m->name;
 }
 
-static int status_json(struct ctl *ctl, const struct reply *snapshot, const struct reply *r)
+static int status_json(struct ctl *ctl, const struct reply *snapshot, const struct reply *r, const struct expiry_rows *e)
 {
     struct json_writer w;
     json_writer_init(&w, ctl->a, true);
@@ -64,6 +118,8 @@ static int status_json(struct ctl *ctl, const struct reply *snapshot, const stru
     json_object(&w);
     for (size_t i = 0; i < r->u.status.n; i++) {
         const struct status_metric *m = &r->u.status.metrics[i];
+        if (is_expiry(m))
+            continue;
         json_name(&w, span_str(metric_name(ctl, m)));
         if (m->text && m->text[0] && !is_of_witness(m))
             json_string(&w, span_str(m->text));
@@ -71,20 +127,39 @@ static int status_json(struct ctl *ctl, const struct reply *snapshot, const stru
             json_number(&w, span_str(ctl_text(ctl, "%.15g", m->value)));
     }
     json_end(&w);
+    expiry_json(ctl, &w, e);
     json_end(&w);
     return ctl_print_json(ctl, &w);
 }
 
-static void status_text(struct ctl *ctl, const struct reply *snapshot, const struct reply *r)
+static void expiry_text(struct ctl *ctl, const struct expiry_rows *e)
+{
+    static const char *const headings[] = {"  CERTIFICATE", "EXPIRES IN"};
+    struct ctl_table *t = ctl_table_new(ctl, 2, headings);
+    for (size_t i = 0; i < e->n; i++) {
+        double days = e->row[i].days;
+        const char *left = days < 0 ? ctl_text(ctl, "expired %.0f days ago", -days) : ctl_text(ctl, "%.0f days", days);
+        const char *cells[2] = {ctl_text(ctl, "  %s", ctl_span(ctl, span_str(e->row[i].what))),
+                                days < EXPIRES_SOON_DAYS ? ctl_paint(ctl, days < 0 ? COLOR_BAD : COLOR_WARN, left) : left};
+        ctl_table_row(t, cells);
+    }
+    if (e->n)
+        ctl_table_print(t);
+}
+
+static void status_text(struct ctl *ctl, const struct reply *snapshot, const struct reply *r, const struct expiry_rows *e)
 {
     struct ctl_table *t = ctl_table_new(ctl, 2, NULL);
     for (size_t i = 0; i < r->u.status.n; i++) {
         const struct status_metric *m = &r->u.status.metrics[i];
+        if (is_expiry(m))
+            continue;
         const char *value = m->text && m->text[0] && !is_of_witness(m) ? ctl_span(ctl, span_str(m->text)) : ctl_text(ctl, "%.15g", m->value);
         const char *cells[2] = {ctl_text(ctl, "  %s", metric_name(ctl, m)), value};
         ctl_table_row(t, cells);
     }
     ctl_table_print(t);
+    expiry_text(ctl, e);
     printf("These figures are the server's word.\n");
     ctl_basis(ctl, snapshot);
 }
@@ -104,11 +179,14 @@ int cmd_status(struct ctl *ctl, int argc, char **argv)
     if (exit)
         return exit;
     bool stale = snapshot->stale;
+    struct expiry_rows expiry;
     exit = ctl_call(ctl, &call, &r);
-    if (!exit && ctl->json)
-        exit = status_json(ctl, snapshot, r);
+    if (!exit && !gather_expiry(ctl, r, &expiry))
+        exit = ctl_fail(ctl, EXIT_NO_ANSWER, "out of memory");
+    else if (!exit && ctl->json)
+        exit = status_json(ctl, snapshot, r, &expiry);
     else if (!exit)
-        status_text(ctl, snapshot, r);
+        status_text(ctl, snapshot, r, &expiry);
     reply_free(r);
     reply_free(snapshot);
     return exit ? exit : stale ? EXIT_NO_ANSWER : EXIT_GOOD;

@@ -81,6 +81,8 @@ struct server {
     char address[CONFIG_ADDRESS_MAX];
     char dir[CONFIG_PATH_MAX], config_path[CONFIG_PATH_MAX + 32];
     struct config config;          /* its own access table; everything else a copy */
+    void (*figures_cb)(void *ctx, void (*put)(void *sink, const char *name, double value, const char *text), void *sink);
+    void *figures_ctx;             /* of what stands beside the server; the function may be NULL */
     struct http *http;             /* NULL: not configured */
     struct tls_context *tls;       /* NULL: plain */
     struct stamp stamps[4];

@@ -242,6 +242,8 @@ static enum ledger_rc make_server(struct server *s, const struct server_options 
     o->config->access = (struct access_table){0};
     s->store = o->store;
     s->witness = o->witness;
+    s->figures_cb = o->figures_cb;
+    s->figures_ctx = o->figures_ctx;
     s->log_left = LOG_LINES_A_SECOND;
     if (strlen(o->dir) >= sizeof s->dir || strlen(o->config_path) >= sizeof s->config_path)
         return ledger_fail(err, LEDGER_EINVAL, "the path of the data folder is too long");

@@ -23,6 +23,9 @@ struct server_options {
     struct config *config;    /* borrowed, but its access table is taken and left empty */
     struct store *store;      /* borrowed */
     struct witness_service *witness; /* borrowed; stopped when the pipeline is; NULL: none */
+    /* Figures of what stands beside the server, after its own; from any thread. May be NULL. */
+    void (*figures_cb)(void *ctx, void (*put)(void *sink, const char *name, double value, const char *text), void *sink);
+    void *figures_ctx;
 };
 /* EINVAL: address, certificates or the combination of plain and address; EIO: the address cannot be bound. Returns owned. */
 enum ledger_rc server_new(const struct server_options *o, struct server **out, struct ledger_err *err) LEDGER_MUST_USE;

@@ -114,6 +114,8 @@ void server_figures(void *ctx, void (*put)(void *sink, const char *name, double 
         http_figures(s->http, put, sink);
     if (s->witness)
         witness_figures(s->witness, put, sink);
+    if (s->figures_cb)
+        s->figures_cb(s->figures_ctx, put, sink);
 }
 
 /* ---- in the loop thread ---- */

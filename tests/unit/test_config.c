@@ -63,7 +63,9 @@ TEST(every_key)
                            "[witness]\npolicy = w\nca = /ca.pem\ninterval_seconds = 0.05\nlinger_seconds = 0\ntimeout_seconds = 2\n"
                            "retry_seconds = 9\nstart_seconds = 1.5\n"
                            "[http]\nlisten = [::]:80\ncertificate = c.pem\nkey = /k.pem\nplain = yes\nmetrics = no\n"
-                           "connections_max = 9\ntimeout_seconds = 5\n"),
+                           "connections_max = 9\ntimeout_seconds = 5\n"
+                           "[time]\nauthority = https://tsa.example:8443/x?a=b\nproxy = http://p:1\nca = tsa.pem\npolicy = 1.2.3\n"
+                           "interval_seconds = 86400\ntimeout_seconds = 2.5\n"),
                  LEDGER_OK);
     CHECK_EQ_STR(c.listen, "[::1]:0");
     CHECK_EQ_STR(c.address, "ledger.example.org:7461");
@@ -94,6 +96,12 @@ TEST(every_key)
     CHECK(c.http_plain && !c.http_metrics);
     CHECK_EQ_INT(c.http_connections_max, 9);
     CHECK_EQ_INT(c.http_timeout_ms, 5000);
+    CHECK_EQ_STR(c.time_authority, "https://tsa.example:8443/x?a=b");
+    CHECK_EQ_STR(c.time_proxy, "http://p:1");
+    CHECK_EQ_STR(c.time_ca, "tsa.pem");
+    CHECK_EQ_STR(c.time_policy, "1.2.3");
+    CHECK_EQ_INT(c.time_interval_s, 86400);
+    CHECK_EQ_INT(c.time_timeout_ms, 2500);
     config_fini(&c);
 }
 
@@ -114,6 +122,7 @@ TEST(mistakes)
     refused("[server]\nnonsense\n", 2, "neither");
     refused("[server]\nlisten = a:1\n  plain = yes\n", 3, "begin with a space");
     refused("[server]\nanchor = \n", 2, "no key");
+    refused("[time]\ninterval_seconds = 0\n", 2, "from 1 to");
 }
 
 TEST(long_line_and_nul)
