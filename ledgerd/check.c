@@ -104,6 +104,9 @@ static enum ledger_rc run_check(struct check *k, const struct check_arguments *a
     if (log_rebuilding(&k->stored))
         check_differ(k, VERDICT_NO_INDEX, "view",
                      "a rebuild was interrupted; run `ledgerd rebuild` again");
+    if (log_erasing(&k->stored)) /* opening the folder tried to */
+        check_differ(k, VERDICT_NO_INDEX, "erasure",
+                     "erased content is still in the data file; run it where there is room and the folder can be written");
     rc = check_replay(k, err);
     if (!rc && k->replayed) {
         check_keys(k);

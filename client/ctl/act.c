@@ -9,6 +9,7 @@
 #include "chain_json.h"
 
 #define ACT_SIGNATURES 2
+#define ERASE_TIMEOUT_MS 600000 /* the answer comes when the data file has been written anew */
 #define ACT_BYTES_MAX ((size_t)1 << 20)
 
 int act_nonce(struct ctl *ctl, uint8_t nonce[16])
@@ -152,6 +153,8 @@ static int write_prepared(struct ctl *ctl, const struct ledger_batch *b, const s
 static int submit(struct ctl *ctl, struct ledger_batch *b, struct reply **out)
 {
     struct call_request rq = {.op = CALL_SUBMIT, .u.submit = {.batch = b}};
+    if (ctl->timeout_ms == 0 && b->own_kind == OWN_ERASURE)
+        ctl->timeout_ms = ERASE_TIMEOUT_MS;
     int exit = ctl_call(ctl, &rq, out);
     if (exit)
         return exit;

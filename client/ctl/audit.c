@@ -14,7 +14,7 @@
 #define SCRATCH_BUDGET ((size_t)256 << 20)
 
 struct counts {
-    uint64_t entries, events, own, seals, signatures, links, withheld, erased, not_replayed;
+    uint64_t entries, events, own, seals, signatures, links, withheld, not_replayed;
     uint64_t by_kind[EVENT_KIND_LAST + 1];
 };
 struct audit {
@@ -44,8 +44,7 @@ static void count(struct audit *au, const struct read_entry *e)
         au->n.own++;
     else
         au->n.events++;
-    au->n.erased += e->entry.erased_by != 0;
-    if ((!e->entry.own || own_kind_signed(h->kind)) && e->entry.content && !au->hashes_only)
+    if (!e->entry.own && e->entry.content && !au->hashes_only)
         au->n.signatures += e->entry.block.n;
 }
 
@@ -150,7 +149,7 @@ static void print_text(struct audit *au, const struct reply *last)
     const struct { const char *name; uint64_t n; } rows[] = {
         {"entries replayed", au->n.entries},  {"  events", au->n.events},       {"  own entries", au->n.own},
         {"  seals (map roots compared)", au->n.seals}, {"signatures verified", au->n.signatures}, {"links and state commitments derived", au->n.links},
-        {"content withheld", au->n.withheld}, {"content erased, states from commitments", au->n.erased}, {"entries in the tree but not replayed", au->n.not_replayed},
+        {"content withheld", au->n.withheld}, {"entries in the tree but not replayed", au->n.not_replayed},
     };
     printf("%s  %.*s\n", ctl_paint(ctl, au->verdict == VERDICT_GOOD ? COLOR_GOOD : COLOR_BAD, result_text(au)), SPAN_FMT(last->snapshot.cp.origin));
     if (au->stopped)
@@ -190,7 +189,6 @@ static int print_json(struct audit *au, const struct reply *last)
     json_put_uint(&w, "signatures_verified", au->n.signatures);
     json_put_uint(&w, "links_derived", au->n.links);
     json_put_uint(&w, "content_withheld", au->n.withheld);
-    json_put_uint(&w, "content_erased", au->n.erased);
     json_put_uint(&w, "not_replayed", au->n.not_replayed);
     json_name(&w, SPAN_LIT("by_kind"));
     json_object(&w);

@@ -31,6 +31,8 @@ static int fetch(struct erased_acts *e, uint64_t index, struct erased_act **out)
 int erased_act(struct erased_acts *e, const struct entry *entry, const struct erased_act **out)
 {
     struct verdict v = {0};
+    if (entry->erased_by >= e->basis->snapshot.cp.size)
+        return ctl_tampered(e->ctl, e->basis, SPAN_NONE, "content is said to be erased under an entry that is not under the checkpoint");
     struct erased_act *a = known(e, entry->erased_by);
     int exit = a ? EXIT_GOOD : fetch(e, entry->erased_by, &a);
     if (exit)

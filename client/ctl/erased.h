@@ -16,8 +16,12 @@ struct erased_act {
     struct erasure erasure;
     struct span reason;
 };
-/* What one command has fetched so far. */
-struct erased_acts { struct ctl *ctl; struct erased_act *first; };
+/* What one command has fetched so far, for entries of the answer `basis`. */
+struct erased_acts {
+    struct ctl *ctl;
+    const struct reply *basis;
+    struct erased_act *first;
+};
 /* EXIT_GOOD with the act of an erased entry, borrowed; or the exit code after the message. */
 int erased_act(struct erased_acts *e, const struct entry *entry, const struct erased_act **out);
 /* "erased under entry #12 by admin (authorship), qa (verification): REASON" */

@@ -24,9 +24,9 @@ static int read_name(struct ctl *ctl, const char *arg, struct receipt_request *o
     return EXIT_GOOD;
 }
 
-static int print_erased(struct ctl *ctl, const struct entry *e)
+static int print_erased(struct ctl *ctl, const struct reply *r, const struct entry *e)
 {
-    struct erased_acts acts = {.ctl = ctl};
+    struct erased_acts acts = {.ctl = ctl, .basis = r};
     const struct erased_act *act;
     int exit = erased_act(&acts, e, &act);
     if (!exit)
@@ -54,7 +54,7 @@ static int print_written(struct ctl *ctl, const struct reply *r, const char *pat
     printf("%s: receipt of entry #%llu (%s, recorded %s), %zu bytes, verified.\n", path,
            (unsigned long long)e->header.index, kind ? kind : "?",
            ctl_time(ctl, e->header.recorded_us), r->u.receipt.file.n);
-    return e->erased_by ? print_erased(ctl, e) : EXIT_GOOD;
+    return e->erased_by ? print_erased(ctl, r, e) : EXIT_GOOD;
 }
 
 int cmd_receipt(struct ctl *ctl, int argc, char **argv)

@@ -171,7 +171,7 @@ int cmd_history(struct ctl *ctl, int argc, char **argv)
     if (exit)
         return exit;
     const struct proven_chain *pc = &r->u.prove.subjects[0].proven;
-    struct erased_acts acts = {.ctl = ctl};
+    struct erased_acts acts = {.ctl = ctl, .basis = r};
     exit = !pc->present ? ask_absent(ctl, r, pc) : ctl->json ? history_json(ctl, r, &acts) : history_text(ctl, r, &acts);
     erased_free(&acts);
     reply_free(r);
