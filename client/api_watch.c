@@ -171,6 +171,7 @@ LEDGER_API int ledger_entries_get(const struct ledger_entries *e, size_t i, stru
         .event = present(r->raw.event), .event_n = r->raw.event.n,
         .block = present(r->raw.block), .block_n = r->raw.block.n,
         .withheld = r->raw.withheld,
+        .erased_by = r->entry.erased_by,
     };
     return 1;
 }

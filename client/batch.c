@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "entry.h"
 #include "key.h"
 #include "message.h"
 
@@ -90,6 +91,26 @@ LEDGER_API enum ledger_rc ledger_batch_add(struct ledger_batch *b, const uint8_t
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     b->bytes += n;
     b->n++;
+    return LEDGER_OK;
+}
+
+enum ledger_rc batch_add_own(struct ledger_batch *b, unsigned kind, struct span payload, struct ledger_err *err)
+{
+    struct erasure erasure;
+    struct parameters parameters;
+    struct batch_event *e = &b->events[0];
+    if (b->n || b->n_signatures || !own_kind_signed(kind))
+        return ledger_fail(err, LEDGER_EINVAL, "kind %u is no act of the ledger that persons sign, or the batch is in use", kind);
+    enum ledger_rc rc = kind == OWN_ERASURE ? erasure_decode(payload, &erasure, err) : parameters_decode(payload, &parameters, err);
+    if (rc != LEDGER_OK)
+        return rc;
+    e->bytes = arena_copy(b->a, payload);
+    if (!e->bytes.p)
+        return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    event_id(b->c, payload, &e->id);
+    b->own_kind = kind;
+    b->bytes = payload.n;
+    b->n = 1;
     return LEDGER_OK;
 }
 
@@ -272,6 +293,13 @@ enum ledger_rc batch_seal(struct ledger_batch *b, struct ledger_err *err)
 
 /* ---- as bytes ---- */
 
+enum ledger_rc batch_own_encode(const struct ledger_batch *b, uint8_t **bytes, size_t *n, struct ledger_err *err)
+{
+    *bytes = NULL;
+    *n = 0;
+    return rpc_act_encode(b, bytes, n, err);
+}
+
 LEDGER_API enum ledger_rc ledger_batch_encode(const struct ledger_batch *b, uint8_t **bytes, size_t *n, struct ledger_err *err)
 {
     *bytes = NULL;
@@ -293,28 +321,55 @@ static enum ledger_rc take_signature(struct ledger_batch *b, struct span bytes, 
     return rc;
 }
 
-LEDGER_API enum ledger_rc ledger_batch_decode(const char *origin, const uint8_t *bytes, size_t n, struct ledger_batch **out,
-                                              struct ledger_err *err)
+static enum ledger_rc take_signatures(struct ledger_batch *b, const struct message_batch *m, struct ledger_err *err)
+{
+    enum ledger_rc rc = batch_root(b, err);
+    for (size_t i = 0; rc == LEDGER_OK && i < m->n_signatures; i++)
+        rc = take_signature(b, m->signatures[i], err);
+    return rc;
+}
+
+static enum ledger_rc fill_decoded(struct ledger_batch *b, const struct message_batch *m, struct ledger_err *err)
+{
+    enum ledger_rc rc = LEDGER_OK;
+    if (m->own_kind)
+        rc = batch_add_own(b, m->own_kind, m->events[0], err);
+    for (size_t i = 0; !m->own_kind && rc == LEDGER_OK && i < m->n_events; i++)
+        rc = ledger_batch_add(b, m->events[i].p, m->events[i].n, err);
+    return rc == LEDGER_OK ? take_signatures(b, m, err) : rc;
+}
+
+typedef enum ledger_rc decode_bytes(struct arena *a, struct span bytes, struct message_batch *out, struct ledger_err *err);
+
+static enum ledger_rc decode(const char *origin, struct span bytes, decode_bytes *take, struct ledger_batch **out,
+                             struct ledger_err *err)
 {
     struct ledger_batch *b = NULL;
-    struct message_batch m;
+    struct message_batch m = {0};
     *out = NULL;
     struct arena *a = arena_new(BATCH_ARENA_MAX);
     if (!a)
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
-    enum ledger_rc rc = rpc_batch_decode(a, span_of(bytes, n), &m, err);
+    enum ledger_rc rc = take(a, bytes, &m, err);
     if (rc == LEDGER_OK)
         rc = ledger_batch_new(origin, &b, err);
-    for (size_t i = 0; rc == LEDGER_OK && i < m.n_events; i++)
-        rc = ledger_batch_add(b, m.events[i].p, m.events[i].n, err);
     if (rc == LEDGER_OK)
-        rc = batch_root(b, err);
-    for (size_t i = 0; rc == LEDGER_OK && i < m.n_signatures; i++)
-        rc = take_signature(b, m.signatures[i], err);
+        rc = fill_decoded(b, &m, err);
     arena_free(a);
     if (rc != LEDGER_OK)
         ledger_batch_free(b);
     else
         *out = b;
     return rc;
+}
+
+enum ledger_rc batch_own_decode(const char *origin, struct span bytes, struct ledger_batch **out, struct ledger_err *err)
+{
+    return decode(origin, bytes, rpc_act_decode, out, err);
+}
+
+LEDGER_API enum ledger_rc ledger_batch_decode(const char *origin, const uint8_t *bytes, size_t n, struct ledger_batch **out,
+                                              struct ledger_err *err)
+{
+    return decode(origin, span_of(bytes, n), rpc_batch_decode, out, err);
 }

@@ -33,6 +33,7 @@ struct ledger_batch {
     struct hash root;              /* of the ids; valid when n_signatures > 0 */
     struct signature sigs[SIGNATURES_READ_MAX];
     struct span signatures[SIGNATURES_READ_MAX]; /* their encodings */
+    unsigned own_kind;             /* not 0: an act of the ledger; its payload is the one event */
     bool unsigned_allowed;         /* batch_leave_unsigned */
     bool sealed;                   /* blocks are valid; nothing changes any more */
 };
@@ -43,6 +44,14 @@ enum ledger_rc batch_sign(struct ledger_batch *b, struct ledger_key *key, const 
                           struct ledger_err *err) LEDGER_MUST_USE;
 /* Lets the batch be submitted without a signature. */
 void batch_leave_unsigned(struct ledger_batch *b);
+
+/* Makes an empty batch into an act of the ledger that persons sign (entry.h: PARAMETERS, ERASURE). Signed and submitted like a batch of
+ * one event. EINVAL: the payload is not one of that kind. */
+enum ledger_rc batch_add_own(struct ledger_batch *b, unsigned kind, struct span payload, struct ledger_err *err) LEDGER_MUST_USE;
+/* As a file, for a second signer at another desk: "ledgerd act v1\n" and a SubmitOwnRequest. As ledger_batch_encode, _decode. */
+enum ledger_rc batch_own_encode(const struct ledger_batch *b, uint8_t **bytes, size_t *n, struct ledger_err *err) LEDGER_MUST_USE;
+enum ledger_rc batch_own_decode(const char *origin, struct span bytes, struct ledger_batch **out, struct ledger_err *err)
+    LEDGER_MUST_USE;
 
 /* Computes the signature blocks, exactly as the ledger does. Idempotent. EINVAL: no event, or no signature. */
 enum ledger_rc batch_seal(struct ledger_batch *b, struct ledger_err *err) LEDGER_MUST_USE;

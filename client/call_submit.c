@@ -38,6 +38,9 @@ static bool verify_accepted(struct ledger_client *cl, struct call *k, const stru
     if (!verify_entry(&vf, &claim, &entry, &r->verdict) ||
         !verify_inclusion(&vf, &entry, &r->snapshot.cp, m->path, &r->verdict))
         return false;
+    unsigned own_kind = k->rq.u.submit.batch->own_kind;
+    if (own_kind && entry.header.kind != own_kind)
+        return verdict_bad(&r->verdict, VERDICT_TAMPERED, m->index, "kind", "it was recorded as another act than the one signed");
     if (entry.header.index != m->index)
         return verdict_bad(&r->verdict, VERDICT_TAMPERED, m->index, "index", "the header is of entry %llu",
                            (unsigned long long)entry.header.index);

@@ -413,7 +413,9 @@ void entry_json(struct json_writer *w, struct arena *a, const struct entry *e)
     json_put_hex(w, "leaf", span_of(e->leaf.b, HASH_LEN));
     if (e->header.kind != OWN_SEAL)
         json_put_hex(w, "event_id", span_of(e->header.event_id.b, HASH_LEN));
-    if (!e->own && !e->content)
+    if (e->erased_by)
+        json_put_uint(w, "erased_by", e->erased_by);
+    else if (!e->own && !e->content)
         json_put_bool(w, "withheld", true);
     if (!e->own && e->content) {
         json_name(w, SPAN_LIT("event"));

@@ -83,8 +83,30 @@ static bool fill_submit(struct arena *a, const struct ledger_batch *b, Ledgerd__
     return true;
 }
 
+static bool fill_own(struct arena *a, const struct ledger_batch *b, Ledgerd__V1__SubmitOwnRequest *m)
+{
+    m->kind = b->own_kind;
+    m->payload = to_data(b->events[0].bytes);
+    m->n_signatures = b->n_signatures;
+    m->signatures = arena_alloc(a, (b->n_signatures + 1) * sizeof *m->signatures);
+    for (size_t i = 0; m->signatures && i < b->n_signatures; i++)
+        m->signatures[i] = to_data(b->signatures[i]);
+    return m->signatures != NULL;
+}
+
+static struct span put_own(struct arena *a, uint64_t id, const struct ledger_batch *b)
+{
+    Ledgerd__V1__SubmitOwnRequest m;
+    ledgerd__v1__submit_own_request__init(&m);
+    REQUEST(r, id, SUBMIT_OWN);
+    r.submit_own = &m;
+    return fill_own(a, b, &m) ? pack(a, &r.base) : SPAN_NONE;
+}
+
 struct span rpc_put_submit(struct arena *a, uint64_t id, const struct ledger_batch *b, bool all_or_nothing)
 {
+    if (b->own_kind)
+        return put_own(a, id, b);
     Ledgerd__V1__SubmitRequest m;
     ledgerd__v1__submit_request__init(&m);
     REQUEST(r, id, SUBMIT);
@@ -459,22 +481,58 @@ enum ledger_rc rpc_decode(struct arena *a, struct span bytes, struct message *ou
 
 static const char batch_magic[] = "ledgerd batch v1\n";
 
+/* *bytes is allocated with malloc. */
+static enum ledger_rc with_magic(const char *magic, struct span body, uint8_t **bytes, size_t *n, struct ledger_err *err)
+{
+    size_t magic_n = strlen(magic);
+    uint8_t *p = body.p ? malloc(magic_n + body.n) : NULL;
+    if (!p)
+        return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    memcpy(p, magic, magic_n);
+    memcpy(p + magic_n, body.p, body.n);
+    *bytes = p;
+    *n = magic_n + body.n;
+    return LEDGER_OK;
+}
+
 enum ledger_rc rpc_batch_encode(const struct ledger_batch *b, uint8_t **bytes, size_t *n, struct ledger_err *err)
 {
     Ledgerd__V1__SubmitRequest m;
     ledgerd__v1__submit_request__init(&m);
     struct arena *a = arena_new(2 * FRAME_BYTES_MAX);
     struct span body = a && fill_submit(a, b, &m) ? pack(a, &m.base) : SPAN_NONE;
-    size_t magic_n = sizeof batch_magic - 1;
-    uint8_t *p = body.p ? malloc(magic_n + body.n) : NULL;
-    if (p) {
-        memcpy(p, batch_magic, magic_n);
-        memcpy(p + magic_n, body.p, body.n);
-        *bytes = p;
-        *n = magic_n + body.n;
-    }
+    enum ledger_rc rc = with_magic(batch_magic, body, bytes, n, err);
     arena_free(a);
-    return p ? LEDGER_OK : ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    return rc;
+}
+
+static const char act_magic[] = "ledgerd act v1\n";
+
+enum ledger_rc rpc_act_encode(const struct ledger_batch *b, uint8_t **bytes, size_t *n, struct ledger_err *err)
+{
+    Ledgerd__V1__SubmitOwnRequest m;
+    ledgerd__v1__submit_own_request__init(&m);
+    struct arena *a = arena_new(FRAME_BYTES_MAX);
+    struct span body = a && fill_own(a, b, &m) ? pack(a, &m.base) : SPAN_NONE;
+    enum ledger_rc rc = with_magic(act_magic, body, bytes, n, err);
+    arena_free(a);
+    return rc;
+}
+
+enum ledger_rc rpc_act_decode(struct arena *a, struct span bytes, struct message_batch *out, struct ledger_err *err)
+{
+    size_t magic_n = sizeof act_magic - 1;
+    ProtobufCAllocator allocator = {take, give_back, a};
+    if (bytes.n < magic_n || bytes.n > FRAME_BYTES_MAX || memcmp(bytes.p, act_magic, magic_n) != 0)
+        return ledger_fail(err, LEDGER_EINVAL, "not an act of a ledger: it does not begin with \"ledgerd act v1\"");
+    Ledgerd__V1__SubmitOwnRequest *m =
+        ledgerd__v1__submit_own_request__unpack(&allocator, bytes.n - magic_n, bytes.p + magic_n);
+    if (!m || m->kind == 0)
+        return ledger_fail(err, LEDGER_EINVAL, "the act is damaged");
+    *out = (struct message_batch){.own_kind = m->kind, .n_events = 1, .n_signatures = m->n_signatures,
+                                  .events = read_list(a, &m->payload, 1),
+                                  .signatures = read_list(a, m->signatures, m->n_signatures)};
+    return out->events && out->signatures ? LEDGER_OK : ledger_fail(err, LEDGER_ENOMEM, "out of memory");
 }
 
 enum ledger_rc rpc_batch_decode(struct arena *a, struct span bytes, struct message_batch *out, struct ledger_err *err)

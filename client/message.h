@@ -100,11 +100,16 @@ struct span rpc_put_cancel(struct arena *a, uint64_t id, uint64_t stream);
 /* Room for the other parts of a request in one frame. */
 #define BATCH_BYTES_MAX ((int)(FRAME_BYTES_MAX - 65536u))
 
-struct message_batch { size_t n_events, n_signatures; struct span *events, *signatures; };
+struct message_batch { unsigned own_kind; size_t n_events, n_signatures; struct span *events, *signatures; };
 /* *bytes is allocated with malloc. */
 enum ledger_rc rpc_batch_encode(const struct ledger_batch *b, uint8_t **bytes, size_t *n, struct ledger_err *err)
     LEDGER_MUST_USE;
 enum ledger_rc rpc_batch_decode(struct arena *a, struct span bytes, struct message_batch *out, struct ledger_err *err)
+    LEDGER_MUST_USE;
+
+/* An act of the ledger that persons sign: "ledgerd act v1\n" and a SubmitOwnRequest. */
+enum ledger_rc rpc_act_encode(const struct ledger_batch *b, uint8_t **bytes, size_t *n, struct ledger_err *err) LEDGER_MUST_USE;
+enum ledger_rc rpc_act_decode(struct arena *a, struct span bytes, struct message_batch *out, struct ledger_err *err)
     LEDGER_MUST_USE;
 
 /* ---- receipt files: "ledgerd receipt v1\n", a ReceiptFile, SHA-256 over all before (32 bytes) ---- */

@@ -31,7 +31,8 @@ bool access_name_valid(struct span name)
 bool access_equal(const struct access *a, const struct access *b)
 {
     return strcmp(a->name, b->name) == 0 && a->may_submit == b->may_submit &&
-           a->may_read_states == b->may_read_states && a->read_kinds == b->read_kinds;
+           a->may_administer == b->may_administer && a->may_read_states == b->may_read_states &&
+           a->read_kinds == b->read_kinds;
 }
 
 /* Takes the next word, divided by spaces, off *s. */
@@ -83,10 +84,12 @@ static enum ledger_rc parse_read(struct access *row, struct span words, struct l
 static enum ledger_rc parse_right(struct access *row, struct span right, bool *reads, struct ledger_err *err)
 {
     struct span word = next_word(&right);
-    if (span_eq(word, SPAN_LIT("submit"))) {
-        if (row->may_submit || next_word(&right).n)
-            return ledger_fail(err, LEDGER_EINVAL, "\"submit\" stands once and alone between commas");
-        row->may_submit = true;
+    bool submit = span_eq(word, SPAN_LIT("submit"));
+    if (submit || span_eq(word, SPAN_LIT("administer"))) {
+        bool *right_of = submit ? &row->may_submit : &row->may_administer;
+        if (*right_of || next_word(&right).n)
+            return ledger_fail(err, LEDGER_EINVAL, "\"%.*s\" stands once and alone between commas", SPAN_FMT(word));
+        *right_of = true;
         return LEDGER_OK;
     }
     if (span_eq(word, SPAN_LIT("read"))) {
@@ -95,7 +98,7 @@ static enum ledger_rc parse_right(struct access *row, struct span right, bool *r
         *reads = true;
         return parse_read(row, right, err);
     }
-    return ledger_fail(err, LEDGER_EINVAL, "\"%.*s\" is neither submit nor read", SPAN_FMT(word));
+    return ledger_fail(err, LEDGER_EINVAL, "\"%.*s\" is neither submit, administer nor read", SPAN_FMT(word));
 }
 
 static enum ledger_rc parse_rights(struct access *row, struct span rights, struct ledger_err *err)

@@ -17,6 +17,7 @@
 struct access {
     char name[ACCESS_NAME_MAX + 1]; /* SAN URI of the certificate; "loopback" on a plain connection */
     bool may_submit;
+    bool may_administer;            /* submit acts of the ledger that persons sign: parameters, erasure */
     bool may_read_states;           /* openings and members of chains */
     uint32_t read_kinds;            /* bit (kind − EVENT_KIND_FIRST): events of that kind in clear */
 };
@@ -37,6 +38,7 @@ const struct access *access_find(const struct access_table *t, const char *name)
 /*
  * Adds the row of `name` with `rights` as the configuration has them, parts divided by commas:
  *   submit            may submit events
+ *   administer        may submit acts of the ledger itself that two persons have signed: parameters, erasures
  *   read all          content of every kind, and states
  *   read none         headers and proofs only, as everybody who may connect
  *   read KIND KIND …  content of these kinds; the word `states` among them adds openings and members of chains

@@ -37,7 +37,7 @@ struct cert {
     const char *dir, *name, *out, *party, *read, *serial, *address;
     const char *hosts[HOSTS_MAX];
     size_t n_hosts;
-    bool no_submit;
+    bool no_submit, administer;
     unsigned days;
     /* Made on the way. */
     struct arena *a;
@@ -57,6 +57,7 @@ static const char HELP[] =
     "  --out FOLDER           the new profile folder\n"
     "  --read all|none|KINDS  what it may read (default: all); KINDS are divided by commas\n"
     "  --no-submit            it may not submit events\n"
+    "  --administer           it may submit acts of the ledger that two persons have signed: parameters, erasures\n"
     "  --days N               how long the certificate is valid (default: 1095)\n"
     "  --party PARTY          the profile's default signer\n"
     "  --address HOST:PORT    the server's address in the profile (default: from ledgerd.conf)\n"
@@ -145,7 +146,7 @@ static enum ledger_rc each_issued(struct cert *k,
 
 /* ---- issue ---- */
 
-/* "submit, read KIND KIND" from the options. */
+/* "submit, administer, read KIND KIND" from the options. */
 static enum ledger_rc rights_of(const struct cert *k, char *out, size_t max, struct ledger_err *err)
 {
     char list[2048];
@@ -156,7 +157,7 @@ static enum ledger_rc rights_of(const struct cert *k, char *out, size_t max, str
     for (char *p = list; *p; p++)
         if (*p == ',')
             *p = ' ';
-    snprintf(out, max, "%sread %s", k->no_submit ? "" : "submit, ", list);
+    snprintf(out, max, "%s%sread %s", k->no_submit ? "" : "submit, ", k->administer ? "administer, " : "", list);
     struct access_table t = {0};
     enum ledger_rc rc = access_add(&t, k->name, out, err);
     access_table_fini(&t);
@@ -392,6 +393,9 @@ static enum ledger_rc take_option(struct cert *k, int option, char *value, struc
     case 'N':
         k->no_submit = true;
         return LEDGER_OK;
+    case 'A':
+        k->administer = true;
+        return LEDGER_OK;
     case 'p':
         k->party = value;
         return LEDGER_OK;
@@ -424,7 +428,8 @@ static enum ledger_rc parse_arguments(struct cert *k, int argc, char **argv, str
         {"read", required_argument, NULL, 'r'},    {"no-submit", no_argument, NULL, 'N'},
         {"party", required_argument, NULL, 'p'},   {"address", required_argument, NULL, 'a'},
         {"serial", required_argument, NULL, 's'},  {"days", required_argument, NULL, 'd'},
-        {"host", required_argument, NULL, 'H'},    {NULL, 0, NULL, 0},
+        {"host", required_argument, NULL, 'H'},    {"administer", no_argument, NULL, 'A'},
+        {NULL, 0, NULL, 0},
     };
     int option;
     *k = (struct cert){.lock = -1, .days = PKI_CLIENT_DAYS};

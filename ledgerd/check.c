@@ -29,7 +29,7 @@ static const char HELP[] =
     "from\n"
     "it with what is stored: entries, signatures, rules, states, tree, chain map, checkpoints, "
     "indexes,\n"
-    "keys, and the anchor. Changes nothing.\n"
+    "keys, and the anchor. Changes nothing, but that it finishes an erasure that was interrupted.\n"
     "\n"
     "  --anchor FILE  the anchor, if it is not where ledgerd.conf says (DIR.anchor)\n"
     "  --json         the result as one JSON object\n"
@@ -104,6 +104,9 @@ static enum ledger_rc run_check(struct check *k, const struct check_arguments *a
     if (log_rebuilding(&k->stored))
         check_differ(k, VERDICT_NO_INDEX, "view",
                      "a rebuild was interrupted; run `ledgerd rebuild` again");
+    if (log_erasing(&k->stored)) /* opening the folder tried to */
+        check_differ(k, VERDICT_NO_INDEX, "erasure",
+                     "erased content is still in the data file; run it where there is room and the folder can be written");
     rc = check_replay(k, err);
     if (!rc && k->replayed) {
         check_keys(k);
@@ -144,6 +147,9 @@ static void print_difference(const struct verdict *v)
 static void print_counts(const struct check *k)
 {
     const struct tally *t = &k->tally;
+    if (t->erased)
+        printf("erased:  the content of %llu event%s; their states were taken from what the headers commit to\n",
+               (unsigned long long)t->erased, t->erased == 1 ? "" : "s");
     printf("checked: %llu entries (%llu events, %llu seals, %llu other entries of the ledger), "
            "%llu signatures,\n"
            "         %llu chains, %llu checkpoints, %llu rows of the view\n",
@@ -213,6 +219,7 @@ static void print_json(const struct check *k)
     json_number("seals", t->seals);
     json_number("own", t->own);
     json_number("signatures", t->signatures);
+    json_number("erased", t->erased);
     json_number("hashes_only", t->hashed);
     printf(",\"rows\":{");
     for (int i = 0; i < KV_TABLES; i++)

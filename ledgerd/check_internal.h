@@ -39,8 +39,12 @@ enum ledger_rc offline_open(const char *dir, const char *given, enum store_mode 
                             struct store **out, char anchor[FILES_PATH_MAX],
                             struct ledger_err *err) LEDGER_MUST_USE;
 
-/* What `ledgerd rebuild` does; also brings a folder of an earlier format up to date. origin has ORIGIN_MAX + 1 bytes. */
-enum ledger_rc rebuild_folder(const char *dir, const char *anchor, bool quiet, uint64_t *size, char *origin, struct ledger_err *err)
+/* What `ledgerd rebuild` does; also brings a folder of an earlier format up to date. *out is filled in any case. */
+struct rebuilt {
+    char origin[ORIGIN_MAX + 1];
+    uint64_t size, erased; /* erased: events whose states were taken from their openings, in this run */
+};
+enum ledger_rc rebuild_folder(const char *dir, const char *anchor, bool quiet, struct rebuilt *out, struct ledger_err *err)
     LEDGER_MUST_USE;
 
 /* One entry through the machine, from its record. ETAMPER and EVERSION fill *v. */
@@ -54,6 +58,7 @@ enum ledger_rc replay_one(struct machine *m, const struct entry_record *r, struc
 struct tally {
     uint64_t entries, events, own, seals, signatures; /* replayed */
     uint64_t rows[KV_TABLES]; /* of the view and the log: derived and found to be the same */
+    uint64_t erased;          /* of the events: states taken from their openings */
     uint64_t hashed;          /* after the replay had to end: content and leaf hashes only */
 };
 struct check {

@@ -72,14 +72,17 @@ static unsigned kind_of(struct span header)
     return rbuf_u16(&r);
 }
 
-static void count(struct tally *t, unsigned kind)
+static void count(struct tally *t, const struct entry_record *r)
 {
+    unsigned kind = kind_of(r->header);
     const struct kind_def *def = kind_find(kind);
     t->entries++;
     t->events += def != NULL;
     t->seals += kind == OWN_SEAL;
     t->own += !def && kind != OWN_SEAL;
-    t->signatures += def ? def->signatures : 0;
+    t->erased += r->erased_by != 0;
+    if (!r->erased_by)
+        t->signatures += def ? def->signatures : own_kind_signed(kind) ? OWN_SIGNATURES : 0;
 }
 
 /* After the replay had to end: what can still be said of an entry without the state that it was
@@ -141,7 +144,7 @@ static enum ledger_rc replay_entries(struct check *k, struct ledger_err *err)
             check_rest(k, i + 1);
             return LEDGER_OK;
         }
-        count(&k->tally, kind_of(r.header));
+        count(&k->tally, &r);
         progress_step(&k->progress, i);
     }
     k->replayed = true;

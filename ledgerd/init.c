@@ -360,13 +360,14 @@ static enum ledger_rc write_config(const struct init *in, struct ledger_err *err
         "%s%s"
         "# Who may do what: NAME = RIGHTS, where NAME is the URI in the client's certificate and RIGHTS are, divided by commas,\n"
         "#   submit               may submit events\n"
+        "#   administer           may submit acts of the ledger that two persons have signed: parameters, erasures\n"
         "#   read all             may read the content of every event, and states\n"
         "#   read none            headers and proofs only\n"
         "#   read KIND KIND ...   content of these kinds; `states` among them adds the states of subjects\n"
         "# A client that is not listed is turned away. `loopback` is everybody on this machine when --plain is given.\n"
         "[access]\n"
         "loopback = submit, read all\n"
-        "%s = submit, read all\n",
+        "%s = submit, administer, read all\n",
         in->origin, in->listen, in->address, HTTP_AND_WITNESS, TIME_SECTION, in->uri);
     if (n < 0 || (size_t)n >= sizeof text)
         return ledger_fail(err, LEDGER_EINVAL, "names or addresses are too long");

@@ -41,7 +41,14 @@ static enum ledger_rc judge_new(struct writer *w, struct job *job, size_t i, int
     work->block.path = e->path;
     work->block.path_n = e->path_n;
     struct submission s = {.ev = &e->ev, .block = e->block, .b = &work->block, .pre = &work->pre};
-    enum ledger_rc rc = machine_event(&w->m, &s, recorded_us, &out, &r->why, err);
+    struct signed_own own = {.kind = (enum own_kind)job->own_kind,
+                             .payload = job->events[i],
+                             .block = e->block,
+                             .b = &work->block,
+                             .pre = &work->pre};
+    enum ledger_rc rc = job->own_kind
+                            ? machine_own_signed(&w->m, &own, recorded_us, &out, &r->why, err)
+                            : machine_event(&w->m, &s, recorded_us, &out, &r->why, err);
     r->index = out.index;
     if (rc == LEDGER_EREFUSED) {
         r->outcome = JOB_REFUSED;
@@ -134,9 +141,51 @@ static enum ledger_rc judge_group(struct writer *w, struct job *job, int64_t rec
     return rc;
 }
 
+/* Nothing is recorded that could then not be carried out: the answer is that of a full disk. */
+static bool no_room_to_erase(struct writer *w, struct job *job)
+{
+    struct ledger_err why = {0};
+    if (job->own_kind != OWN_ERASURE || store_compact_room(w->p->o.store, &why) == LEDGER_OK)
+        return false;
+    job->rc = ledger_fail(&job->err, LEDGER_EFULL, "%s; nothing was recorded", why.msg);
+    job->results[0].outcome = JOB_SKIPPED;
+    return true;
+}
+
+/* Judged over a group of rows of its own: where it fails half-way nothing of it stays. What this version cannot carry out
+ * is told like a refusal; it is nobody's fault but the act's. */
+enum ledger_rc judge_own(struct writer *w, struct job *job, int64_t recorded_us,
+                         struct ledger_err *err)
+{
+    struct machine saved = w->m;
+    struct job_result *r = &job->results[0];
+    struct ledger_err why = {0};
+    if (no_room_to_erase(w, job))
+        return LEDGER_OK;
+    w->m.kv = kv_mem_kv(w->group);
+    enum ledger_rc rc = judge_one(w, job, 0, recorded_us, &why);
+    if (!rc && r->outcome == JOB_ACCEPTED) {
+        w->m.kv = saved.kv;
+        w->erased |= job->own_kind == OWN_ERASURE;
+        return kv_mem_flush(w->group, err);
+    }
+    kv_mem_discard(w->group);
+    w->m = saved;
+    if (rc == LEDGER_EINVAL || rc == LEDGER_EVERSION) {
+        r->outcome = JOB_REFUSED;
+        refuse(&r->why, E_BAD_VALUE, NULL, "payload", "%s", why.msg);
+        return LEDGER_OK;
+    }
+    if (rc && err)
+        *err = why;
+    return rc;
+}
+
 enum ledger_rc judge_job(struct writer *w, struct job *job, int64_t recorded_us,
                          struct ledger_err *err)
 {
+    if (job->own_kind)
+        return judge_own(w, job, recorded_us, err);
     if (job->all_or_nothing && job->n_events > 1)
         return judge_group(w, job, recorded_us, err);
     enum ledger_rc rc = LEDGER_OK;

@@ -28,7 +28,7 @@ struct job_result {
     struct span path;       /* inclusion path at the checkpoint's size, 32 bytes a step */
     struct refusal why;     /* REFUSED */
 };
-/* One SubmitRequest. The arena belongs to the job and holds everything; the submitter fills the first part. */
+/* One SubmitRequest or SubmitOwnRequest. The arena belongs to the job and holds everything; the submitter fills the first part. */
 struct job {
     struct job *next;       /* of whichever queue holds it */
     struct arena *a;
@@ -36,6 +36,7 @@ struct job {
     size_t n_events, n_signatures;
     struct span *events, *signatures;
     bool all_or_nothing;
+    unsigned own_kind;      /* not 0: an act of the ledger that persons sign; its payload is the one event */
     /* Filled by the pipeline. rc OK: results and checkpoint are valid. Otherwise the whole request failed: err says why;
      * `unknown` is set when it is not certain that nothing was recorded. */
     enum ledger_rc rc;
@@ -115,6 +116,9 @@ struct pipeline_stats {
     int64_t last_commit_us;    /* duration of the latest commit */
     uint64_t anchor_size;      /* latest anchored; lags behind size by at most a second unless the anchor cannot be written */
     uint64_t jobs;             /* taken and not answered yet */
+    uint64_t compactions;      /* since the start: each destroyed what an erasure had left in the file */
+    int64_t last_compaction_us;/* for which nothing was recorded */
+    bool erasing;              /* erased content is still in the file: a compaction is due */
     bool writable;             /* false: the disk is full or read only; why in text */
     char text[160];
 };

@@ -67,6 +67,8 @@ struct writer {
     uint64_t note_size;
     int64_t sealed_us; /* CLOCK_MONOTONIC: when the last seal was written or tried */
     uint64_t batch_links;
+    bool erased;           /* the open batch erases content */
+    int64_t compact_due_us; /* CLOCK_MONOTONIC: when what was erased is to be destroyed; INT64_MAX: nothing is due */
 };
 
 struct pipeline {
@@ -144,9 +146,18 @@ enum ledger_rc writer_record(struct writer *w, struct own_job *job,
 /* Signs a committed checkpoint and keeps the note as the latest. */
 void writer_sign(struct writer *w, const struct checkpoint *cp);
 
+/* writer_erase.c: after an erasure was committed. Destroys the bytes of what was erased; EFULL, ENOMEM, EIO: not now, it is due
+ * again in a minute. EINTERNAL: fatal. */
+enum ledger_rc writer_compact(struct writer *w, struct ledger_err *err) LEDGER_MUST_USE;
+/* From the start: is a compaction due that the opening of the store could not do? */
+void writer_compact_init(struct writer *w);
+
 /* judge_job.c */
 /* Judges all events of the job and appends those that are accepted to the open batch. Fills
  * results, except paths. OK also when events were refused. */
+/* The same for an act of the ledger that persons sign. */
+enum ledger_rc judge_own(struct writer *w, struct job *job, int64_t recorded_us,
+                         struct ledger_err *err) LEDGER_MUST_USE;
 enum ledger_rc judge_job(struct writer *w, struct job *job, int64_t recorded_us,
                          struct ledger_err *err) LEDGER_MUST_USE;
 

@@ -28,7 +28,7 @@ struct rebuild {
     struct kv txn;
     struct kv_mem *rows; /* over txn */
     struct machine m;
-    uint64_t log_size;
+    uint64_t log_size, erased;
     bool older; /* the folder has an earlier format */
     char anchor_path[FILES_PATH_MAX];
     struct progress progress;
@@ -87,9 +87,12 @@ static enum ledger_rc begin_view(struct rebuild *rb, struct ledger_err *err)
         store_abort(rb->store);
         return LEDGER_OK;
     }
+    bool erasing = log_erasing(&rb->txn); /* not done yet for want of space: it stays due */
     rc = store_drop_view(rb->store, err);
     if (!rc)
         rc = log_set_rebuilding(rb->store, true, err);
+    if (!rc && erasing)
+        rc = log_set_erasing(rb->store, err);
     if (!rc)
         rc = store_commit_own(rb->store, err);
     store_abort(rb->store);
@@ -116,6 +119,7 @@ static enum ledger_rc replay_entry(struct rebuild *rb, struct ledger_err *err)
     if (rc)
         return ledger_wrap(err, rc == LEDGER_ENOTFOUND ? LEDGER_ETAMPER : rc, "the log");
     rc = replay_one(&rb->m, &r, &rb->v, err);
+    rb->erased += r.erased_by != 0;
     progress_step(&rb->progress, index);
     return rc;
 }
@@ -214,16 +218,17 @@ static void close_all(struct rebuild *rb)
     crypto_free(rb->c);
 }
 
-enum ledger_rc rebuild_folder(const char *dir, const char *anchor, bool quiet, uint64_t *size, char *origin, struct ledger_err *err)
+enum ledger_rc rebuild_folder(const char *dir, const char *anchor, bool quiet, struct rebuilt *out, struct ledger_err *err)
 {
     struct rebuild *rb = calloc(1, sizeof *rb);
+    memset(out, 0, sizeof *out);
     if (!rb)
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     enum ledger_rc rc = open_all(rb, dir, anchor, err);
     if (!rc)
         rc = run_rebuild(rb, quiet, err);
-    *size = rb->m.size;
-    memcpy(origin, rb->m.origin, sizeof rb->m.origin);
+    *out = (struct rebuilt){.size = rb->m.size, .erased = rb->erased};
+    memcpy(out->origin, rb->m.origin, sizeof rb->m.origin);
     close_all(rb);
     free(rb);
     return rc;
@@ -264,6 +269,15 @@ static int exit_code(enum ledger_rc rc)
     return rc == LEDGER_ETAMPER ? CHECK_EXIT_BAD : CHECK_EXIT_USAGE;
 }
 
+static void print_rebuilt(const struct rebuilt *b, const char *dir)
+{
+    printf("rebuilt: %s: ledger %s: %llu entries verified, the view follows from them\n", dir, b->origin,
+           (unsigned long long)b->size);
+    if (b->erased)
+        printf("erased:  the content of %llu event%s; their states were taken from what the headers commit to\n",
+               (unsigned long long)b->erased, b->erased == 1 ? "" : "s");
+}
+
 int ledgerd_rebuild(int argc, char **argv)
 {
     const char *dir, *anchor;
@@ -277,13 +291,11 @@ int ledgerd_rebuild(int argc, char **argv)
         fprintf(stderr, "ledgerd rebuild: one DIR is wanted, see ledgerd rebuild --help\n");
         return CHECK_EXIT_USAGE;
     }
-    uint64_t size;
-    char origin[ORIGIN_MAX + 1];
-    enum ledger_rc rc = rebuild_folder(dir, anchor, quiet, &size, origin, &err);
+    struct rebuilt done;
+    enum ledger_rc rc = rebuild_folder(dir, anchor, quiet, &done, &err);
     if (rc)
         fprintf(stderr, "ledgerd rebuild: %s\n", err.msg);
     else if (!quiet)
-        printf("rebuilt: %s: ledger %s: %llu entries verified, the view follows from them\n", dir,
-               origin, (unsigned long long)size);
+        print_rebuilt(&done, dir);
     return rc ? exit_code(rc) : CHECK_EXIT_GOOD;
 }

@@ -12,6 +12,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -219,14 +220,13 @@ static enum ledger_rc serve(struct run *r, struct ledger_err *err)
 static enum ledger_rc bring_up_to_date(struct run *r, struct ledger_err *err)
 {
     bool older = false;
-    uint64_t size;
-    char origin[ORIGIN_MAX + 1];
+    struct rebuilt done;
     if (store_is_older(r->dir, &older, err) != LEDGER_OK || !older)
         return LEDGER_OK; /* what is wrong, opening it will say */
     logline(LOG_INFO, "the folder has an earlier format: everything but the log is derived anew", NULL);
-    enum ledger_rc rc = rebuild_folder(r->dir, NULL, false, &size, origin, err);
+    enum ledger_rc rc = rebuild_folder(r->dir, NULL, false, &done, err);
     if (rc == LEDGER_OK)
-        logline(LOG_INFO, "the folder has the present format", "entries=%llu", (unsigned long long)size);
+        logline(LOG_INFO, "the folder has the present format", "entries=%llu", (unsigned long long)done.size);
     return rc;
 }
 
@@ -251,6 +251,8 @@ static int run(struct run *r)
     struct ledger_err err = {0};
     struct store_options o;
     umask(077);
+    /* A core would hold keys, and content long after it was erased. */
+    (void)!setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     if (load_config(r, &err) != LEDGER_OK) {
         fprintf(stderr, "ledgerd run: %s\n", err.msg);
         return EXIT_CODE_USAGE;

@@ -207,6 +207,21 @@ static enum ledger_rc make_blocks(struct work *work, struct ledger_err *err)
     return LEDGER_OK;
 }
 
+/* An act of the ledger is signed like an event: over the id of its payload. */
+static enum ledger_rc decode_own(struct worker *w, struct work *work, struct ledger_err *err)
+{
+    struct job *job = work->job;
+    struct erasure e;
+    struct parameters *p = arena_alloc(w->a, sizeof *p);
+    work->events = arena_alloc(work->a, sizeof *work->events);
+    job->results = arena_alloc(job->a, sizeof *job->results);
+    if (!p || !work->events || !job->results)
+        return over_budget(err);
+    event_id(w->c, job->events[0], &work->events[0].ev.id);
+    return job->own_kind == OWN_ERASURE ? erasure_decode(job->events[0], &e, err)
+                                        : parameters_decode(job->events[0], p, err);
+}
+
 static enum ledger_rc prepare(struct worker *w, struct work *work, struct ledger_err *err)
 {
     struct job *job = work->job;
@@ -214,7 +229,8 @@ static enum ledger_rc prepare(struct worker *w, struct work *work, struct ledger
         return ledger_fail(err, LEDGER_EINVAL, "the request has no events");
     if (job->n_events > BATCH_EVENTS_MAX)
         return ledger_fail(err, LEDGER_ELIMIT, "a request has at most %d events", BATCH_EVENTS_MAX);
-    enum ledger_rc rc = decode_events(w, work, err);
+    enum ledger_rc rc =
+        job->own_kind ? decode_own(w, work, err) : decode_events(w, work, err);
     if (!rc)
         rc = make_paths(w, work, err);
     if (rc)

@@ -106,6 +106,7 @@ enum ledger_rc writer_init(struct writer *w, struct pipeline *p, struct ledger_e
     if (p->o.heartbeat_s == 0)
         p->o.heartbeat_s = w->m.heartbeat_s;
     clock_watch_start(&w->clock, w->m.recorded_us);
+    writer_compact_init(w);
     rc = writer_own(w, OWN_EPOCH, err);
     if (!rc)
         rc = anchor_write(path, span_of(w->note, w->note_n), err);
@@ -136,6 +137,12 @@ static int64_t heartbeat_due_us(const struct writer *w)
     return w->p->o.heartbeat_s ? w->sealed_us + (int64_t)w->p->o.heartbeat_s * US_PER_S : INT64_MAX;
 }
 
+static int64_t next_due_us(const struct writer *w)
+{
+    int64_t heartbeat = heartbeat_due_us(w);
+    return heartbeat < w->compact_due_us ? heartbeat : w->compact_due_us;
+}
+
 static bool front_ready(const struct pipeline *p)
 {
     return p->head && work_of(p->head)->state == WORK_READY;
@@ -145,7 +152,7 @@ static bool front_ready(const struct pipeline *p)
 static void wait_for_work(struct writer *w)
 {
     struct pipeline *p = w->p;
-    int64_t due = heartbeat_due_us(w);
+    int64_t due = next_due_us(w);
     int e = 0;
     while (!front_ready(p) && !p->own_first && !p->dead && !(p->stopping && !p->head) && e == 0) {
         if (due == INT64_MAX) {
@@ -314,6 +321,16 @@ static bool write_own(struct writer *w, struct own_job *job)
     return true;
 }
 
+/* What an earlier try could not destroy. */
+static bool compact_again(struct writer *w)
+{
+    struct ledger_err err = {0};
+    if (writer_compact(w, &err) != LEDGER_EINTERNAL)
+        return true;
+    pipeline_fatal(w->p, &err);
+    return false;
+}
+
 void *writer_main(void *pipeline)
 {
     struct pipeline *p = pipeline;
@@ -333,6 +350,8 @@ void *writer_main(void *pipeline)
             alive = write_jobs(w, answer_unprepared(p, jobs));
         if (alive && own)
             alive = write_own(w, own);
+        if (alive && monotonic_now_us() >= w->compact_due_us)
+            alive = compact_again(w);
         if (alive && (end || monotonic_now_us() >= heartbeat_due_us(w)))
             alive = write_seal(w) && !end;
     }

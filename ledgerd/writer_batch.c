@@ -49,6 +49,7 @@ static enum ledger_rc begin(struct writer *w, struct batch *b, struct ledger_err
 {
     b->before = w->m;
     w->batch_links = 0;
+    w->erased = false;
     return store_begin(w->p->o.store, &w->txn, err);
 }
 
@@ -99,7 +100,9 @@ static enum ledger_rc judge_jobs(struct writer *w, struct batch *b, struct ledge
     int64_t now = clock_watch_real_us(&w->clock);
     struct job *job = b->jobs;
     for (; job; job = job->next) {
-        if (job != b->jobs && (b->events + job->n_events > w->p->o.batch_events_max ||
+        /* An erasure has a batch of its own: its answer waits until the bytes are destroyed. */
+        bool alone = job->own_kind == OWN_ERASURE || w->erased;
+        if (job != b->jobs && (alone || b->events + job->n_events > w->p->o.batch_events_max ||
                                w->batch_links >= BATCH_LINKS_MAX))
             break;
         enum ledger_rc rc = judge_job(w, job, now, err);
@@ -165,6 +168,11 @@ static enum ledger_rc append(struct writer *w, struct batch *b, struct ledger_er
 {
     struct log_batch rows = {w->batch, b->reserve};
     int64_t t = monotonic_now_us();
+    if (w->erased) {
+        enum ledger_rc rc = log_set_erasing(w->p->o.store, err);
+        if (rc)
+            return rc;
+    }
     enum log_outcome outcome = log_append(w->p->o.store, b->before.size, w->m.epoch, &rows, err);
     b->commit_us = monotonic_now_us() - t;
     switch (outcome) {
@@ -265,6 +273,26 @@ static enum ledger_rc run_batch(struct writer *w, struct batch *b, struct ledger
     return rc;
 }
 
+/* "Erased" is answered when nothing is left of the bytes. False: fatal. */
+static bool destroy(struct writer *w, struct batch *b, struct ledger_err *err)
+{
+    struct ledger_err why = {0};
+    w->erased = false;
+    enum ledger_rc rc = writer_compact(w, &why);
+    if (rc == LEDGER_EINTERNAL) {
+        *err = why;
+        return false;
+    }
+    if (rc) {
+        b->jobs->rc = ledger_fail(&b->jobs->err, LEDGER_EFULL,
+                                  "the erasure is recorded as entry %llu, but the bytes are still in the data file: %s; it is "
+                                  "tried again each minute",
+                                  (unsigned long long)b->jobs->results[0].index, why.msg);
+        b->jobs->unknown = true;
+    }
+    return true;
+}
+
 enum ledger_rc writer_batch(struct writer *w, struct job *jobs, struct job **rest,
                             struct ledger_err *err)
 {
@@ -282,6 +310,8 @@ enum ledger_rc writer_batch(struct writer *w, struct job *jobs, struct job **res
         drop(w, &b);
     *rest = b.end;
     count(w, &b);
+    if (w->erased && !destroy(w, &b, err))
+        return LEDGER_EINTERNAL;
     answer(w, &b);
     return LEDGER_OK;
 }

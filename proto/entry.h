@@ -86,6 +86,7 @@ struct clock_step { uint8_t nonce[16]; int64_t clock_us, expected_us; };
  * not 0). What new registrations may use, and how long content is kept before it may be erased. Signed by two persons. */
 #define PARAMETER_ALGORITHMS_MAX 32
 #define PARAMETER_RETENTIONS_MAX 64
+#define PARAMETERS_HEAD 19 /* bytes before the algorithms: a ledger's state keeps the payload from there on */
 struct retention { uint16_t kind; uint32_t days; };
 struct parameters {
     uint8_t nonce[16];
@@ -119,6 +120,7 @@ struct span time_stamp_encode(struct arena *a, const struct time_stamp *t);
 enum ledger_rc time_stamp_decode(struct span s, struct time_stamp *out, struct ledger_err *err) LEDGER_MUST_USE;
 struct span erasure_encode(struct arena *a, const struct erasure *e);
 enum ledger_rc erasure_decode(struct span s, struct erasure *out, struct ledger_err *err) LEDGER_MUST_USE;
+#define OWN_SIGNATURES 2
 static inline bool own_kind_signed(unsigned kind) /* acts of the ledger that persons sign */
 {
     return kind == OWN_PARAMETERS || kind == OWN_ERASURE;

@@ -12,6 +12,7 @@
 #include "machine_internal.h"
 
 #define US_PER_DAY INT64_C(86400000000)
+#define RETENTION_DATED_DAYS 100000 /* beyond it a date says nothing to anybody */
 
 struct target {
     const struct hash *id;
@@ -67,12 +68,16 @@ static enum ledger_rc find_target(struct machine *m, struct target *t, struct re
 
 static enum ledger_rc check_retention(const struct target *t, const struct parameters *p, int64_t recorded_us, struct refusal *why)
 {
-    char text[120];
+    char text[160], until[TIME_TEXT_MAX] = "";
     for (unsigned i = 0; i < p->n_retentions; i++) {
         const struct retention *r = &p->retentions[i];
-        if (r->kind != t->h.kind || t->h.recorded_us + r->days * US_PER_DAY <= recorded_us)
+        /* Divided, because the days of a rule may be more than an instant can hold. */
+        if (r->kind != t->h.kind || (recorded_us - t->h.recorded_us) / US_PER_DAY >= r->days)
             continue;
-        snprintf(text, sizeof text, "events of kind %s are kept for %u days after their recording", entry_kind_name(t->h.kind), r->days);
+        if (r->days <= RETENTION_DATED_DAYS)
+            time_format(t->h.recorded_us + r->days * US_PER_DAY, until);
+        snprintf(text, sizeof text, "events of kind %s are kept for %u days after their recording%s%s", entry_kind_name(t->h.kind), r->days,
+                 until[0] ? ": this one until " : "", until);
         return refused(why, E_RETAINED, t->id, text);
     }
     return LEDGER_OK;

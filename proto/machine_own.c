@@ -280,7 +280,7 @@ static enum ledger_rc apply_parameters(struct machine *m, struct span payload, s
             return ledger_fail(err, LEDGER_EVERSION, "parameters: retention of events of kind %u", p.retentions[i].kind);
     m->algorithms = algorithms;
     s->rules_version = p.rules_version;
-    s->parameters = span_of(payload.p + 19, payload.n - 19); /* after version, nonce and rules version */
+    s->parameters = span_of(payload.p + PARAMETERS_HEAD, payload.n - PARAMETERS_HEAD); /* after version, nonce and rules version */
     return LEDGER_OK;
 }
 
@@ -330,7 +330,7 @@ enum ledger_rc machine_parameters(struct machine *m, struct parameters *out, str
         return LEDGER_OK;
     struct span head = parameters_encode(m->a, out); /* for the bytes before those that the state keeps */
     wbuf_init(&w, m->a);
-    wbuf_bytes(&w, head.p, head.p ? 19 : 0);
+    wbuf_bytes(&w, head.p, head.p ? PARAMETERS_HEAD : 0);
     wbuf_bytes(&w, ledger->ledger.parameters.p, ledger->ledger.parameters.n);
     return parameters_decode(wbuf_span(&w), out, err);
 }

@@ -79,6 +79,12 @@ bool verify_entry(const struct verifier *vf, const struct entry_claim *claim, st
 /* … and that it is entry header.index of the tree of `cp`. */
 bool verify_inclusion(const struct verifier *vf, const struct entry *e, const struct checkpoint *cp, struct span path,
                       struct verdict *v) LEDGER_MUST_USE;
+/* The act under which an entry is said to be erased: it is that entry, an ERASURE, and names the event. `payload` is the act's content.
+ * Who signed it is for verify_receipt, what became of the states for verify_opening. */
+bool verify_erasure(const struct entry *erased, const struct entry *act, struct span payload, struct erasure *out, struct verdict *v)
+    LEDGER_MUST_USE;
+/* What was kept in the place of erased content: each state in it is what the header commits to. */
+bool verify_opening(const struct verifier *vf, const struct header *h, struct span bytes, struct verdict *v) LEDGER_MUST_USE;
 /* Signature i of the entry under a key. */
 bool verify_signature(const struct verifier *vf, struct span origin, const struct entry *e, unsigned i, unsigned alg,
                       struct span key, struct verdict *v) LEDGER_MUST_USE;

@@ -77,15 +77,19 @@ bool verify_receipt(const struct verifier *vf, const struct receipt_claim *claim
         return verdict_bad(v, VERDICT_TAMPERED, out->entry.header.index, "origin", "the checkpoint is of another ledger");
     if (!verify_inclusion(vf, &out->entry, &out->snapshot.cp, claim->path, v))
         return false;
-    size_t n_keys = out->entry.own || !out->entry.content ? 0 : out->entry.block.n;
+    if (claim->entry.opening.n && !verify_opening(vf, &out->entry.header, claim->entry.opening, v))
+        return false;
+    bool signed_by_persons = !out->entry.own || own_kind_signed(out->entry.header.kind);
+    size_t n_keys = signed_by_persons && out->entry.content ? out->entry.block.n : 0;
     if (claim->n_keys != n_keys)
         return verdict_bad(v, VERDICT_DAMAGED, out->entry.header.index, "registration of a signer",
                            "the receipt carries %zu registrations for %zu signatures", claim->n_keys, n_keys);
     if (n_keys == 0)
         return true;
-    if (out->entry.block.n != out->entry.event.kind->signatures)
+    unsigned asked = out->entry.own ? OWN_SIGNATURES : out->entry.event.kind->signatures;
+    if (out->entry.block.n != asked)
         return verdict_bad(v, VERDICT_TAMPERED, out->entry.header.index, "signature block", "%zu signatures; this kind has %u",
-                           out->entry.block.n, out->entry.event.kind->signatures);
+                           out->entry.block.n, asked);
     for (unsigned i = 0; i < out->entry.block.n; i++) {
         if (!check_signature(vf, claim, out, i, v))
             return false;

@@ -78,6 +78,26 @@ const struct command ctl_commands[] = {
      "  --into ITEM         consume: what it would go into\n"
      "  --at TIME           default: now\n",
      cmd_check},
+    {"erase", "EVENT-ID… --reason TEXT | --act FILE", "destroy the content of recorded events, signed by two persons",
+     "EVENT-ID is the event's id (64 hexadecimal digits) or its entry's number (#42). An ERASURE entry names the events; the ledger then\n"
+     "destroys their bytes and signatures. Entries, chains and the states that they left stay, so that every proof still holds.\n"
+     "An administrator signs first, QA or REGULATORY second; the connection needs the right \"administer\". Refused (exit code 1) are\n"
+     "registrations of parties, what a retention rule still holds, events whose corrections are not named too, and erased ones.\n"
+     "Options:\n"
+     "  --reason TEXT       why; stays readable in the ledger for ever: no personal data\n"
+     "  --sign KEY          once for each of the two signers, as with record\n"
+     "  --meaning TEXT      as with record\n"
+     "  --prepare FILE      at two desks: write it with the first signature and send nothing; --force overwrites FILE\n"
+     "  --act FILE          read what somebody prepared, sign it with --sign, and send it\n",
+     cmd_erase},
+    {"parameters", "show | set", "retention of content, and which algorithms new keys may be of",
+     "What set does not name stays as it is. Two persons sign: an administrator first, QA or REGULATORY second; the connection needs\n"
+     "the right \"administer\".\n"
+     "Options:\n"
+     "  --retention KIND=DAYS,…   events of that kind cannot be erased for so many days after they were recorded; 0: no rule\n"
+     "  --algorithms NAME,…       all that new keys may be of: ed25519, p256\n"
+     "  --sign, --meaning, --prepare, --act, --force   as with erase\n",
+     cmd_parameters},
     {"receipt", "EVENT-ID -o FILE", "a portable receipt of a recorded event",
      "EVENT-ID is the event's id (64 hexadecimal digits) or its entry's number (#42).\n"
      "Options:\n"

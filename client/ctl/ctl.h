@@ -125,6 +125,8 @@ int cmd_list(struct ctl *ctl, int argc, char **argv);
 int cmd_find(struct ctl *ctl, int argc, char **argv);
 int cmd_trace(struct ctl *ctl, int argc, char **argv);
 int cmd_check(struct ctl *ctl, int argc, char **argv);
+int cmd_erase(struct ctl *ctl, int argc, char **argv);
+int cmd_parameters(struct ctl *ctl, int argc, char **argv);
 int cmd_receipt(struct ctl *ctl, int argc, char **argv);
 int cmd_verify(struct ctl *ctl, int argc, char **argv);
 int cmd_audit(struct ctl *ctl, int argc, char **argv);

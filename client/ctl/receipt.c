@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ask.h"
+#include "erased.h"
 #include "entry.h"
 
 static int read_name(struct ctl *ctl, const char *arg, struct receipt_request *out)
@@ -21,6 +22,17 @@ static int read_name(struct ctl *ctl, const char *arg, struct receipt_request *o
             "\"%.80s\" is neither an event id (64 hexadecimal digits) nor an entry's number (#42)",
             arg);
     return EXIT_GOOD;
+}
+
+static int print_erased(struct ctl *ctl, const struct reply *r, const struct entry *e)
+{
+    struct erased_acts acts = {.ctl = ctl, .basis = r};
+    const struct erased_act *act;
+    int exit = erased_act(&acts, e, &act);
+    if (!exit)
+        printf("Its content was %s. The receipt proves the entry without it.\n", erased_text(ctl, act));
+    erased_free(&acts);
+    return exit;
 }
 
 static int print_written(struct ctl *ctl, const struct reply *r, const char *path)
@@ -42,7 +54,7 @@ static int print_written(struct ctl *ctl, const struct reply *r, const char *pat
     printf("%s: receipt of entry #%llu (%s, recorded %s), %zu bytes, verified.\n", path,
            (unsigned long long)e->header.index, kind ? kind : "?",
            ctl_time(ctl, e->header.recorded_us), r->u.receipt.file.n);
-    return EXIT_GOOD;
+    return e->erased_by ? print_erased(ctl, r, e) : EXIT_GOOD;
 }
 
 int cmd_receipt(struct ctl *ctl, int argc, char **argv)

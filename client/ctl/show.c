@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "ask.h"
+#include "erased.h"
 
 static int show_json(struct ctl *ctl, const struct reply *r)
 {
@@ -65,7 +66,7 @@ int cmd_show(struct ctl *ctl, int argc, char **argv)
 
 /* ---- history ---- */
 
-static int history_json(struct ctl *ctl, const struct reply *r)
+static int history_json(struct ctl *ctl, const struct reply *r, struct erased_acts *acts)
 {
     const struct proven_subject *s = &r->u.prove.subjects[0];
     struct json_writer w;
@@ -78,6 +79,9 @@ static int history_json(struct ctl *ctl, const struct reply *r)
     for (size_t i = 0; i < s->n_history; i++)
         entry_json(&w, ctl->a, &s->history[i]);
     json_end(&w);
+    int exit = erased_json(acts, &w, s->history, s->n_history);
+    if (exit)
+        return exit;
     ctl_basis_json(&w, r);
     json_end(&w);
     return ctl_print_json(ctl, &w);
@@ -89,7 +93,7 @@ static const char *signers_text(struct ctl *ctl, const struct entry *e)
     for (size_t i = 0; !e->own && e->content && i < e->block.n; i++)
         out = ctl_text(ctl, "%s%s%s (%s)", out, *out ? ", " : "", ctl_span(ctl, e->block.sigs[i].party),
                        ctl_span(ctl, e->block.sigs[i].meaning));
-    return e->own ? "(the ledger)" : e->content ? out : "(withheld)";
+    return e->own ? "(the ledger)" : e->content ? out : e->erased_by ? "(erased)" : "(withheld)";
 }
 
 /* The fields that tell one entry from the next, shortened: everything is in --json. */
@@ -115,17 +119,30 @@ static const char *content_text(struct ctl *ctl, const struct entry *e)
     return out;
 }
 
-static int history_text(struct ctl *ctl, const struct reply *r)
+/* What stands in the place of content that is not there any more. */
+static int erased_content(struct ctl *ctl, struct erased_acts *acts, const struct entry *e, const char **out)
+{
+    const struct erased_act *act;
+    int exit = erased_act(acts, e, &act);
+    if (!exit)
+        *out = ctl_text(ctl, "%s; state taken from its commitment", erased_text(ctl, act));
+    return exit;
+}
+
+static int history_text(struct ctl *ctl, const struct reply *r, struct erased_acts *acts)
 {
     static const char *const headings[] = {"ENTRY", "RECORDED", "OCCURRED", "KIND", "SIGNED BY", "CONTENT"};
     const struct proven_subject *s = &r->u.prove.subjects[0];
     struct ctl_table *t = ctl_table_new(ctl, 6, headings);
     for (size_t i = 0; i < s->n_history; i++) {
         const struct entry *e = &s->history[i];
-        const char *kind = entry_kind_name(e->header.kind);
+        const char *kind = entry_kind_name(e->header.kind), *content = content_text(ctl, e);
+        int exit = e->erased_by ? erased_content(ctl, acts, e, &content) : EXIT_GOOD;
+        if (exit)
+            return exit;
         const char *cells[6] = {ctl_text(ctl, "#%llu", (unsigned long long)e->header.index), ctl_time(ctl, e->header.recorded_us),
                                 !e->own && e->content ? ctl_span(ctl, e->event.occurred.raw) : "", kind ? kind : "?",
-                                signers_text(ctl, e), content_text(ctl, e)};
+                                signers_text(ctl, e), content};
         ctl_table_row(t, cells);
     }
     ctl_table_print(t);
@@ -154,7 +171,9 @@ int cmd_history(struct ctl *ctl, int argc, char **argv)
     if (exit)
         return exit;
     const struct proven_chain *pc = &r->u.prove.subjects[0].proven;
-    exit = !pc->present ? ask_absent(ctl, r, pc) : ctl->json ? history_json(ctl, r) : history_text(ctl, r);
+    struct erased_acts acts = {.ctl = ctl, .basis = r};
+    exit = !pc->present ? ask_absent(ctl, r, pc) : ctl->json ? history_json(ctl, r, &acts) : history_text(ctl, r, &acts);
+    erased_free(&acts);
     reply_free(r);
     return exit;
 }

@@ -97,6 +97,11 @@ static void print_proven(const struct verify *v, const struct checked *f)
     };
     for (size_t i = 0; i < sizeof more / sizeof more[0]; i++)
         ctl_table_row(t, more[i]);
+    if (e->erased_by) {
+        const char *row[2] = {"  content", ctl_text(ctl, "erased under entry #%llu%s", (unsigned long long)e->erased_by,
+                                                    f->claim.entry.opening.n ? "; the states that it left open its commitments" : "")};
+        ctl_table_row(t, row);
+    }
     ctl_table_print(t);
 }
 
@@ -105,7 +110,10 @@ static unsigned unproven(const struct checked *f, const char *out[6])
 {
     const struct entry *e = &f->receipt.entry;
     unsigned n = 0;
-    if (!e->own && !e->content)
+    if (e->erased_by)
+        out[n++] = "the content: the ledger says that it was erased, and by this receipt alone that is its word (ask "
+                   "`ledgerctl receipt` for the receipt of the erasure)";
+    else if (!e->own && !e->content)
         out[n++] = "the content: it is present in the ledger and withheld from this receipt, and "
                    "so are its signatures";
     if (!f->receipt.snapshot.trust.auditors_signed)

@@ -15,7 +15,7 @@ static void print(struct ctl *ctl, const struct read_entry *e)
         putchar('\n');
         return;
     }
-    const char *who = e->entry.own ? "(the ledger)" : "(withheld)", *item = "";
+    const char *who = e->entry.own ? "(the ledger)" : e->entry.erased_by ? "(erased)" : "(withheld)", *item = "";
     if (!e->entry.own && e->entry.content) {
         struct span s = event_text(&e->entry.event, FIELD_ITEM);
         if (!s.p)

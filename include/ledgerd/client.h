@@ -182,6 +182,7 @@ struct ledger_entry {
     const uint8_t *header, *event, *block; /* bytes as recorded; event and block are NULL when withheld, erased or none */
     size_t header_n, event_n, block_n;
     int withheld;          /* this certificate may not read the content */
+    uint64_t erased_by;    /* not 0: the server says that the content was erased under that entry; ask for its receipt */
 };
 
 /* Opens a watch that begins with entry `first`. `c` must outlive it. *out is owned by the caller: ledger_watch_close. */

@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "entry.h"
 #include "ledger.pb-c.h"
 
 _Static_assert((int)ERROR_MALFORMED == LEDGERD__V1__ERROR_CODE__ERROR_MALFORMED &&
@@ -59,6 +60,7 @@ static enum message_op op_of(Ledgerd__V1__Request__OpCase c)
     case LEDGERD__V1__REQUEST__OP_HELLO:
         return OP_HELLO;
     case LEDGERD__V1__REQUEST__OP_SUBMIT:
+    case LEDGERD__V1__REQUEST__OP_SUBMIT_OWN:
         return OP_SUBMIT;
     case LEDGERD__V1__REQUEST__OP_CHECKPOINT:
     case LEDGERD__V1__REQUEST__OP_CONSISTENCY:
@@ -92,6 +94,21 @@ static enum ledger_rc take_submit(struct arena *a, const Ledgerd__V1__SubmitRequ
     return LEDGER_OK;
 }
 
+static enum ledger_rc take_submit_own(struct arena *a, const Ledgerd__V1__SubmitOwnRequest *s, struct message *out,
+                                      struct ledger_err *err)
+{
+    if (!own_kind_signed(s->kind))
+        return ledger_fail(err, LEDGER_EINVAL, "the request's kind is no act of the ledger that persons sign");
+    out->own_kind = s->kind;
+    out->n_events = 1;
+    out->n_signatures = s->n_signatures;
+    out->events = spans_of(a, &s->payload, 1);
+    out->signatures = spans_of(a, s->signatures, s->n_signatures);
+    if (!out->events || !out->signatures)
+        return ledger_fail(err, LEDGER_ELIMIT, "the request is over the memory budget");
+    return LEDGER_OK;
+}
+
 enum ledger_rc message_decode(struct arena *a, struct span frame, struct message *out, struct ledger_err *err)
 {
     struct budget b = {.a = a, .left = MESSAGE_DECODE_MAX};
@@ -114,7 +131,8 @@ enum ledger_rc message_decode(struct arena *a, struct span frame, struct message
     } else if (out->op == OP_CANCEL) {
         out->stream = r->cancel->stream;
     } else if (out->op == OP_SUBMIT) {
-        return take_submit(a, r->submit, out, err);
+        return r->op_case == LEDGERD__V1__REQUEST__OP_SUBMIT ? take_submit(a, r->submit, out, err)
+                                                             : take_submit_own(a, r->submit_own, out, err);
     }
     return LEDGER_OK;
 }

@@ -31,7 +31,8 @@ struct message {
     /* HELLO */
     uint32_t version_min, version_max;
     struct span origin;
-    /* SUBMIT */
+    /* SUBMIT; of an act of the ledger (own_kind not 0) its payload is the one event */
+    unsigned own_kind;
     size_t n_events, n_signatures;
     struct span *events, *signatures;
     bool all_or_nothing;

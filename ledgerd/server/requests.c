@@ -75,7 +75,9 @@ void request_forget(struct connection *c)
 static const char *submit_fault(const struct connection *c, const struct message *m, enum error_code *code)
 {
     *code = ERROR_DENIED;
-    if (!c->access.may_submit)
+    if (m->own_kind && !c->access.may_administer)
+        return "this client may not submit acts of the ledger: it lacks the right \"administer\" under [access]";
+    if (!m->own_kind && !c->access.may_submit)
         return "this client may not submit";
     *code = ERROR_SHUTTING_DOWN;
     if (c->server->phase != SERVER_SERVING)
@@ -111,7 +113,7 @@ static bool submit(struct connection *c, const struct message *m, struct arena *
     sub->reserved = reserved;
     sub->job = (struct job){
         .a = a, .owner = sub, .n_events = m->n_events, .n_signatures = m->n_signatures, .events = m->events,
-        .signatures = m->signatures, .all_or_nothing = m->all_or_nothing,
+        .signatures = m->signatures, .all_or_nothing = m->all_or_nothing, .own_kind = m->own_kind,
     };
     enum ledger_rc rc = pipeline_submit(c->server->pipeline, &sub->job);
     if (rc != LEDGER_OK) {

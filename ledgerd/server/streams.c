@@ -107,6 +107,9 @@ void server_figures(void *ctx, void (*put)(void *sink, const char *name, double 
     put(sink, "signatures_checked", (double)p.signatures, NULL);
     put(sink, "last_batch_events", (double)p.batch_events_last, NULL);
     put(sink, "last_commit_seconds", (double)p.last_commit_us / 1e6, NULL);
+    put(sink, "erasure_pending", p.erasing, NULL);
+    put(sink, "compactions", (double)p.compactions, NULL);
+    put(sink, "last_compaction_seconds", (double)p.last_compaction_us / 1e6, NULL);
     put(sink, "anchored_entries", (double)p.anchor_size, NULL);
     put(sink, "writable", p.writable ? 1 : 0, p.writable ? NULL : p.text);
     put(sink, "program", 0, "ledgerd " LEDGERD_VERSION);

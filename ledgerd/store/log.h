@@ -51,4 +51,10 @@ bool log_rebuilding(const struct kv *kv);
 /* Inside a write transaction. */
 enum ledger_rc log_set_rebuilding(struct store *s, bool on, struct ledger_err *err) LEDGER_MUST_USE;
 
+/* Content was erased from the log, and its bytes may still be in the file: a compaction is due
+ * (store_compact), which takes the mark away. */
+bool log_erasing(const struct kv *kv);
+/* Inside the write transaction that erases. */
+enum ledger_rc log_set_erasing(struct store *s, struct ledger_err *err) LEDGER_MUST_USE;
+
 #endif

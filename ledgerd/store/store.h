@@ -3,7 +3,7 @@
  * store: the data folder. It holds the log (the authoritative sequence of entries) and the view (everything derived), both behind
  * the kv interface of the core; at first in one LMDB environment and one write transaction.
  *
- * DIR/data/           LMDB environment (data.mdb, lock.mdb)
+ * DIR/data/           LMDB environment (data.mdb, lock.mdb);  DIR/data.new/ while it is being compacted
  * DIR/keys/log.key    the checkpoint key;  DIR/keys/index.key  the index key
  * DIR/FORMAT          "ledgerd data 2\n": a newer number is refused unharmed, an older one is brought up to date (`ledgerd rebuild`)
  * DIR/ledgerd.lock    held exclusively by the process that writes
@@ -26,7 +26,8 @@ enum store_mode {
 };
 /* Makes an empty store in DIR (must not hold one). */
 enum ledger_rc store_create(const char *dir, struct ledger_err *err) LEDGER_MUST_USE;
-/* EBUSY: in use by another process. EVERSION: written by a newer version; nothing was touched. ENOTFOUND: no data folder. */
+/* Finishes an interrupted erasure first, also for reading (store_compact); where that fails the mark stays, and all else goes on.
+ * EBUSY: in use by another process. EVERSION: written by a newer version; nothing was touched. ENOTFOUND: no data folder. */
 enum ledger_rc store_open(const char *dir, enum store_mode mode, struct store **out, struct ledger_err *err)
     LEDGER_MUST_USE;
 /* The same with limits of one's own; NULL or zeros mean the defaults. */
@@ -84,6 +85,29 @@ enum ledger_rc store_replace(struct store *s, enum kv_table t, struct span key, 
 enum ledger_rc store_remove(struct store *s, enum kv_table t, struct span key, struct ledger_err *err) LEDGER_MUST_USE;
 /* Empties every table of the view, keeping the log (rebuild). Inside a write transaction. */
 enum ledger_rc store_drop_view(struct store *s, struct ledger_err *err) LEDGER_MUST_USE;
+
+/*
+ * Writes all rows into a new file and puts it in the place of the present one, so that nothing of what was removed or replaced is
+ * left in the folder: LMDB keeps it in freed pages and behind the rows of live ones. The mark of log_set_erasing goes with it.
+ * In the writer's thread, without a transaction; snapshots are opened and closed meanwhile as always: those of before last on the old
+ * file, which is in no folder any more, and is written over with zeros when the last of them has gone.
+ *
+ *   copy into DIR/data.new, fsync → rename over DIR/data/data.mdb → fsync the folders → zeros over the old file
+ *
+ * A crash leaves either file whole; what is left in data.new is removed by the next open, which also compacts if the mark stands.
+ * Durations and sizes are for the log line. An error: the present file stays in use, and the mark stands (but see `unknown`). EFULL: the disk has no
+ * room for the copy.
+ */
+struct store_compaction {
+    uint64_t bytes_before, bytes_after;
+    int64_t copy_us, wipe_us;
+    bool unknown; /* with an error: which of the two files a power cut would leave is not certain; the process must end */
+};
+enum ledger_rc store_compact(struct store *s, struct store_compaction *out, struct ledger_err *err) LEDGER_MUST_USE;
+/* EFULL: the disk has no room for a compaction now. */
+enum ledger_rc store_compact_room(struct store *s, struct ledger_err *err) LEDGER_MUST_USE;
+/* Is the mark set? Not while a transaction is open. */
+bool store_erasing(struct store *s);
 
 /* What the folder knows of itself. */
 const char *store_dir(const struct store *s); /* absolute, without a trailing slash */

@@ -17,6 +17,7 @@
 
 #include <openssl/crypto.h>
 
+#include "../log.h"
 #include "files.h"
 #include "keyfile.h"
 #include "store_impl.h"
@@ -185,6 +186,12 @@ static struct store *store_alloc(enum store_mode mode)
         return NULL;
     s->mode = mode;
     s->lock_fd = -1;
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->left, &attr);
+    pthread_condattr_destroy(&attr);
+    pthread_mutex_init(&s->lock, NULL);
     return s;
 }
 
@@ -204,8 +211,10 @@ static enum ledger_rc create_in(struct store *s, struct ledger_err *err)
         rc = store_lock(s->dir, STORE_WRITE, &s->lock_fd, err);
     if (!rc)
         rc = folder_make(path, err);
+    struct store_env_options o = {
+        .map_bytes = CREATE_MAP_BYTES, .mode = STORE_WRITE, .create = true};
     if (!rc)
-        rc = store_env_open(s, CREATE_MAP_BYTES, true, err);
+        rc = store_env_open(path, &o, &s->env, err);
     if (!rc)
         rc = files_sync_folder(path, err);
     return rc ? rc : store_format_write(s->dir, err);
@@ -226,6 +235,45 @@ enum ledger_rc store_create(const char *dir, struct ledger_err *err)
     return rc;
 }
 
+static enum ledger_rc open_data(struct store *s, enum store_mode mode, struct ledger_err *err)
+{
+    char path[FILES_PATH_MAX];
+    struct store_env_options o = {.map_bytes = s->map_bytes, .mode = mode};
+    enum ledger_rc rc = files_path(path, s->dir, "data", err);
+    s->mode = mode;
+    return rc ? rc : store_env_open(path, &o, &s->env, err);
+}
+
+/* Erased content whose bytes are still there, because the process ended before the compaction: it is done now. What
+ * keeps it from being done keeps nobody from working; the mark stays. */
+static enum ledger_rc finish_erasure(struct store *s, struct ledger_err *err)
+{
+    struct store_compaction done = {0};
+    struct ledger_err why = {0};
+    enum store_mode mode = s->mode;
+    enum ledger_rc rc = LEDGER_OK;
+    if (!store_erasing(s))
+        return LEDGER_OK;
+    if (mode == STORE_READ) {
+        store_env_close(s->env);
+        s->env = NULL;
+        if (open_data(s, STORE_WRITE, &why))
+            return open_data(s, mode, err); /* a folder that cannot be written */
+    }
+    if (store_compact(s, &done, &why) == LEDGER_OK)
+        logline(LOG_INFO, "an interrupted erasure was finished", "bytes_before=%llu bytes_after=%llu",
+                (unsigned long long)done.bytes_before, (unsigned long long)done.bytes_after);
+    else if (done.unknown)
+        rc = ledger_fail(err, LEDGER_EIO, "%s", why.msg);
+    else
+        logline(LOG_ERROR, "erased content is still in the data file", "error=%s", why.msg);
+    if (rc || mode == STORE_WRITE)
+        return rc;
+    store_env_close(s->env);
+    s->env = NULL;
+    return open_data(s, mode, err);
+}
+
 enum ledger_rc store_open_with(const char *dir, enum store_mode mode, const struct store_options *o,
                                struct store **out, struct ledger_err *err)
 {
@@ -235,7 +283,7 @@ enum ledger_rc store_open_with(const char *dir, enum store_mode mode, const stru
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     umask(077);
     s->reserve_bytes = o && o->reserve_bytes ? o->reserve_bytes : STORE_RESERVE_BYTES;
-    uint64_t map = o && o->map_bytes ? o->map_bytes : STORE_MAP_BYTES;
+    s->map_bytes = o && o->map_bytes ? o->map_bytes : STORE_MAP_BYTES;
     bool older = false;
     enum ledger_rc rc = resolve(s, dir, err);
     if (!rc)
@@ -247,8 +295,12 @@ enum ledger_rc store_open_with(const char *dir, enum store_mode mode, const stru
         rc = store_lock(s->dir, mode, &s->lock_fd, err);
     if (!rc)
         rc = store_keys_read(s, err);
+    if (!rc) {
+        store_compact_tidy(s->dir);
+        rc = open_data(s, mode, err);
+    }
     if (!rc)
-        rc = store_env_open(s, map, false, err);
+        rc = finish_erasure(s, err);
     if (rc) {
         store_close(s);
         return rc;
@@ -268,8 +320,9 @@ void store_close(struct store *s)
     if (!s)
         return;
     store_abort(s);
-    if (s->env)
-        mdb_env_close(s->env);
+    store_env_close(s->env);
+    pthread_cond_destroy(&s->left);
+    pthread_mutex_destroy(&s->lock);
     if (s->lock_fd >= 0)
         close(s->lock_fd); /* the lock goes with it */
     crypto_secret_wipe(&s->log_key);

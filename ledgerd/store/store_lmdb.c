@@ -82,15 +82,16 @@ enum ledger_rc store_fail_mdb(struct ledger_err *err, int code, const char *what
 
 /* ---- the environment ---- */
 
-static enum ledger_rc tables_open(struct store *s, bool create, struct ledger_err *err)
+static enum ledger_rc tables_open(struct store_env *v, const struct store_env_options *o,
+                                  struct ledger_err *err)
 {
     MDB_txn *txn;
-    bool write = s->mode == STORE_WRITE;
-    int e = mdb_txn_begin(s->env, NULL, write ? 0 : MDB_RDONLY, &txn);
+    bool write = o->mode == STORE_WRITE;
+    int e = mdb_txn_begin(v->env, NULL, write ? 0 : MDB_RDONLY, &txn);
     if (e)
         return store_fail_mdb(err, e, "open the data");
     for (int t = 0; t < KV_TABLES && !e; t++)
-        e = mdb_dbi_open(txn, table_names[t], create ? MDB_CREATE : 0, &s->dbi[t]);
+        e = mdb_dbi_open(txn, table_names[t], o->create ? MDB_CREATE : 0, &v->dbi[t]);
     if (e) {
         mdb_txn_abort(txn);
         if (e == MDB_NOTFOUND)
@@ -114,50 +115,89 @@ static unsigned readahead_flag(const char *folder)
     return (uint64_t)st.st_size > (uint64_t)pages * (uint64_t)page ? MDB_NORDAHEAD : 0;
 }
 
-enum ledger_rc store_env_open(struct store *s, uint64_t map_bytes, bool create,
-                              struct ledger_err *err)
+static enum ledger_rc env_open(struct store_env *v, const char *folder,
+                               const struct store_env_options *o, struct ledger_err *err)
 {
-    char folder[FILES_PATH_MAX];
     int dead = 0;
-    enum ledger_rc rc = files_path(folder, s->dir, "data", err);
-    if (rc)
-        return rc;
-    int e = mdb_env_create(&s->env);
+    int e = mdb_env_create(&v->env);
     if (e) {
-        s->env = NULL;
+        v->env = NULL;
         return store_fail_mdb(err, e, "open the data");
     }
-    e = mdb_env_set_mapsize(s->env, map_bytes);
+    e = mdb_env_set_mapsize(v->env, o->map_bytes);
     if (!e)
-        e = mdb_env_set_maxdbs(s->env, KV_TABLES);
+        e = mdb_env_set_maxdbs(v->env, KV_TABLES);
     if (!e)
-        e = mdb_env_set_maxreaders(s->env, STORE_READERS_MAX);
-    unsigned flags = MDB_NOTLS | readahead_flag(folder) | (s->mode == STORE_READ ? MDB_RDONLY : 0u);
+        e = mdb_env_set_maxreaders(v->env, STORE_READERS_MAX);
+    unsigned flags = MDB_NOTLS | readahead_flag(folder) | o->flags |
+                     (o->mode == STORE_READ ? MDB_RDONLY : 0u);
     if (!e)
-        e = mdb_env_open(s->env, folder, flags, 0600);
+        e = mdb_env_open(v->env, folder, flags, 0600);
     if (e == ENOMEM)
         return ledger_fail(err, LEDGER_ENOMEM,
                            "no address space for a map of %llu bytes; configure a smaller one",
-                           (unsigned long long)map_bytes);
+                           (unsigned long long)o->map_bytes);
     if (e)
         return store_fail_mdb(err, e, folder);
-    e = mdb_reader_check(s->env, &dead);
-    return e ? store_fail_mdb(err, e, "check the readers") : tables_open(s, create, err);
+    e = mdb_reader_check(v->env, &dead);
+    return e ? store_fail_mdb(err, e, "check the readers") : tables_open(v, o, err);
+}
+
+enum ledger_rc store_env_open(const char *folder, const struct store_env_options *o,
+                              struct store_env **out, struct ledger_err *err)
+{
+    *out = NULL;
+    struct store_env *v = calloc(1, sizeof *v);
+    if (!v)
+        return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    enum ledger_rc rc = env_open(v, folder, o, err);
+    if (rc)
+        store_env_close(v);
+    else
+        *out = v;
+    return rc;
+}
+
+void store_env_close(struct store_env *e)
+{
+    if (e && e->env)
+        mdb_env_close(e->env);
+    free(e);
+}
+
+struct store_env *store_env_take(struct store *s)
+{
+    pthread_mutex_lock(&s->lock);
+    struct store_env *e = s->env;
+    e->users++;
+    pthread_mutex_unlock(&s->lock);
+    return e;
+}
+
+void store_env_give(struct store *s, struct store_env *e)
+{
+    pthread_mutex_lock(&s->lock);
+    bool last = --e->users == 0 && e->retired;
+    if (e->users == 0)
+        pthread_cond_broadcast(&s->left);
+    pthread_mutex_unlock(&s->lock);
+    if (last)
+        store_env_destroy(e);
 }
 
 /* ---- reading ---- */
 
-enum ledger_rc store_table_get(struct store *s, MDB_txn *txn, enum kv_table t, struct span key,
-                               struct span *value)
+enum ledger_rc store_table_get(const struct store_env *e, MDB_txn *txn, enum kv_table t,
+                               struct span key, struct span *value)
 {
     if (key.n == 0 || key.n > KV_KEY_MAX)
         return LEDGER_EINVAL;
     uint8_t copy[KV_KEY_MAX]; /* MDB_val is not const */
     memcpy(copy, key.p, key.n);
     MDB_val k = {key.n, copy}, v;
-    int e = mdb_get(txn, s->dbi[t], &k, &v);
-    if (e)
-        return rc_from_mdb(e);
+    int rc = mdb_get(txn, e->dbi[t], &k, &v);
+    if (rc)
+        return rc_from_mdb(rc);
     *value = span_of(v.mv_data, v.mv_size);
     return LEDGER_OK;
 }
@@ -165,7 +205,7 @@ enum ledger_rc store_table_get(struct store *s, MDB_txn *txn, enum kv_table t, s
 static enum ledger_rc write_get(void *ctx, enum kv_table t, struct span key, struct span *value)
 {
     struct store *s = ctx;
-    return store_table_get(s, s->txn, t, key, value);
+    return store_table_get(s->env, s->txn, t, key, value);
 }
 
 /* ---- the write transaction ---- */
@@ -186,7 +226,7 @@ static void clear_dead_readers(struct store *s)
     if (now - s->readers_checked < READER_CHECK_SECONDS)
         return;
     s->readers_checked = now;
-    mdb_reader_check(s->env, &dead);
+    mdb_reader_check(s->env->env, &dead);
 }
 
 /* Content that an ERASURE destroys: the same header, and an opening in place of what there was. */
@@ -203,15 +243,15 @@ static bool is_erased_form(const MDB_val *there, const MDB_val *v)
 static int put_log(struct store *s, MDB_val *k, MDB_val *v)
 {
     MDB_val there;
-    int e = mdb_put(s->txn, s->dbi[KV_LOG], k, v, MDB_APPEND);
+    int e = mdb_put(s->txn, s->env->dbi[KV_LOG], k, v, MDB_APPEND);
     if (e != MDB_KEYEXIST)
         return e;
-    e = mdb_get(s->txn, s->dbi[KV_LOG], k, &there);
+    e = mdb_get(s->txn, s->env->dbi[KV_LOG], k, &there);
     if (e)
         return e == MDB_NOTFOUND ? MDB_KEYEXIST : e;
     if (there.mv_size == v->mv_size && memcmp(there.mv_data, v->mv_data, v->mv_size) == 0)
         return 0;
-    return is_erased_form(&there, v) ? mdb_put(s->txn, s->dbi[KV_LOG], k, v, 0) : MDB_KEYEXIST;
+    return is_erased_form(&there, v) ? mdb_put(s->txn, s->env->dbi[KV_LOG], k, v, 0) : MDB_KEYEXIST;
 }
 
 static enum ledger_rc put(struct store *s, enum kv_table t, struct span key, struct span value,
@@ -225,7 +265,7 @@ static enum ledger_rc put(struct store *s, enum kv_table t, struct span key, str
         return LEDGER_EINVAL;
     memcpy(copy, key.p, key.n);
     MDB_val k = {key.n, copy}, v = {value.n, (void *)(uintptr_t)(value.n ? value.p : nothing)};
-    int e = t == KV_LOG && !replace ? put_log(s, &k, &v) : mdb_put(s->txn, s->dbi[t], &k, &v, 0);
+    int e = t == KV_LOG && !replace ? put_log(s, &k, &v) : mdb_put(s->txn, s->env->dbi[t], &k, &v, 0);
     s->txn_bytes += PAGE_ESTIMATE + 2 * (uint64_t)value.n;
     if (e == MDB_KEYEXIST)
         return s->txn_rc = LEDGER_EINTERNAL;
@@ -243,7 +283,7 @@ enum ledger_rc store_begin(struct store *s, struct kv *out, struct ledger_err *e
     if (s->mode != STORE_WRITE)
         return ledger_fail(err, LEDGER_EINVAL, "the store is open for reading only");
     clear_dead_readers(s);
-    int e = mdb_txn_begin(s->env, NULL, 0, &s->txn);
+    int e = mdb_txn_begin(s->env->env, NULL, 0, &s->txn);
     if (e) {
         s->txn = NULL;
         return store_fail_mdb(err, e, "begin");
@@ -261,11 +301,11 @@ void store_abort(struct store *s)
     s->txn = NULL;
 }
 
-static uint64_t free_disk_bytes(struct store *s)
+static uint64_t free_disk_bytes(const struct store_env *e)
 {
     mdb_filehandle_t fd;
     struct statvfs vfs;
-    if (mdb_env_get_fd(s->env, &fd) || fstatvfs(fd, &vfs) != 0)
+    if (mdb_env_get_fd(e->env, &fd) || fstatvfs(fd, &vfs) != 0)
         return UINT64_MAX; /* unknown: the commit will tell */
     return (uint64_t)vfs.f_bavail * vfs.f_frsize;
 }
@@ -283,7 +323,7 @@ static enum ledger_rc commit(struct store *s, uint64_t reserve, struct ledger_er
         return ledger_fail(err, rc, "commit: a write before it failed: %s", ledger_rc_text(rc));
     }
     uint64_t need = s->txn_bytes < TXN_BYTES_MAX ? s->txn_bytes : TXN_BYTES_MAX,
-             left = free_disk_bytes(s);
+             left = free_disk_bytes(s->env);
     if (left < need || left - need < reserve) {
         store_abort(s);
         return ledger_fail(
@@ -333,7 +373,7 @@ enum ledger_rc store_remove(struct store *s, enum kv_table t, struct span key,
         return ledger_fail(err, LEDGER_EINVAL, "rows of the log are never removed");
     memcpy(copy, key.p, key.n);
     MDB_val k = {key.n, copy};
-    int e = mdb_del(s->txn, s->dbi[t], &k, NULL);
+    int e = mdb_del(s->txn, s->env->dbi[t], &k, NULL);
     if (e && e != MDB_NOTFOUND)
         return s->txn_rc = store_fail_mdb(err, e, "remove");
     return LEDGER_OK;
@@ -345,27 +385,43 @@ enum ledger_rc store_drop_view(struct store *s, struct ledger_err *err)
     for (int t = 0; t < KV_TABLES; t++) {
         if (store_is_log((enum kv_table)t))
             continue;
-        int e = mdb_drop(s->txn, s->dbi[t], 0);
+        int e = mdb_drop(s->txn, s->env->dbi[t], 0);
         if (e)
             return s->txn_rc = store_fail_mdb(err, e, "empty a table");
     }
     return LEDGER_OK;
 }
 
+uint64_t store_free_disk(struct store *s)
+{
+    struct store_env *e = store_env_take(s);
+    uint64_t n = free_disk_bytes(e);
+    store_env_give(s, e);
+    return n;
+}
+
+static uint64_t used_bytes(const struct store_env *e)
+{
+    uint64_t n = 0;
+    MDB_txn *txn;
+    MDB_stat ms;
+    if (mdb_txn_begin(e->env, NULL, MDB_RDONLY, &txn) != 0)
+        return 0;
+    for (int t = 0; t < KV_TABLES; t++)
+        if (mdb_stat(txn, e->dbi[t], &ms) == 0)
+            n += (ms.ms_branch_pages + ms.ms_leaf_pages + ms.ms_overflow_pages) *
+                 (uint64_t)ms.ms_psize;
+    mdb_txn_abort(txn);
+    return n;
+}
+
 void store_size(struct store *s, struct store_size *out)
 {
     mdb_filehandle_t fd;
     struct stat st;
-    MDB_txn *txn;
-    MDB_stat ms;
-    *out = (struct store_size){.free_disk_bytes = free_disk_bytes(s)};
-    if (mdb_env_get_fd(s->env, &fd) == 0 && fstat(fd, &st) == 0)
+    struct store_env *e = store_env_take(s);
+    *out = (struct store_size){.free_disk_bytes = free_disk_bytes(e), .used_bytes = used_bytes(e)};
+    if (mdb_env_get_fd(e->env, &fd) == 0 && fstat(fd, &st) == 0)
         out->file_bytes = (uint64_t)st.st_size;
-    if (mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn) != 0)
-        return;
-    for (int t = 0; t < KV_TABLES; t++)
-        if (mdb_stat(txn, s->dbi[t], &ms) == 0)
-            out->used_bytes += (ms.ms_branch_pages + ms.ms_leaf_pages + ms.ms_overflow_pages) *
-                               (uint64_t)ms.ms_psize;
-    mdb_txn_abort(txn);
+    store_env_give(s, e);
 }

@@ -10,6 +10,7 @@
 #include "store_impl.h"
 
 static const char rebuilding_key[] = "rebuilding";
+static const char erasing_key[] = STORE_ERASING_KEY;
 
 static bool key_number(struct span key, uint64_t *out)
 {
@@ -41,7 +42,7 @@ static enum ledger_rc txn_tail(struct store *s, uint64_t *size, uint64_t *epoch,
     MDB_val k, v;
     uint64_t last = 0, index = 0;
     *size = *epoch = 0;
-    int e = mdb_cursor_open(s->txn, s->dbi[KV_LOG], &cursor);
+    int e = mdb_cursor_open(s->txn, s->env->dbi[KV_LOG], &cursor);
     if (e)
         return store_fail_mdb(err, e, "log");
     e = mdb_cursor_get(cursor, &k, &v, MDB_LAST);
@@ -148,4 +149,15 @@ enum ledger_rc log_set_rebuilding(struct store *s, bool on, struct ledger_err *e
     if (!on)
         return store_remove(s, KV_META, span_str(rebuilding_key), err);
     return store_replace(s, KV_META, span_str(rebuilding_key), SPAN_LIT("1"), err);
+}
+
+bool log_erasing(const struct kv *kv)
+{
+    struct span value;
+    return kv_get(kv, KV_META, span_str(erasing_key), &value) == LEDGER_OK;
+}
+
+enum ledger_rc log_set_erasing(struct store *s, struct ledger_err *err)
+{
+    return store_replace(s, KV_META, span_str(erasing_key), SPAN_LIT("1"), err);
 }

@@ -16,8 +16,10 @@ enum ledger_rc store_snapshot_open(struct store *s, struct store_snapshot **out,
     if (!sn)
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     sn->store = s;
-    int e = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &sn->txn);
+    sn->env = store_env_take(s);
+    int e = mdb_txn_begin(sn->env->env, NULL, MDB_RDONLY, &sn->txn);
     if (e) {
+        store_env_give(s, sn->env);
         free(sn);
         return store_fail_mdb(err, e, "open a snapshot");
     }
@@ -30,13 +32,14 @@ void store_snapshot_close(struct store_snapshot *sn)
     if (!sn)
         return;
     mdb_txn_abort(sn->txn);
+    store_env_give(sn->store, sn->env);
     free(sn);
 }
 
 static enum ledger_rc snapshot_get(void *ctx, enum kv_table t, struct span key, struct span *value)
 {
     struct store_snapshot *sn = ctx;
-    return store_table_get(sn->store, sn->txn, t, key, value);
+    return store_table_get(sn->env, sn->txn, t, key, value);
 }
 
 static enum ledger_rc snapshot_put(void *ctx, enum kv_table t, struct span key, struct span value)
@@ -59,7 +62,7 @@ enum ledger_rc store_scan(struct store_snapshot *sn, enum kv_table t, struct spa
     MDB_val k = {0, NULL}, v;
     if (first.n > KV_KEY_MAX)
         return ledger_fail(err, LEDGER_EINVAL, "a key has at most %d bytes", KV_KEY_MAX);
-    int e = mdb_cursor_open(sn->txn, sn->store->dbi[t], &cursor);
+    int e = mdb_cursor_open(sn->txn, sn->env->dbi[t], &cursor);
     if (e)
         return store_fail_mdb(err, e, "scan");
     if (first.n) {
@@ -77,7 +80,7 @@ enum ledger_rc store_count(struct store_snapshot *sn, enum kv_table t, uint64_t 
                            struct ledger_err *err)
 {
     MDB_stat st;
-    int e = mdb_stat(sn->txn, sn->store->dbi[t], &st);
+    int e = mdb_stat(sn->txn, sn->env->dbi[t], &st);
     if (e)
         return store_fail_mdb(err, e, "count");
     *out = st.ms_entries;
@@ -89,7 +92,7 @@ enum ledger_rc store_last(struct store_snapshot *sn, enum kv_table t, struct spa
 {
     MDB_cursor *cursor;
     MDB_val k, v;
-    int e = mdb_cursor_open(sn->txn, sn->store->dbi[t], &cursor);
+    int e = mdb_cursor_open(sn->txn, sn->env->dbi[t], &cursor);
     if (e)
         return store_fail_mdb(err, e, "last");
     e = mdb_cursor_get(cursor, &k, &v, MDB_LAST);

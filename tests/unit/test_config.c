@@ -167,11 +167,11 @@ TEST(access_names)
 TEST(access_mistakes)
 {
     refused("[access]\nurn:a = submit\nurn:a = submit\n", 3, "listed twice");
-    refused("[access]\nurn:a = sumbit\n", 2, "neither submit nor read");
+    refused("[access]\nurn:a = sumbit\n", 2, "is neither submit, administer nor read");
     refused("[access]\nurn:a = read LOT_SPLITT\n", 2, "no kind of event");
     refused("[access]\nurn:a = read\n", 2, "wants all, none");
     refused("[access]\nurn:a = read all LOT_SPLIT\n", 2, "nothing may follow");
-    refused("[access]\nurn:a = submit,\n", 2, "neither submit nor read");
+    refused("[access]\nurn:a = submit,\n", 2, "is neither submit, administer nor read");
     refused("[access]\nurn:a = read all, read none\n", 2, "twice");
     refused("[access]\nurn:a = submit read all\n", 2, "alone");
     refused("[access]\nurn:a b = submit\n", 2, "no name");
