@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "event_value.h"
 #include "liar.h"
 
 enum ledger_rc __real_judge_event(struct judge *j, const struct event *ev, const struct signer *signers, unsigned n, struct refusal *why);
