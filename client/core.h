@@ -71,6 +71,8 @@ struct call {
     bool busy;               /* the server was busy when it was asked last */
     struct reply *reply;
     void *work;              /* of the operation; in the reply's arena; NULL after a restart */
+    size_t n_also;           /* further checkpoints that have to be trusted before the reply is good */
+    struct checkpoint also[SNAPSHOT_NOTES_MAX];
 };
 
 enum session_state { SESSION_IDLE = 0, SESSION_PAUSE, SESSION_DIALLING, SESSION_HELLO, SESSION_TRUSTING, SESSION_READY };
@@ -137,6 +139,9 @@ bool session_settled(const struct ledger_client *cl);
 bool session_pin(struct ledger_client *cl, bool at_once, struct ledger_err *err);
 /* Keeps evidence and ends every call, now and later, with ETAMPER. */
 void session_tampered(struct ledger_client *cl, const struct trust_conflict *conflict, const char *what);
+
+/* The same for what the server says and nobody has signed: kept as a claim. */
+void session_lied(struct ledger_client *cl, const char *what, struct span answer);
 
 /* A call failed because its answer does not verify: keeps the answer's bytes as a claim, and says where in the call's error. */
 void session_keep_answer(struct ledger_client *cl, struct call *k, struct span answer);

@@ -146,81 +146,12 @@ enum ledger_rc pin_advance(struct arena *a, const struct ledger_profile *p, cons
 
 /* ---- evidence ---- */
 
-static void put_text(struct wbuf *w, const char *s)
-{
-    wbuf_bytes(w, s, strlen(s));
-}
-
-static void put_proof(struct wbuf *w, struct span proof)
-{
-    char line[64];
-    put_text(w, "\n==== consistency proof that was given with it, a hash a line ====\n");
-    for (size_t i = 0; i + HASH_LEN <= proof.n && i < (size_t)MERKLE_PATH_MAX * HASH_LEN; i += HASH_LEN) {
-        b64_encode(span_of(proof.p + i, HASH_LEN), line);
-        put_text(w, line);
-        put_text(w, "\n");
-    }
-}
-
-static void put_contradiction(struct wbuf *w, const struct pin_evidence *e)
-{
-    put_text(w, "\n\nThe ledger has signed both statements below. The second was received after the first had been verified, and does not\n"
-                 "continue it.\n"
-                 "\n==== checkpoint that was verified before ====\n");
-    wbuf_bytes(w, e->known.p, e->known.n);
-    put_text(w, "\n==== checkpoint that does not continue it ====\n");
-    wbuf_bytes(w, e->received.p, e->received.n);
-    if (e->proof.p)
-        put_proof(w, e->proof);
-}
-
-#define CLAIM_LINE 57 /* bytes that make a line of 76 characters */
-
-static void put_claim(struct wbuf *w, const struct pin_evidence *e)
-{
-    char line[2 * CLAIM_LINE];
-    put_text(w, "\n\nThe checkpoint below is signed by the ledger. The answer after it, which was given with it, does not\n"
-                "verify; that the server gave it is what this program says.\n"
-                "\n==== latest checkpoint that was verified ====\n");
-    wbuf_bytes(w, e->known.p, e->known.n);
-    put_text(w, "\n==== answer, base64 ====\n");
-    for (size_t i = 0; i < e->answer.n; i += CLAIM_LINE) {
-        size_t n = e->answer.n - i < CLAIM_LINE ? e->answer.n - i : CLAIM_LINE;
-        b64_encode(span_of(e->answer.p + i, n), line);
-        put_text(w, line);
-        put_text(w, "\n");
-    }
-}
-
-static struct span evidence_text(struct arena *a, const struct ledger_profile *p, const struct pin_evidence *e)
-{
-    struct wbuf w;
-    char time[TIME_TEXT_MAX];
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    size_t n = time_format((int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000, time);
-    wbuf_init(&w, a);
-    put_text(&w, "ledgerd evidence v1\norigin: ");
-    put_text(&w, p->origin);
-    put_text(&w, "\nserver: ");
-    put_text(&w, p->address);
-    put_text(&w, "\nfound: ");
-    wbuf_bytes(&w, time, n);
-    put_text(&w, "\nwhat: ");
-    put_text(&w, e->what);
-    if (e->received.p)
-        put_contradiction(&w, e);
-    else
-        put_claim(&w, e);
-    return wbuf_span(&w);
-}
-
-enum ledger_rc pin_write_evidence(struct arena *a, const struct ledger_profile *p, const struct pin_evidence *e,
+enum ledger_rc pin_write_evidence(struct arena *a, const struct ledger_profile *p, const struct evidence *e,
                                   char path[PIN_PATH_MAX], struct ledger_err *err)
 {
     char name[96];
     time_t now = time(NULL);
-    struct span text = evidence_text(a, p, e);
+    struct span text = evidence_text(a, p->origin, p->address, e);
     enum ledger_rc rc = text.p ? make_folder(p, err) : ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     for (unsigned i = 0; rc == LEDGER_OK && i < EVIDENCE_TRIES; i++) {
         snprintf(name, sizeof name, "pins/evidence-%lld-%u.txt", (long long)now, i);

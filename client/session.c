@@ -214,7 +214,11 @@ static bool see_newest(struct ledger_client *cl, struct span note)
     struct verdict v;
     if (!session_check_note(cl, cl->scratch, note, &cp, &trust, &v)) {
         enum ledger_rc rc = rc_from_verdict(v.kind);
-        /* A known key whose signature fails is no statement of the ledger: nothing that could be shown as evidence. */
+        if (rc == LEDGER_ETAMPER && trust.log_signed) {
+            session_lied(cl, v.text, note);
+            return false;
+        }
+        /* A log's key whose signature fails is no statement of the ledger: nothing that could be shown as evidence. */
         return fail_hello(cl, rc == LEDGER_ETAMPER ? LEDGER_EUNTRUSTED : rc, "the server's checkpoint: %s", v.text);
     }
     const struct trust_node *known = largest_known(cl);
@@ -331,12 +335,21 @@ static void judge_freshness(struct ledger_client *cl, struct call *k)
                             (long long)r->age_s, cl->profile->fresh_within_s);
 }
 
+static bool others_trusted(const struct ledger_client *cl, const struct call *k)
+{
+    for (size_t i = 0; i < k->n_also; i++)
+        if (!trust_has(&cl->trust, &k->also[i]))
+            return false;
+    return true;
+}
+
 /* Hands out answers whose checkpoint has become trusted. */
 static void finish_trusted(struct ledger_client *cl)
 {
     for (struct call *k = cl->list, *next; k; k = next) {
         next = k->next;
-        if (k->state != CALL_TRUSTING || (k->reply->has_checkpoint && !trust_has(&cl->trust, &k->reply->snapshot.cp)))
+        if (k->state != CALL_TRUSTING || (k->reply->has_checkpoint && !trust_has(&cl->trust, &k->reply->snapshot.cp)) ||
+            !others_trusted(cl, k))
             continue;
         judge_freshness(cl, k);
         call_end(cl, k);
@@ -460,6 +473,11 @@ static void take_error(struct ledger_client *cl, struct call *k, const struct me
     }
     if (submit && e->recorded == LEDGER_RECORDED_NOTHING)
         k->state = CALL_QUEUED;
+    if (rc == LEDGER_ENOTFOUND && k->rq.op == CALL_PROVE) {
+        /* What is not in the ledger is proven not to be there; a server's word for it is no answer. */
+        call_fail(cl, k, LEDGER_EPROTO, "the server says that it is not there, and proves nothing: %s", e->text);
+        return;
+    }
     call_fail(cl, k, rc, "%s", e->text[0] ? e->text : ledger_rc_text(rc));
 }
 

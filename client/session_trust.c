@@ -157,7 +157,7 @@ bool session_pin(struct ledger_client *cl, bool at_once, struct ledger_err *err)
 #define EVIDENCE_BYTES_MAX ((size_t)64 << 20)
 
 /* Writes the evidence and fills err: what, and where the file is. */
-static void keep_evidence(const struct ledger_profile *p, const struct pin_evidence *e, struct ledger_err *err)
+static void keep_evidence(const struct ledger_profile *p, const struct evidence *e, struct ledger_err *err)
 {
     char path[PIN_PATH_MAX];
     struct ledger_err why = {0};
@@ -172,8 +172,16 @@ static void keep_evidence(const struct ledger_profile *p, const struct pin_evide
 
 void session_tampered(struct ledger_client *cl, const struct trust_conflict *conflict, const char *what)
 {
-    const struct pin_evidence e = {.what = what, .known = conflict->known, .received = conflict->received,
+    const struct evidence e = {.what = what, .known = conflict->known, .received = conflict->received,
                                    .proof = conflict->proof};
+    keep_evidence(cl->profile, &e, &cl->evidence);
+    cl->tampered = true;
+    session_fail_all(cl, &cl->evidence);
+}
+
+void session_lied(struct ledger_client *cl, const char *what, struct span answer)
+{
+    const struct evidence e = {.what = what, .known = cl->trust.latest ? cl->trust.latest->note : SPAN_NONE, .answer = answer};
     keep_evidence(cl->profile, &e, &cl->evidence);
     cl->tampered = true;
     session_fail_all(cl, &cl->evidence);
@@ -183,7 +191,7 @@ void session_keep_answer(struct ledger_client *cl, struct call *k, struct span a
 {
     char what[sizeof k->reply->err.msg];
     memcpy(what, k->reply->err.msg, sizeof what);
-    const struct pin_evidence e = {.what = what, .known = cl->trust.latest ? cl->trust.latest->note : SPAN_NONE,
+    const struct evidence e = {.what = what, .known = cl->trust.latest ? cl->trust.latest->note : SPAN_NONE,
                                    .answer = answer};
     keep_evidence(cl->profile, &e, &k->reply->err);
 }
@@ -191,6 +199,12 @@ void session_keep_answer(struct ledger_client *cl, struct call *k, struct span a
 void client_keep_evidence(const struct ledger_profile *p, const char *what, struct span note, struct span answer,
                           struct ledger_err *err)
 {
-    const struct pin_evidence e = {.what = what, .known = note, .answer = answer};
+    const struct evidence e = {.what = what, .known = note, .answer = answer};
+    keep_evidence(p, &e, err);
+}
+
+void client_keep_entry(const struct ledger_profile *p, const char *what, struct span receipt, struct ledger_err *err)
+{
+    const struct evidence e = {.what = what, .receipt = receipt};
     keep_evidence(p, &e, err);
 }

@@ -91,6 +91,9 @@ bool verify_chain(const struct verifier *vf, const struct snapshot *s, const str
 bool verify_chain_entry(const struct verifier *vf, const struct proven_chain *pc, uint64_t seq, const struct entry *e,
                         struct hash *expected, struct verdict *v) LEDGER_MUST_USE;
 
+/* … and that it was recorded before its successor in the chain: at a smaller index, and not later. */
+bool verify_chain_order(const struct header *before, const struct header *after, struct verdict *v) LEDGER_MUST_USE;
+
 /* A kv of proven chains: judge.h's questions (standing, lineage) can then be asked of a set of proven_chains exactly as the daemon
  * asks its own store. `add` indexes chain record and members. Reading what was not proven is ENOTFOUND … and *missing is set, so
  * that an answer computed from an incomplete set is never mistaken for one. */
@@ -115,6 +118,9 @@ struct receipt {
     struct snapshot snapshot;
     struct entry entry;
     unsigned signatures_checked; /* under keys whose registration is in the same log */
+    /* Where the verification fails, these say whom it speaks against: what is proven up to there stands. */
+    bool recorded;               /* the log has signed a tree that holds this entry, with this content */
+    bool forged;                 /* … which breaks a rule of signatures all by itself: it convicts the ledger */
 };
 bool verify_receipt(const struct verifier *vf, const struct receipt_claim *claim, struct receipt *out, struct verdict *v)
     LEDGER_MUST_USE;

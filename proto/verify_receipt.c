@@ -64,8 +64,26 @@ static bool check_signature(const struct verifier *vf, const struct receipt_clai
     if (!span_eq(claim->keys[i].party, s->party))
         return verdict_bad(v, VERDICT_DAMAGED, r->entry.header.index, "registration of a signer",
                            "the receipt does not carry the registration of %.*s in its place", SPAN_FMT(s->party));
-    return check_key(vf, r, &claim->keys[i], &key, v) &&
-           verify_signature(vf, claim->origin, &r->entry, i, key.alg, span_of(key.key, key.n), v);
+    if (!check_key(vf, r, &claim->keys[i], &key, v))
+        return false;
+    if (verify_signature(vf, claim->origin, &r->entry, i, key.alg, span_of(key.key, key.n), v))
+        return true;
+    /* A registration of another key proves nothing: the party may have had several. */
+    uint8_t id[KEY_ID_LEN];
+    crypto_key_id(vf->c, (enum sig_alg)key.alg, span_of(key.key, key.n), id);
+    r->forged = s->alg == key.alg && span_eq(s->key_id, span_of(id, sizeof id));
+    return false;
+}
+
+/* Exactly as many signatures as the kind asks for. */
+static bool check_count(struct receipt *r, struct verdict *v)
+{
+    const struct entry *e = &r->entry;
+    if (e->own || !e->content || e->block.n == e->event.kind->signatures)
+        return true;
+    r->forged = true;
+    return verdict_bad(v, VERDICT_TAMPERED, e->header.index, "signature block", "%zu signatures; this kind has %u", e->block.n,
+                       e->event.kind->signatures);
 }
 
 bool verify_receipt(const struct verifier *vf, const struct receipt_claim *claim, struct receipt *out, struct verdict *v)
@@ -77,16 +95,14 @@ bool verify_receipt(const struct verifier *vf, const struct receipt_claim *claim
         return verdict_bad(v, VERDICT_TAMPERED, out->entry.header.index, "origin", "the checkpoint is of another ledger");
     if (!verify_inclusion(vf, &out->entry, &out->snapshot.cp, claim->path, v))
         return false;
+    out->recorded = true;
+    if (!check_count(out, v))
+        return false;
     size_t n_keys = out->entry.own || !out->entry.content ? 0 : out->entry.block.n;
     if (claim->n_keys != n_keys)
         return verdict_bad(v, VERDICT_DAMAGED, out->entry.header.index, "registration of a signer",
                            "the receipt carries %zu registrations for %zu signatures", claim->n_keys, n_keys);
-    if (n_keys == 0)
-        return true;
-    if (out->entry.block.n != out->entry.event.kind->signatures)
-        return verdict_bad(v, VERDICT_TAMPERED, out->entry.header.index, "signature block", "%zu signatures; this kind has %u",
-                           out->entry.block.n, out->entry.event.kind->signatures);
-    for (unsigned i = 0; i < out->entry.block.n; i++) {
+    for (unsigned i = 0; i < n_keys; i++) {
         if (!check_signature(vf, claim, out, i, v))
             return false;
         out->signatures_checked++;

@@ -82,9 +82,11 @@ const struct command ctl_commands[] = {
      "  -o FILE             where to write it\n"
      "  --force             overwrite\n",
      cmd_receipt},
-    {"verify", "FILE…", "verify receipts offline",
-     "Needs only the files and a policy (c2sp.org/tlog-policy). Says what was proven and what a receipt cannot prove. Exit code 1:\n"
-     "one does not verify, and which part of it is wrong is said; 2: one cannot be read; 3: one needs a newer version.\n"
+    {"verify", "FILE…", "verify receipts and evidence offline",
+     "Needs only the files and a policy (c2sp.org/tlog-policy). Says what was proven and what a receipt cannot prove; of evidence, what\n"
+     "it proves to anybody and what is the claim of whoever kept it. Receipts are compared with each other, too. Exit code 1: one does\n"
+     "not verify, and which part of it is wrong is said, or is evidence that by itself proves nothing; 2: one cannot be read; 3: one\n"
+     "needs a newer version; 4: the files prove that the ledger has broken its word.\n"
      "Options:\n"
      "  --policy FILE       default: the profile's\n",
      cmd_verify},
@@ -105,7 +107,11 @@ const struct command ctl_commands[] = {
      "  --from INDEX        begin there (default: with what is recorded from now on)\n"
      "  --count N           end after N entries\n",
      cmd_watch},
-    {"checkpoint", "", "the latest checkpoint, verified, as a signed note", "", cmd_checkpoint},
+    {"checkpoint", "[--against FILE]", "the latest checkpoint, verified, as a signed note",
+     "Options:\n"
+     "  --against FILE      a checkpoint that somebody else was given, or an evidence file: the server has to prove that its log\n"
+     "                      continues it, or leads to it. Exit code 4: it cannot, or you were shown two histories\n",
+     cmd_checkpoint},
     {"key", "new PARTY -o FILE | show FILE", "make a signing key, or show what registering it takes",
      "With a profile, also prints the proof of possession for that ledger: an administrator registers a party with the public key\n"
      "and that proof, and never sees the secret.\n"
