@@ -5,6 +5,7 @@
  *
  * `glasses`: the judge reads the store through them and sees, for one question, what suits the lie.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "event_value.h"
@@ -206,7 +207,7 @@ enum ledger_rc __wrap_machine_event(struct machine *m, const struct submission *
         other.pre = &believed;
     }
     if (lie_is("time-backdated"))
-        recorded_us = m->recorded_us -= INT64_C(3600) * 1000000;
+        recorded_us = m->recorded_us = strtoll(liar.b, NULL, 10);
     return __real_machine_event(m, &other, recorded_us, out, why, err);
 }
 

@@ -68,7 +68,9 @@ class Honest:
         server = Server(suite.ledgerd, self.ledger)
         admin = [suite.ctl, "--profile", os.path.join(self.ledger, "profile"), "--server", server.address]
         story.make_people(suite.run, admin, self.ring)
-        self.must(*admin, "record", "-f", "-", "--keys", self.ring, stdin=story.lines(story.life()))
+        life = story.life()
+        self.lot_made = next(e["occurred"] for e in life if e["kind"] == "LOT_CREATED")
+        self.must(*admin, "record", "-f", "-", "--keys", self.ring, stdin=story.lines(life))
         shutil.copytree(os.path.join(self.ledger, "profile"), self.profile("operator"))
         shutil.rmtree(os.path.join(self.profile("operator"), "pins"))
         server.end()
@@ -100,7 +102,9 @@ class Stage:
         os.mkdir(self.folder)
         self.server = None
         self.n = 0
-        self.old = honest.ledger  # an older copy, for lies that need one
+        self.liar = os.path.join(self.suite.build, "tests", "adversary", "liar")
+        self.last = None  # (code, output, errors) of the submission that the lie is about
+        self.kept = None  # the latest evidence file
 
     def __enter__(self):
         return self
@@ -127,7 +131,7 @@ class Stage:
         folder = folder or self.fresh_ledger()
         program, settings = self.suite.ledgerd, {}
         if lie:
-            program = os.path.join(self.suite.build, "tests", "adversary", "liar")
+            program = self.liar
             settings = {"LIAR_LIE": lie, "LIAR_A": a, "LIAR_B": str(b)}
             if old:
                 settings["LIAR_OLD"] = self.older_copy()
@@ -142,18 +146,35 @@ class Stage:
             raise RuntimeError(f"the server ended with {code}: {self.server.log()[-2000:]}")
         self.server = None
 
+    @staticmethod
+    def must(ran, code=0):
+        if ran[0] != code:
+            raise RuntimeError(f"{ran[0]}: {ran[1]}{ran[2]}")
+
+    def file(self, name):
+        return os.path.join(self.folder, name)
+
+    def keep(self, name, text):
+        with open(self.file(name), "w", encoding="utf-8") as f:
+            f.write(text)
+
     def profile(self, who):
         path = os.path.join(self.folder, who)
         if not os.path.exists(path):
             shutil.copytree(self.honest.profile(who), path)
         return path
 
+    def forget(self, who):
+        """The profile becomes a fresh one."""
+        shutil.rmtree(self.profile(who))
+
     def ctl(self, who, *arguments, stdin=b""):
         return self.suite.run(self.suite.ctl, "--profile", self.profile(who), "--server", self.server.address, "--timeout",
                               str(lib.WAIT_S // 2), *arguments, stdin=stdin)
 
-    def record(self, *events):
-        """By the operator's own people. (code, output, errors)"""
+    def record(self, *events, occurred=None):
+        """By the operator's own people, as occurred now. (code, output, errors)"""
+        events = [dict(e, occurred=occurred or story.later()) for e in events]
         return self.ctl("operator", "record", "-f", "-", "--keys", self.honest.ring, stdin=story.lines(events))
 
     def evidence(self, err):
