@@ -33,6 +33,7 @@
 #define BACKOFF_MS_MAX 5000u
 #define PIN_EVERY_MS 200u                      /* the pin on disk is at most this old */
 #define STREAM_CREDIT 8u
+#define CLOCKS_DIFFER_S 300                    /* that far the ledger's clock may be ahead of this machine's */
 
 enum call_state { CALL_QUEUED = 0, CALL_SENT, CALL_TRUSTING };
 

@@ -322,15 +322,20 @@ static int64_t wall_clock_us(void)
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
-/* Age by this machine's clock; a seal from the future is not stale, but no younger than now. */
+/* Age by this machine's clock. A seal that is dated ahead of it says nothing about its age: a ledger that dates its seals ahead could
+ * show an old state as fresh for as long. Some difference is what clocks have. */
 static void judge_freshness(struct ledger_client *cl, struct call *k)
 {
     struct reply *r = k->reply;
     if (!r->has_seal)
         return;
     r->age_s = (wall_clock_us() - r->snapshot.seal.recorded_us) / 1000000;
-    r->stale = r->age_s > (int64_t)cl->profile->fresh_within_s;
-    if (r->stale && k->rq.fresh)
+    bool ahead = r->age_s < -CLOCKS_DIFFER_S;
+    r->stale = ahead || r->age_s > (int64_t)cl->profile->fresh_within_s;
+    if (ahead && k->rq.fresh)
+        r->rc = ledger_fail(&r->err, LEDGER_ESTALE, "the ledger's last seal is dated %lld s ahead of this machine's clock: one of the two is wrong",
+                            (long long)-r->age_s);
+    else if (r->stale && k->rq.fresh)
         r->rc = ledger_fail(&r->err, LEDGER_ESTALE, "the ledger's last seal is %lld s old, and the profile demands %u s",
                             (long long)r->age_s, cl->profile->fresh_within_s);
 }

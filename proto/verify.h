@@ -65,6 +65,27 @@ bool verify_inclusion(const struct verifier *vf, const struct entry *e, const st
 bool verify_signature(const struct verifier *vf, struct span origin, const struct entry *e, unsigned i, unsigned alg,
                       struct span key, struct verdict *v) LEDGER_MUST_USE;
 
+/* The key that a registration (REGISTER, ROTATE_KEY, or the genesis for the first administrator, whose payload is then asked for) gives
+ * to a party. `reg` has its content. */
+struct registered_key {
+    unsigned alg;
+    uint8_t key[KEY_LEN_MAX];
+    size_t n;
+};
+bool verify_registration(const struct entry *reg, struct span payload, struct span party, struct registered_key *out, struct verdict *v)
+    LEDGER_MUST_USE;
+/* All entries of a party's chain, proven complete, with their content. */
+struct party_history {
+    struct span party;
+    size_t n;
+    const struct entry *entries;
+    const struct entry_claim *raw;
+};
+/* All signatures of an event, each under the key that its signer held when it was recorded: as many as the kind has, by different
+ * parties, none of them revoked. Says nothing about roles. */
+bool verify_signers(const struct verifier *vf, struct span origin, const struct entry *e, const struct party_history *parties, size_t n,
+                    struct verdict *v) LEDGER_MUST_USE;
+
 /* ---- chains ---- */
 #define CHAIN_LOGS_MAX 8
 struct member_claim { unsigned log; size_t n; const struct span *members; };

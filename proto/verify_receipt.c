@@ -4,43 +4,9 @@
 
 #include "verify.h"
 
-struct registered_key {
-    unsigned alg;
-    uint8_t key[KEY_LEN_MAX];
-    size_t n;
-};
-
 static bool malformed(struct verdict *v, const struct entry *reg, const char *text)
 {
     return verdict_bad(v, VERDICT_TAMPERED, reg->header.index, "registration of a signer", "%s", text);
-}
-
-static bool key_of_event(const struct entry *reg, struct span party, struct registered_key *out, struct verdict *v)
-{
-    unsigned action = event_enum(&reg->event, FIELD_ACTION);
-    enum sig_alg alg;
-    if (reg->event.kind->kind != KIND_PARTY_REGISTERED || (action != PARTY_REGISTER && action != PARTY_ROTATE_KEY))
-        return malformed(v, reg, "it is no registration of a key");
-    if (!span_eq(event_text(&reg->event, FIELD_PARTY), party))
-        return malformed(v, reg, "it is of another party");
-    if (!key_text_parse(event_text(&reg->event, FIELD_PUBKEY), &alg, out->key, &out->n))
-        return malformed(v, reg, "its key is malformed");
-    out->alg = alg;
-    return true;
-}
-
-static bool key_of_genesis(const struct entry *reg, struct span payload, struct span party, struct registered_key *out,
-                           struct verdict *v)
-{
-    struct genesis g;
-    if (reg->header.kind != OWN_GENESIS || genesis_decode(payload, &g, NULL) || g.admin_key.n > sizeof out->key)
-        return malformed(v, reg, "it is no registration of a key");
-    if (!span_eq(g.admin, party))
-        return malformed(v, reg, "it is of another party");
-    out->alg = g.admin_alg;
-    out->n = g.admin_key.n;
-    memcpy(out->key, g.admin_key.p, g.admin_key.n);
-    return true;
 }
 
 /* The registration is an entry of the same log, not later than the one it speaks for. */
@@ -52,7 +18,7 @@ static bool check_key(const struct verifier *vf, const struct receipt *r, const 
         return false;
     if (!reg.content || reg.header.index > r->entry.header.index)
         return malformed(v, &reg, "it is withheld, or later than the entry");
-    return reg.own ? key_of_genesis(&reg, k->registration.event, k->party, out, v) : key_of_event(&reg, k->party, out, v);
+    return verify_registration(&reg, k->registration.event, k->party, out, v);
 }
 
 /* Signature i and the registration of its signer stand at the same place, so that a receipt has one form. */

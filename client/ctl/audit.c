@@ -200,20 +200,6 @@ static int print_json(struct audit *au, const struct reply *last)
     return ctl_print_json(au->ctl, &w);
 }
 
-/* What was found, with what proves that the ledger has recorded it; where no receipt can be had, with the record as it came. */
-static void keep(struct audit *au, const struct reply *last)
-{
-    const struct ledger_profile *p = client_profile(au->ctl->client);
-    const char *what = ctl_text(au->ctl, "entry #%" PRIu64 ", %s: %s", au->v.index, au->v.what, au->v.text);
-    struct call_request call = {.op = CALL_RECEIPT, .u.receipt = {.by_index = true, .index = au->v.index}};
-    struct reply *r = NULL;
-    if (ctl_call(au->ctl, &call, &r) == EXIT_GOOD)
-        client_keep_entry(p, what, r->u.receipt.file, &au->evidence);
-    else
-        client_keep_evidence(p, what, last->snapshot.note, au->bad, &au->evidence);
-    reply_free(r);
-}
-
 static int run(struct audit *au, uint64_t at)
 {
     struct reply *last = NULL;
@@ -223,7 +209,8 @@ static int run(struct audit *au, uint64_t at)
     if (!exit)
         exit = check_end(au, at, last);
     if (!exit && au->verdict == VERDICT_TAMPERED)
-        keep(au, last);
+        ctl_keep_entry(au->ctl, au->v.index, ctl_text(au->ctl, "entry #%" PRIu64 ", %s: %s", au->v.index, au->v.what, au->v.text),
+                       last->snapshot.note, au->bad, &au->evidence);
     if (!exit && au->ctl->json)
         exit = print_json(au, last);
     else if (!exit)

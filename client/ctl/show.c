@@ -2,7 +2,7 @@
 /* ledgerctl show, ledgerctl history: the state of a subject, and the chain of its entries, both proven. */
 #include <string.h>
 
-#include "ask.h"
+#include "history.h"
 
 static int show_json(struct ctl *ctl, const struct reply *r)
 {
@@ -65,7 +65,14 @@ int cmd_show(struct ctl *ctl, int argc, char **argv)
 
 /* ---- history ---- */
 
-static int history_json(struct ctl *ctl, const struct reply *r)
+static const char *signatures_text(struct ctl *ctl, const struct history_signatures *s)
+{
+    return s->withheld ? "Signatures were not verified: registrations of signers are withheld from this certificate."
+                       : ctl_text(ctl, "Verified here: that these are all, and %llu signatures; rules were not replayed.",
+                                  (unsigned long long)s->verified);
+}
+
+static int history_json(struct ctl *ctl, const struct reply *r, const struct history_signatures *signatures)
 {
     const struct proven_subject *s = &r->u.prove.subjects[0];
     struct json_writer w;
@@ -78,6 +85,7 @@ static int history_json(struct ctl *ctl, const struct reply *r)
     for (size_t i = 0; i < s->n_history; i++)
         entry_json(&w, ctl->a, &s->history[i]);
     json_end(&w);
+    json_put_uint(&w, "signatures_verified", signatures->verified);
     ctl_basis_json(&w, r);
     json_end(&w);
     return ctl_print_json(ctl, &w);
@@ -115,7 +123,7 @@ static const char *content_text(struct ctl *ctl, const struct entry *e)
     return out;
 }
 
-static int history_text(struct ctl *ctl, const struct reply *r)
+static int history_text(struct ctl *ctl, const struct reply *r, const struct history_signatures *signatures)
 {
     static const char *const headings[] = {"ENTRY", "RECORDED", "OCCURRED", "KIND", "SIGNED BY", "CONTENT"};
     const struct proven_subject *s = &r->u.prove.subjects[0];
@@ -131,6 +139,8 @@ static int history_text(struct ctl *ctl, const struct reply *r)
     ctl_table_print(t);
     printf("%zu entries: all that there are of %s %s.\n", s->n_history, chain_type_name(s->name.type), ctl_span(ctl, s->name.id));
     ctl_basis(ctl, r);
+    if (!ctl->quiet)
+        printf("%s\n", ctl_paint(ctl, COLOR_DIM, signatures_text(ctl, signatures)));
     return EXIT_GOOD;
 }
 
@@ -154,7 +164,10 @@ int cmd_history(struct ctl *ctl, int argc, char **argv)
     if (exit)
         return exit;
     const struct proven_chain *pc = &r->u.prove.subjects[0].proven;
-    exit = !pc->present ? ask_absent(ctl, r, pc) : ctl->json ? history_json(ctl, r) : history_text(ctl, r);
+    struct history_signatures signatures = {0};
+    exit = pc->present ? history_check_signatures(ctl, r, &r->u.prove.subjects[0], &signatures) : EXIT_GOOD;
+    if (!exit)
+        exit = !pc->present ? ask_absent(ctl, r, pc) : ctl->json ? history_json(ctl, r, &signatures) : history_text(ctl, r, &signatures);
     reply_free(r);
     return exit;
 }

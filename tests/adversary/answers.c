@@ -359,5 +359,9 @@ bool __wrap_message_put_submit(struct bytes *out, uint64_t id, struct job *job)
         job->results[0] = job->results[1];
         job->results[1] = kept;
     }
+    if (lie_is("refused-yet-recorded")) {
+        job->results[0].outcome = JOB_REFUSED;
+        refuse(&job->results[0].why, E_BAD_VALUE, NULL, "quantity", "not a quantity");
+    }
     return __real_message_put_submit(out, id, job);
 }

@@ -11,6 +11,9 @@
 #include "event_value.h"
 #include "liar.h"
 
+struct clock_watch;
+int64_t __real_clock_watch_real_us(const struct clock_watch *w);
+int64_t __wrap_clock_watch_real_us(const struct clock_watch *w);
 enum ledger_rc __real_judge_event(struct judge *j, const struct event *ev, const struct signer *signers, unsigned n, struct refusal *why);
 enum ledger_rc __wrap_judge_event(struct judge *j, const struct event *ev, const struct signer *signers, unsigned n, struct refusal *why);
 enum ledger_rc __real_machine_event(struct machine *m, const struct submission *s, int64_t recorded_us, struct appended_entry *out,
@@ -209,6 +212,13 @@ enum ledger_rc __wrap_machine_event(struct machine *m, const struct submission *
     if (lie_is("time-backdated"))
         recorded_us = m->recorded_us = strtoll(liar.b, NULL, 10);
     return __real_machine_event(m, &other, recorded_us, out, why, err);
+}
+
+/* ---- the ledger's clock ---- */
+
+int64_t __wrap_clock_watch_real_us(const struct clock_watch *w)
+{
+    return __real_clock_watch_real_us(w) + (lie_is("clock-ahead") ? INT64_C(86400) * 1000000 : 0);
 }
 
 /* ---- the chain map stands still, for one chain or for all ---- */
