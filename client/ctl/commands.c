@@ -49,7 +49,8 @@ const struct command ctl_commands[] = {
      "  --type TYPE         item (default), party, subject, shipment, deviation, excursion, recall, product, ledger\n"
      "  --members           also its inputs, uses, units, test outcomes, excursions, cases, corrections\n",
      cmd_show},
-    {"history", "ITEM", "all entries of its chain, proven complete",
+    {"history", "ITEM", "all entries of its chain, proven complete, signatures verified",
+     "Each signature is verified under the key that its signer held when the entry was recorded; rules are not replayed (`audit`).\n"
      "Options:\n"
      "  --type TYPE         as for show\n",
      cmd_history},
