@@ -117,7 +117,7 @@ static enum call_step take_root(struct ledger_client *cl, struct call *k, struct
     struct reply *r = k->reply;
     struct verifier vf = session_verifier(cl, r->a);
     const struct receipt_claim *claim = &m->u.receipt;
-    struct entry_claim header_only = {claim->entry.header, SPAN_NONE, SPAN_NONE, true};
+    struct entry_claim header_only = {.header = claim->entry.header, .withheld = true};
     struct entry e;
     if (m->kind != MESSAGE_RECEIPT)
         return step_fail(k, LEDGER_EPROTO, "the server answered another question than this one");

@@ -33,7 +33,7 @@ static bool verify_accepted(struct ledger_client *cl, struct call *k, const stru
 {
     struct reply *r = k->reply;
     struct verifier vf = session_verifier(cl, cl->scratch);
-    struct entry_claim claim = {m->header, e->bytes, e->block, false};
+    struct entry_claim claim = {.header = m->header, .event = e->bytes, .block = e->block};
     struct entry entry;
     if (!verify_entry(&vf, &claim, &entry, &r->verdict) ||
         !verify_inclusion(&vf, &entry, &r->snapshot.cp, m->path, &r->verdict))

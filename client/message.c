@@ -228,7 +228,7 @@ static bool read_snapshot(const Ledgerd__V1__Snapshot *m, struct snapshot_claim 
 
 static struct entry_claim read_record(const Ledgerd__V1__Record *m)
 {
-    return (struct entry_claim){from_data(m->header), from_data(m->event), from_data(m->block), m->withheld};
+    return (struct entry_claim){from_data(m->header), from_data(m->event), from_data(m->block), m->withheld, from_data(m->opening), m->erased_by};
 }
 
 static struct entry_claim *read_records(struct arena *a, Ledgerd__V1__Record **records, size_t n)
@@ -356,7 +356,7 @@ static bool read_receipt(struct arena *a, const Ledgerd__V1__ReceiptResponse *m,
     for (size_t i = 0; i < m->n_keys; i++) {
         const Ledgerd__V1__SignerKey *k = m->keys[i];
         keys[i].party = span_str(k->party);
-        keys[i].registration = (struct entry_claim){from_data(k->header), from_data(k->event), from_data(k->block), false};
+        keys[i].registration = (struct entry_claim){from_data(k->header), from_data(k->event), from_data(k->block), false, SPAN_NONE, 0};
         keys[i].path = from_data(k->path);
     }
     out->keys = keys;
@@ -526,6 +526,8 @@ struct span receipt_file_encode(struct crypto *c, struct arena *a, const struct 
     m.record.event = to_data(claim->entry.event);
     m.record.block = to_data(claim->entry.block);
     m.record.withheld = claim->entry.withheld;
+    m.record.opening = to_data(claim->entry.opening);
+    m.record.erased_by = claim->entry.erased_by;
     m.snapshot.checkpoint = to_data(claim->snapshot.note);
     m.snapshot.seal = to_data(claim->snapshot.seal);
     m.snapshot.seal_path = to_data(claim->snapshot.seal_path);

@@ -44,7 +44,7 @@ static const char HELP[] =
 static void check_keys(struct check *k)
 {
     struct ledger_err err;
-    struct log_record r;
+    struct entry_record r;
     struct genesis g;
     struct hash commit;
     if (tail_log_key(k->store, &k->tail.m, &k->tail.key, &err))
@@ -78,7 +78,7 @@ static enum ledger_rc check_open(struct check *k, const struct check_arguments *
                                  struct ledger_err *err)
 {
     enum ledger_rc rc =
-        offline_open(args->dir, args->anchor, STORE_READ, &k->store, k->anchor_path, err);
+        offline_open(args->dir, args->anchor, STORE_READ, false, &k->store, k->anchor_path, err);
     if (!rc)
         rc = store_snapshot_open(k->store, &k->sn, err);
     if (!rc)

@@ -33,14 +33,18 @@ void progress_end(struct progress *p);
 /*
  * Opens a folder for an offline command, with the map size that its configuration gives, and says
  * where the anchor is: `given`, or as configured, or DIR.anchor. A folder without a configuration
- * has the defaults.
+ * has the defaults. `older`: also one of an earlier format (store_options).
  */
-enum ledger_rc offline_open(const char *dir, const char *given, enum store_mode mode,
+enum ledger_rc offline_open(const char *dir, const char *given, enum store_mode mode, bool older,
                             struct store **out, char anchor[FILES_PATH_MAX],
                             struct ledger_err *err) LEDGER_MUST_USE;
 
+/* What `ledgerd rebuild` does; also brings a folder of an earlier format up to date. origin has ORIGIN_MAX + 1 bytes. */
+enum ledger_rc rebuild_folder(const char *dir, const char *anchor, bool quiet, uint64_t *size, char *origin, struct ledger_err *err)
+    LEDGER_MUST_USE;
+
 /* One entry through the machine, from its record. ETAMPER and EVERSION fill *v. */
-enum ledger_rc replay_one(struct machine *m, const struct log_record *r, struct verdict *v,
+enum ledger_rc replay_one(struct machine *m, const struct entry_record *r, struct verdict *v,
                           struct ledger_err *err) LEDGER_MUST_USE;
 
 /* ---- check ---- */

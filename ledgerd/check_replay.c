@@ -57,11 +57,11 @@ static enum ledger_rc replay_put(void *ctx, enum kv_table t, struct span key, st
     return kv_put(&derived, t, key, value);
 }
 
-enum ledger_rc replay_one(struct machine *m, const struct log_record *r, struct verdict *v,
+enum ledger_rc replay_one(struct machine *m, const struct entry_record *r, struct verdict *v,
                           struct ledger_err *err)
 {
     arena_reset(m->a);
-    return machine_replay(m, r->header, r->event, r->block, NULL, v, err);
+    return machine_replay(m, r, NULL, v, err);
 }
 
 static unsigned kind_of(struct span header)
@@ -87,7 +87,7 @@ static void count(struct tally *t, unsigned kind)
 static void check_hashes(struct check *k, uint64_t index)
 {
     struct machine *m = &k->tail.m;
-    struct log_record r;
+    struct entry_record r;
     struct header h;
     struct hash id, block, leaf;
     struct span stored;
@@ -104,9 +104,10 @@ static void check_hashes(struct check *k, uint64_t index)
     merkle_leaf(m->c, r.header, &leaf);
     if (h.index != index)
         check_differ(k, index, "index", "is not the place at which the entry stands");
-    if (h.kind != OWN_SEAL && !hash_eq(&id, &h.event_id))
+    bool content = h.kind != OWN_SEAL && !r.erased_by;
+    if (content && !hash_eq(&id, &h.event_id))
         check_differ(k, index, "event", "is not the one that the header names");
-    if (h.kind != OWN_SEAL && !hash_eq(&block, &h.block_hash))
+    if (content && !hash_eq(&block, &h.block_hash))
         check_differ(k, index, "signature block", "is not the one that the header names");
     if (kv_get(&k->stored, KV_TREE, kv_key_tree(key, 0, index), &stored) ||
         !span_eq(stored, span_of(leaf.b, HASH_LEN)))
@@ -125,7 +126,7 @@ static enum ledger_rc replay_entries(struct check *k, struct ledger_err *err)
 {
     struct machine *m = &k->tail.m;
     for (uint64_t i = 0; i < k->log_size; i++) {
-        struct log_record r;
+        struct entry_record r;
         struct verdict v = {.kind = VERDICT_TAMPERED};
         enum ledger_rc rc = log_read(&k->stored, i, &r, err);
         if (rc == LEDGER_OK)
@@ -161,6 +162,9 @@ enum ledger_rc check_replay(struct check *k, struct ledger_err *err)
     if (m->size == 0)
         return ledger_fail(err, LEDGER_ENOTFOUND,
                            "there is no genesis entry: the ledger was never made");
+    if (m->erased_open)
+        check_differ(k, VERDICT_NO_INDEX, "erased content", "%llu events are without content, and no ERASURE entry names them",
+                     (unsigned long long)m->erased_open);
     if (m->batch_first != m->size)
         check_differ(k, m->batch_first, "batch",
                      "entries after the last seal: no checkpoint covers them");

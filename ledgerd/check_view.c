@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "check_internal.h"
+#include "opening.h"
 
 static const char *const table_names[KV_TABLES] = {
     "log",       "meta",        "chain record", "member", "key holder",
@@ -176,7 +177,7 @@ struct kv check_sink(struct check *k)
 
 static bool index_is_derived(struct check *k, enum kv_table t, struct span key, struct span value)
 {
-    struct log_record r;
+    struct entry_record r;
     struct header h;
     struct event ev;
     struct sigblock b;
@@ -185,10 +186,15 @@ static bool index_is_derived(struct check *k, enum kv_table t, struct span key, 
     struct machine *m = &k->tail.m;
     arena_reset(m->a);
     if (value.n != 8 || index >= m->size || log_read(&k->stored, index, &r, NULL) ||
-        header_decode(m->a, r.header, &h, NULL) || h.kind < EVENT_KIND_FIRST)
+        header_decode(m->a, r.header, &h, NULL) || (h.kind < EVENT_KIND_FIRST && !own_kind_signed(h.kind)))
         return false;
     if (t == KV_EVENT)
         return span_eq(key, span_of(h.event_id.b, HASH_LEN));
+    if (r.erased_by) {
+        struct opening o;
+        return opening_decode(m->a, r.opening, &o, NULL) == LEDGER_OK && o.has_reference &&
+               span_eq(key, span_of(o.reference.b, HASH_LEN));
+    }
     struct judge j = {.c = m->c, .a = m->a, .kv = &m->kv, .index_key = &m->index_key, .wire = true};
     if (event_decode(m->c, m->a, r.event, &ev, NULL, NULL) || sigblock_decode(r.block, &b, NULL))
         return false;
@@ -205,6 +211,8 @@ static bool member_is_derived(struct check *k, struct span key)
         chain_record_decode(record, &ch, NULL))
         return false;
     unsigned n = state_logs(&ch, &logs), log = key.p[HASH_LEN];
+    if (log == MEMBER_HISTORY)
+        return number_of(key, HASH_LEN + 1) < ch.count;
     return log < n && number_of(key, HASH_LEN + 1) < logs[log].size;
 }
 
@@ -220,7 +228,7 @@ static bool row_is_derived(struct check *k, enum kv_table t, struct span key, st
         return index_is_derived(k, t, key, value);
     if (t == KV_TREE)
         return key.n == 9 && key.p[0] < 64 && number_of(key, 1) < m->size >> key.p[0];
-    struct log_record r; /* a checkpoint belongs to each seal */
+    struct entry_record r; /* a checkpoint belongs to each seal */
     struct header h;
     arena_reset(m->a);
     return key.n == 8 && n > 0 && n <= m->size &&

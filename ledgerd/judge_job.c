@@ -20,7 +20,7 @@ static enum ledger_rc no_room(struct ledger_err *err)
 static enum ledger_rc recorded_before(struct writer *w, struct job *job, struct job_result *r,
                                       uint64_t index, struct ledger_err *err)
 {
-    struct log_record record;
+    struct entry_record record;
     enum ledger_rc rc = log_read(&w->m.kv, index, &record, err);
     if (rc)
         return rc;

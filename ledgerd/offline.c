@@ -29,10 +29,10 @@ static enum ledger_rc settings(const char *dir, struct store_options *o, char *a
     return LEDGER_OK;
 }
 
-enum ledger_rc offline_open(const char *dir, const char *given, enum store_mode mode,
+enum ledger_rc offline_open(const char *dir, const char *given, enum store_mode mode, bool older,
                             struct store **out, char anchor[FILES_PATH_MAX], struct ledger_err *err)
 {
-    struct store_options o = {0};
+    struct store_options o = {.older = older};
     *out = NULL;
     anchor[0] = 0;
     struct ledger_err config_err = {0};

@@ -116,7 +116,13 @@ enum ledger_rc build_record(struct query *q, struct reply *r, const struct store
     rec->header = bin(e->header);
     rec->withheld = !access_reads_kind(q->env.access, e->h.kind);
     r->bytes += e->header.n + 16;
-    if (!rec->withheld && !headers_only) {
+    if (e->erased_by && !headers_only) {
+        rec->erased_by = e->erased_by;
+        rec->withheld = false;
+        if (q->env.access->may_read_states)
+            rec->opening = bin(e->opening);
+        r->bytes += rec->opening.len;
+    } else if (!rec->withheld && !headers_only) {
         rec->event = bin(e->event);
         rec->block = bin(e->block);
         r->bytes += e->event.n + e->block.n;

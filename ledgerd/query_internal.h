@@ -70,6 +70,8 @@ enum ledger_rc view_check_time(const struct query *q, struct ledger_err *err) LE
 /* ---- checked reads; all need an open view ---- */
 struct stored {
     struct span header, event, block;
+    struct span opening; /* erased: in place of event and block */
+    uint64_t erased_by;
     struct header h; /* its links are in scratch */
     struct hash leaf;
 };

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "query_internal.h"
+#include "state_history.h"
 
 
 static int64_t now_ms(void)
@@ -90,13 +91,16 @@ static enum ledger_rc read_raw(struct query *q, uint64_t index, struct stored *o
 {
     uint8_t key[KV_KEY_MAX];
     struct span record;
+    struct entry_record rec;
     enum ledger_rc rc = kv_get(&q->m.kv, KV_LOG, kv_key_u64(key, index), &record);
     if (rc == LEDGER_ENOTFOUND)
         return read_bad(err, index, "missing");
     if (rc != LEDGER_OK)
         return ledger_fail(err, rc, "reading entry %llu failed", (unsigned long long)index);
-    if (!entry_record_split(record, &out->header, &out->event, &out->block))
+    if (!entry_record_split(record, &rec))
         return read_bad(err, index, "malformed record");
+    *out = (struct stored){.header = rec.header, .event = rec.event, .block = rec.block, .opening = rec.opening,
+                           .erased_by = rec.erased_by};
     rc = header_decode(q->scratch, out->header, &out->h, err);
     if (rc == LEDGER_EVERSION || rc == LEDGER_ENOMEM)
         return ledger_wrap(err, rc, "entry %llu", (unsigned long long)index);
@@ -114,6 +118,8 @@ static enum ledger_rc check_raw(struct query *q, uint64_t index, struct stored *
         return read_bad(err, index, "its header is not the leaf of the tree");
     if (e->h.kind == OWN_SEAL)
         return e->event.n || e->block.n ? read_bad(err, index, "a seal with content") : LEDGER_OK;
+    if (e->erased_by)
+        return LEDGER_OK; /* the opening is checked by whoever replays or opens a state with it */
     event_id(q->c, e->event, &h);
     if (!hash_eq(&h, &e->h.event_id))
         return read_bad(err, index, "its event is not the one that the header names");
@@ -219,14 +225,12 @@ static enum ledger_rc read_history(struct query *q, const struct hash *key, uint
 {
     uint8_t k[KV_KEY_MAX];
     struct span v;
-    struct rbuf r;
     enum ledger_rc rc = kv_get(&q->m.kv, KV_MEMBER, kv_key_member(k, key, MEMBER_HISTORY, seq), &v);
     if (rc != LEDGER_OK)
         return ledger_fail(err, rc == LEDGER_ENOTFOUND ? LEDGER_ETAMPER : rc,
                            "stored data does not verify: entry %llu of a chain is not indexed", (unsigned long long)seq);
-    rbuf_init(&r, v);
-    *index = rbuf_u64(&r);
-    return rbuf_done(&r) ? LEDGER_OK : ledger_fail(err, LEDGER_ETAMPER, "stored data does not verify: index of a chain");
+    return history_row_index(v, index) ? LEDGER_OK
+                                       : ledger_fail(err, LEDGER_ETAMPER, "stored data does not verify: index of a chain");
 }
 
 enum ledger_rc read_before(struct query *q, const struct hash *key, uint64_t below,

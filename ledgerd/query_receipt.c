@@ -138,7 +138,8 @@ static enum ledger_rc add_signers(struct query *q, struct reply *r, const struct
 {
     struct sigblock b;
     struct plist list = {.n = 0};
-    if (e->h.kind < EVENT_KIND_FIRST || !access_reads_kind(q->env.access, e->h.kind))
+    bool signed_by_persons = e->h.kind >= EVENT_KIND_FIRST || own_kind_signed(e->h.kind);
+    if (!signed_by_persons || e->erased_by || !access_reads_kind(q->env.access, e->h.kind))
         return LEDGER_OK;
     if (sigblock_decode(e->block, &b, NULL) != LEDGER_OK)
         return read_bad(err, e->h.index, "malformed signature block");

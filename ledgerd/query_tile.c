@@ -78,13 +78,17 @@ static enum ledger_rc read_hashes(struct query *q, const struct tile *t, struct 
 static enum ledger_rc read_header(struct query *q, uint64_t index, struct span *header, struct ledger_err *err)
 {
     uint8_t key[KV_KEY_MAX];
-    struct span record, event, block;
+    struct span record;
+    struct entry_record rec;
     enum ledger_rc rc = kv_get(&q->m.kv, KV_LOG, kv_key_u64(key, index), &record);
     if (rc == LEDGER_ENOTFOUND)
         return read_bad(err, index, "missing");
     if (rc != LEDGER_OK)
         return ledger_fail(err, rc, "reading entry %llu failed", (unsigned long long)index);
-    return entry_record_split(record, header, &event, &block) ? LEDGER_OK : read_bad(err, index, "malformed record");
+    if (!entry_record_split(record, &rec))
+        return read_bad(err, index, "malformed record");
+    *header = rec.header;
+    return LEDGER_OK;
 }
 
 static enum ledger_rc read_bundle(struct query *q, const struct tile *t, struct arena *a, struct span *out,

@@ -29,6 +29,7 @@ struct rebuild {
     struct kv_mem *rows; /* over txn */
     struct machine m;
     uint64_t log_size;
+    bool older; /* the folder has an earlier format */
     char anchor_path[FILES_PATH_MAX];
     struct progress progress;
     struct verdict v;
@@ -79,7 +80,10 @@ static enum ledger_rc begin_view(struct rebuild *rb, struct ledger_err *err)
     enum ledger_rc rc = store_begin(rb->store, &rb->txn, err);
     if (rc)
         return rc;
-    if (log_rebuilding(&rb->txn)) { /* interrupted: go on */
+    rb->m = (struct machine){.c = rb->c, .a = rb->a, .kv = rb->txn, .index_key = *store_index_key(rb->store), .wire = true};
+    enum ledger_rc begun = machine_load(&rb->m, NULL);
+    bool usable = begun == LEDGER_OK || begun == LEDGER_ENOTFOUND; /* not what an earlier version left unfinished */
+    if (log_rebuilding(&rb->txn) && usable) { /* interrupted: go on */
         store_abort(rb->store);
         return LEDGER_OK;
     }
@@ -106,7 +110,7 @@ static enum ledger_rc load(struct rebuild *rb, struct ledger_err *err)
 
 static enum ledger_rc replay_entry(struct rebuild *rb, struct ledger_err *err)
 {
-    struct log_record r;
+    struct entry_record r;
     uint64_t index = rb->m.size;
     enum ledger_rc rc = log_read(&rb->txn, index, &r, err);
     if (rc)
@@ -163,14 +167,16 @@ static enum ledger_rc finish(struct rebuild *rb, struct ledger_err *err)
         rc = store_commit_own(rb->store, err);
     store_abort(rb->store);
     free(t);
-    return rc;
+    return rc || !rb->older ? rc : store_format_update(rb->store, err);
 }
 
 static enum ledger_rc open_all(struct rebuild *rb, const char *dir, const char *anchor,
                                struct ledger_err *err)
 {
     struct store_snapshot *sn;
-    enum ledger_rc rc = offline_open(dir, anchor, STORE_WRITE, &rb->store, rb->anchor_path, err);
+    enum ledger_rc rc = offline_open(dir, anchor, STORE_WRITE, true, &rb->store, rb->anchor_path, err);
+    if (!rc)
+        rc = store_is_older(dir, &rb->older, err);
     if (!rc)
         rc = store_snapshot_open(rb->store, &sn, err);
     if (rc)
@@ -206,6 +212,21 @@ static void close_all(struct rebuild *rb)
     store_close(rb->store);
     arena_free(rb->a);
     crypto_free(rb->c);
+}
+
+enum ledger_rc rebuild_folder(const char *dir, const char *anchor, bool quiet, uint64_t *size, char *origin, struct ledger_err *err)
+{
+    struct rebuild *rb = calloc(1, sizeof *rb);
+    if (!rb)
+        return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    enum ledger_rc rc = open_all(rb, dir, anchor, err);
+    if (!rc)
+        rc = run_rebuild(rb, quiet, err);
+    *size = rb->m.size;
+    memcpy(origin, rb->m.origin, sizeof rb->m.origin);
+    close_all(rb);
+    free(rb);
+    return rc;
 }
 
 /* ---- the command ---- */
@@ -256,18 +277,13 @@ int ledgerd_rebuild(int argc, char **argv)
         fprintf(stderr, "ledgerd rebuild: one DIR is wanted, see ledgerd rebuild --help\n");
         return CHECK_EXIT_USAGE;
     }
-    struct rebuild *rb = calloc(1, sizeof *rb);
-    if (!rb)
-        return CHECK_EXIT_USAGE;
-    enum ledger_rc rc = open_all(rb, dir, anchor, &err);
-    if (!rc)
-        rc = run_rebuild(rb, quiet, &err);
+    uint64_t size;
+    char origin[ORIGIN_MAX + 1];
+    enum ledger_rc rc = rebuild_folder(dir, anchor, quiet, &size, origin, &err);
     if (rc)
         fprintf(stderr, "ledgerd rebuild: %s\n", err.msg);
     else if (!quiet)
         printf("rebuilt: %s: ledger %s: %llu entries verified, the view follows from them\n", dir,
-               rb->m.origin, (unsigned long long)rb->m.size);
-    close_all(rb);
-    free(rb);
+               origin, (unsigned long long)size);
     return rc ? exit_code(rc) : CHECK_EXIT_GOOD;
 }

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "check_internal.h"
 #include "commands.h"
 #include "config.h"
 #include "files.h"
@@ -149,6 +150,21 @@ static enum ledger_rc serve(struct run *r, struct ledger_err *err)
     return rc;
 }
 
+/* A folder that an earlier version wrote: its log stays, its view is derived anew. */
+static enum ledger_rc bring_up_to_date(struct run *r, struct ledger_err *err)
+{
+    bool older = false;
+    uint64_t size;
+    char origin[ORIGIN_MAX + 1];
+    if (store_is_older(r->dir, &older, err) != LEDGER_OK || !older)
+        return LEDGER_OK; /* what is wrong, opening it will say */
+    logline(LOG_INFO, "the folder has an earlier format: everything but the log is derived anew", NULL);
+    enum ledger_rc rc = rebuild_folder(r->dir, NULL, false, &size, origin, err);
+    if (rc == LEDGER_OK)
+        logline(LOG_INFO, "the folder has the present format", "entries=%llu", (unsigned long long)size);
+    return rc;
+}
+
 static int exit_code(enum ledger_rc rc)
 {
     if (rc == LEDGER_OK)
@@ -167,8 +183,10 @@ static int run(struct run *r)
         fprintf(stderr, "ledgerd run: %s\n", err.msg);
         return EXIT_CODE_USAGE;
     }
+    enum ledger_rc rc = bring_up_to_date(r, &err);
     o = (struct store_options){.map_bytes = r->config.map_bytes, .reserve_bytes = r->config.reserve_bytes};
-    enum ledger_rc rc = store_open_with(r->dir, STORE_WRITE, &o, &r->store, &err);
+    if (rc == LEDGER_OK)
+        rc = store_open_with(r->dir, STORE_WRITE, &o, &r->store, &err);
     if (rc == LEDGER_OK)
         rc = serve(r, &err);
     store_close(r->store);

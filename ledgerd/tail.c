@@ -33,7 +33,7 @@ enum ledger_rc tail_log_key(struct store *s, const struct machine *m, struct not
 
 static enum ledger_rc check_index_key(struct store *s, struct machine *m, struct ledger_err *err)
 {
-    struct log_record r;
+    struct entry_record r;
     struct genesis g;
     struct hash commit;
     enum ledger_rc rc = log_read(&m->kv, 0, &r, err);
@@ -53,7 +53,7 @@ static enum ledger_rc check_index_key(struct store *s, struct machine *m, struct
 static enum ledger_rc check_entry(struct machine *m, uint64_t index, int64_t *recorded_us,
                                   struct header *h, struct ledger_err *err)
 {
-    struct log_record r;
+    struct entry_record r;
     struct hash id, block, leaf, stored;
     enum ledger_rc rc = log_read(&m->kv, index, &r, err);
     if (rc == LEDGER_ENOTFOUND)
@@ -68,7 +68,7 @@ static enum ledger_rc check_entry(struct machine *m, uint64_t index, int64_t *re
     *recorded_us = h->recorded_us;
     event_id(m->c, r.event, &id);
     sigblock_hash(m->c, r.block, &block);
-    if (h->kind != OWN_SEAL && (!hash_eq(&id, &h->event_id) || !hash_eq(&block, &h->block_hash)))
+    if (h->kind != OWN_SEAL && !r.erased_by && (!hash_eq(&id, &h->event_id) || !hash_eq(&block, &h->block_hash)))
         return bad(err, index, "event or signature block are not those that the header names");
     struct merkle_store tree = machine_tree(m);
     merkle_leaf(m->c, r.header, &leaf);

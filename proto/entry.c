@@ -125,22 +125,30 @@ const struct link *header_link(const struct header *h, const struct hash *chain)
     return NULL;
 }
 
-bool entry_record_split(struct span record, struct span *header, struct span *event, struct span *block)
+bool entry_record_split(struct span record, struct entry_record *out)
 {
     struct rbuf r;
     rbuf_init(&r, record);
-    *header = rbuf_str(&r);
-    *event = rbuf_str(&r);
-    *block = rbuf_str(&r);
-    return rbuf_done(&r);
+    *out = (struct entry_record){.header = rbuf_str(&r)};
+    out->event = rbuf_str(&r);
+    out->block = rbuf_str(&r);
+    if (r.failed || r.n == 0)
+        return !r.failed;
+    out->opening = rbuf_str(&r);
+    out->erased_by = rbuf_u64(&r);
+    return rbuf_done(&r) && out->event.n == 0 && out->block.n == 0 && out->opening.n && out->erased_by;
 }
 
-struct span entry_record_join(struct arena *a, struct span header, struct span event, struct span block)
+struct span entry_record_join(struct arena *a, const struct entry_record *r)
 {
     struct wbuf w;
     wbuf_init(&w, a);
-    wbuf_str(&w, header);
-    wbuf_str(&w, event);
-    wbuf_str(&w, block);
+    wbuf_str(&w, r->header);
+    wbuf_str(&w, r->event);
+    wbuf_str(&w, r->block);
+    if (r->opening.p) {
+        wbuf_str(&w, r->opening);
+        wbuf_u64(&w, r->erased_by);
+    }
     return wbuf_span(&w);
 }

@@ -51,10 +51,15 @@ enum ledger_rc header_decode(struct arena *a, struct span bytes, struct header *
 /* The link of a chain, or NULL. */
 const struct link *header_link(const struct header *h, const struct hash *chain);
 
-/* An entry as the log keeps it: u32 length ‖ header ‖ u32 length ‖ event ‖ u32 length ‖ signature block. A seal has neither
- * event nor block. */
-bool entry_record_split(struct span record, struct span *header, struct span *event, struct span *block) LEDGER_MUST_USE;
-struct span entry_record_join(struct arena *a, struct span header, struct span event, struct span block);
+/* An entry as the log keeps it: var header ‖ var event ‖ var signature block. A seal has neither event nor block. Of an erased event
+ * the record is var header ‖ u32 0 ‖ u32 0 ‖ var opening (opening.h) ‖ u64 index of the ERASURE. */
+struct entry_record {
+    struct span header, event, block;
+    struct span opening; /* erased: what is kept in place of the content; else absent */
+    uint64_t erased_by;  /* erased: entry under which; else 0 */
+};
+bool entry_record_split(struct span record, struct entry_record *out) LEDGER_MUST_USE; /* borrows */
+struct span entry_record_join(struct arena *a, const struct entry_record *r);
 
 /* ---- the ledger's own payloads: in the place of the event; big-endian; first byte version 1 ---- */
 
@@ -77,12 +82,47 @@ struct epoch { uint8_t nonce[16]; uint64_t epoch; struct span host, program, rea
 /* u8 1 · nonce[16] · i64 reading of the system clock µs · i64 reading that was expected µs */
 struct clock_step { uint8_t nonce[16]; int64_t clock_us, expected_us; };
 
+/* u8 1 · nonce[16] · u16 rules version · u16 n, n × u16 algorithm (ascending) · u16 n, n × (u16 event kind · u32 days) (ascending kind, days
+ * not 0). What new registrations may use, and how long content is kept before it may be erased. Signed by two persons. */
+#define PARAMETER_ALGORITHMS_MAX 32
+#define PARAMETER_RETENTIONS_MAX 64
+struct retention { uint16_t kind; uint32_t days; };
+struct parameters {
+    uint8_t nonce[16];
+    uint16_t rules_version;
+    uint16_t n_algorithms, algorithms[PARAMETER_ALGORITHMS_MAX];
+    uint16_t n_retentions;
+    struct retention retentions[PARAMETER_RETENTIONS_MAX];
+};
+/* u8 1 · nonce[16] · var old log vkey · var new log vkey · u64 first size that only the new key signs · var signature: the new key's
+ * proof of possession (key_proof_input with the origin as party). */
+struct log_key_change { uint8_t nonce[16]; struct span old_vkey, new_vkey; uint64_t from_size; struct span proof; };
+/* u8 1 · nonce[16] · var note: a signed checkpoint, with the log's line alone · var token: DER TimeStampToken over its bytes (RFC 3161) */
+#define TIME_STAMP_TOKEN_MAX 32768
+struct time_stamp { uint8_t nonce[16]; struct span note, token; };
+/* u8 1 · nonce[16] · var reason (text) · u16 n, n × event id[32] (ascending). Signed by two persons. */
+#define ERASURE_EVENTS_MAX 400
+struct erasure { uint8_t nonce[16]; struct span reason; uint16_t n; const uint8_t *ids; /* n × 32 bytes */ };
+
 struct span genesis_encode(struct arena *a, const struct genesis *g);
 enum ledger_rc genesis_decode(struct span s, struct genesis *out, struct ledger_err *err) LEDGER_MUST_USE;
 struct span epoch_encode(struct arena *a, const struct epoch *e);
 enum ledger_rc epoch_decode(struct span s, struct epoch *out, struct ledger_err *err) LEDGER_MUST_USE;
 struct span clock_step_encode(struct arena *a, const struct clock_step *s);
 enum ledger_rc clock_step_decode(struct span s, struct clock_step *out, struct ledger_err *err) LEDGER_MUST_USE;
+/* Encodings of what does not keep the bounds and orders above are refused when they are decoded. */
+struct span parameters_encode(struct arena *a, const struct parameters *p);
+enum ledger_rc parameters_decode(struct span s, struct parameters *out, struct ledger_err *err) LEDGER_MUST_USE;
+struct span log_key_change_encode(struct arena *a, const struct log_key_change *k);
+enum ledger_rc log_key_change_decode(struct span s, struct log_key_change *out, struct ledger_err *err) LEDGER_MUST_USE;
+struct span time_stamp_encode(struct arena *a, const struct time_stamp *t);
+enum ledger_rc time_stamp_decode(struct span s, struct time_stamp *out, struct ledger_err *err) LEDGER_MUST_USE;
+struct span erasure_encode(struct arena *a, const struct erasure *e);
+enum ledger_rc erasure_decode(struct span s, struct erasure *out, struct ledger_err *err) LEDGER_MUST_USE;
+static inline bool own_kind_signed(unsigned kind) /* acts of the ledger that persons sign */
+{
+    return kind == OWN_PARAMETERS || kind == OWN_ERASURE;
+}
 /* Commitment to the index key in the genesis: labelled hash(LABEL_INDEX_KEY, key[32]). */
 void index_key_commit(struct crypto *c, const struct hash *index_key, struct hash *out);
 

@@ -50,6 +50,7 @@ struct judge {
     int64_t recorded_us;
     int64_t tolerance_us;        /* clock tolerance; 0 in a simulation */
     uint64_t index;              /* index that the entry will have; ≥ 1 */
+    uint64_t algorithms;         /* bit n: new keys may be of algorithm n; 0: of every one that this program knows */
     struct registry registry;    /* in, and after an acceptance out */
     /* Does signature i (0-based) verify under this party's present key? NULL in a simulation. */
     bool (*signature_ok)(void *ctx, unsigned i, const struct party_state *p);

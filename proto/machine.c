@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "machine_internal.h"
+#include "state_history.h"
 
 static bool tree_get(void *ctx, unsigned level, uint64_t index, struct hash *out)
 {
@@ -38,7 +39,7 @@ struct merkle_store kv_tree(struct kv *kv)
     return (struct merkle_store){kv, tree_get, tree_put};
 }
 
-static enum ledger_rc put(struct machine *m, enum kv_table t, struct span key, struct span value, struct ledger_err *err)
+enum ledger_rc machine_put(struct machine *m, enum kv_table t, struct span key, struct span value, struct ledger_err *err)
 {
     enum ledger_rc rc = value.p || value.n == 0 ? kv_put(&m->kv, t, key, value) : LEDGER_ENOMEM;
     return rc ? ledger_fail(err, rc, "write of table %u: %s", (unsigned)t, ledger_rc_text(rc)) : LEDGER_OK;
@@ -64,7 +65,8 @@ static enum ledger_rc make_links(struct machine *m, struct header *h, struct spa
     for (size_t i = 0; i < n; i++) {
         const struct chain *ch = adv[i].chain;
         struct link *l = &h->links[i];
-        state_salt(m->c, nonce, &ch->key, &adv[i].salt);
+        if (nonce.p)
+            state_salt(m->c, nonce, &ch->key, &adv[i].salt);
         l->chain = ch->key;
         l->seq = ch->count;
         l->prev = ch->count ? ch->head : HASH_ZERO;
@@ -75,6 +77,31 @@ static enum ledger_rc make_links(struct machine *m, struct header *h, struct spa
     return LEDGER_OK;
 }
 
+/* How the entry changed the chain's state (state_history.h). */
+static enum ledger_rc save_history(struct machine *m, const struct chain *ch, uint64_t index, struct ledger_err *err)
+{
+    uint8_t key[KV_KEY_MAX];
+    struct arena_mark mark = arena_mark(m->a);
+    struct wbuf before, after;
+    enum ledger_rc rc = LEDGER_OK;
+    wbuf_init(&before, m->a);
+    wbuf_init(&after, m->a);
+    if (ch->count) {
+        struct chain *old = arena_alloc(m->a, sizeof *old);
+        rc = !old ? LEDGER_ENOMEM : chain_record_decode(ch->before, old, err);
+        if (!rc)
+            state_encode_compact(old, &before);
+    }
+    state_encode_compact(ch, &after);
+    if (!rc && (before.failed || after.failed))
+        rc = LEDGER_ENOMEM;
+    if (!rc)
+        rc = machine_put(m, KV_MEMBER, kv_key_member(key, &ch->key, MEMBER_HISTORY, ch->count),
+                         history_row_encode(m->a, index, wbuf_span(&before), wbuf_span(&after)), err);
+    arena_release(m->a, mark);
+    return rc ? ledger_fail(err, rc, "history of a chain: %s", ledger_rc_text(rc)) : LEDGER_OK;
+}
+
 static enum ledger_rc save_chain(struct machine *m, struct advance *adv, const struct appended_entry *e,
                                  struct ledger_err *err)
 {
@@ -82,12 +109,11 @@ static enum ledger_rc save_chain(struct machine *m, struct advance *adv, const s
     uint8_t key[KV_KEY_MAX];
     enum ledger_rc rc;
     for (const struct appended *x = adv->members; x; x = x->next) {
-        rc = put(m, KV_MEMBER, kv_key_member(key, &ch->key, x->log, x->number), x->bytes, err);
+        rc = machine_put(m, KV_MEMBER, kv_key_member(key, &ch->key, x->log, x->number), x->bytes, err);
         if (rc)
             return rc;
     }
-    uint8_t index[8];
-    rc = put(m, KV_MEMBER, kv_key_member(key, &ch->key, MEMBER_HISTORY, ch->count), kv_key_u64(index, e->index), err);
+    rc = save_history(m, ch, e->index, err);
     if (rc)
         return rc;
     ch->exists = true;
@@ -95,27 +121,27 @@ static enum ledger_rc save_chain(struct machine *m, struct advance *adv, const s
     ch->head_index = e->index;
     ch->head = e->leaf;
     ch->salt = adv->salt;
-    return put(m, KV_CHAIN, span_of(ch->key.b, HASH_LEN), chain_record_encode(m->c, m->a, ch), err);
+    return machine_put(m, KV_CHAIN, span_of(ch->key.b, HASH_LEN), chain_record_encode(m->c, m->a, ch), err);
 }
 
-enum ledger_rc machine_append(struct machine *m, struct header *h, struct span nonce, struct span event, struct span block,
-                              struct advance *adv, size_t n, struct appended_entry *out, struct ledger_err *err)
+enum ledger_rc machine_append(struct machine *m, struct header *h, struct content *content, struct advance *adv, size_t n,
+                              struct appended_entry *out, struct ledger_err *err)
 {
     h->index = m->size;
     h->epoch = m->epoch;
     h->recorded_us = m->recorded_us;
-    enum ledger_rc rc = h->kind == OWN_SEAL ? LEDGER_OK : make_links(m, h, nonce, adv, n, err);
+    enum ledger_rc rc = h->kind == OWN_SEAL ? LEDGER_OK : make_links(m, h, content->nonce, adv, n, err);
     if (rc)
         return rc;
     out->index = h->index;
-    out->header = header_encode(m->a, h);
-    struct span record = entry_record_join(m->a, out->header, event, block);
+    out->header = content->record.header = header_encode(m->a, h);
+    struct span record = entry_record_join(m->a, &content->record);
     if (!out->header.p || !record.p)
         return ledger_fail(err, LEDGER_ENOMEM, "entry: out of memory");
     LEDGER_REQUIRE(out->header.n <= HEADER_SIZE_MAX);
     merkle_leaf(m->c, out->header, &out->leaf);
     uint8_t key[KV_KEY_MAX];
-    rc = put(m, KV_LOG, kv_key_u64(key, h->index), record, err);
+    rc = machine_put(m, KV_LOG, kv_key_u64(key, h->index), record, err);
     struct merkle_store tree = machine_tree(m);
     if (!rc && !merkle_append(m->c, &tree, m->size, &out->leaf))
         rc = ledger_fail(err, LEDGER_EIO, "tree: a stored hash is missing or could not be written");
@@ -132,7 +158,8 @@ enum ledger_rc machine_find_event(struct machine *m, const struct hash *event_id
                                   bool *same_block, struct ledger_err *err)
 {
     uint8_t key[KV_KEY_MAX];
-    struct span v, header, event, stored;
+    struct span v;
+    struct entry_record record;
     enum ledger_rc rc = kv_get(&m->kv, KV_EVENT, span_of(event_id->b, HASH_LEN), &v);
     if (rc == LEDGER_ENOTFOUND)
         return rc;
@@ -143,33 +170,28 @@ enum ledger_rc machine_find_event(struct machine *m, const struct hash *event_id
         rc = LEDGER_ETAMPER;
     if (!rc)
         rc = kv_get(&m->kv, KV_LOG, kv_key_u64(key, *index), &v);
-    if (!rc && !entry_record_split(v, &header, &event, &stored))
+    if (!rc && !entry_record_split(v, &record))
         rc = LEDGER_ETAMPER;
     if (rc)
         return ledger_fail(err, rc, "look-up of a recorded event: %s", ledger_rc_text(rc));
-    *same_block = span_eq(stored, block);
+    *same_block = !record.erased_by && span_eq(record.block, block);
     return LEDGER_OK;
 }
 
-struct signature_check {
-    struct machine *m;
-    const struct submission *s;
-};
-
-static bool signature_ok(void *ctx, unsigned i, const struct party_state *p)
+bool machine_signature_ok(void *ctx, unsigned i, const struct party_state *p)
 {
-    const struct signature_check *sc = ctx;
-    struct machine *m = sc->m;
-    const struct sigblock *b = sc->s->b;
+    const struct signed_thing *s = ctx;
+    struct machine *m = s->m;
+    const struct sigblock *b = s->b;
     const struct signature *sig = &b->sigs[i];
     uint8_t id[KEY_ID_LEN];
     crypto_key_id(m->c, (enum sig_alg)p->alg, p->key, id);
     if (sig->alg != p->alg || !span_eq(sig->key_id, span_of(id, sizeof id)))
         return false;
-    if (sc->s->pre && sc->s->pre->ok[i])
+    if (s->pre && s->pre->ok[i])
         return true;
     struct hash root;
-    if (!sigblock_root(m->c, b, &sc->s->ev->id, &root))
+    if (!sigblock_root(m->c, b, s->id, &root))
         return false;
     struct span msg = signature_input(m->c, m->a, span_str(m->origin), sig, i + 1, b->events, &root,
                                       i ? &b->sigs[i - 1] : NULL);
@@ -208,15 +230,15 @@ static enum ledger_rc save_indexes(struct machine *m, struct judge *j, const str
 {
     uint8_t key[KV_KEY_MAX], value[8];
     struct span v = kv_key_u64(value, index);
-    enum ledger_rc rc = put(m, KV_EVENT, span_of(s->ev->id.b, HASH_LEN), v, err);
+    enum ledger_rc rc = machine_put(m, KV_EVENT, span_of(s->ev->id.b, HASH_LEN), v, err);
     if (!rc)
-        rc = put(m, KV_REFERENCE, judge_reference_key(j, n ? signers[0].party : SPAN_NONE, s->ev->reference, key), v, err);
+        rc = machine_put(m, KV_REFERENCE, judge_reference_key(j, n ? signers[0].party : SPAN_NONE, s->ev->reference, key), v, err);
     for (const struct loaded *l = j->loaded; l && !rc; l = l->next) {
         const struct party_state *p = &l->chain.party;
         if (!m->wire || !l->touched || l->chain.type != CHAIN_PARTY || p->key_index != index)
             continue;
         crypto_key_id(m->c, (enum sig_alg)p->alg, p->key, key);
-        rc = put(m, KV_KEYHOLDER, span_of(key, KEY_ID_LEN), p->id, err);
+        rc = machine_put(m, KV_KEYHOLDER, span_of(key, KEY_ID_LEN), p->id, err);
     }
     return rc;
 }
@@ -235,7 +257,8 @@ static enum ledger_rc append_judged(struct machine *m, struct judge *j, const st
             adv[i++] = (struct advance){.chain = &l->chain, .members = l->first};
     struct header h = {.kind = (uint16_t)s->ev->kind->kind, .event_id = s->ev->id};
     sigblock_hash(m->c, s->block, &h.block_hash);
-    return machine_append(m, &h, s->ev->nonce, s->ev->bytes, s->block, adv, n, out, err);
+    struct content content = {.nonce = s->ev->nonce, .record = {.event = s->ev->bytes, .block = s->block}};
+    return machine_append(m, &h, &content, adv, n, out, err);
 }
 
 /* A refused duplicate names the entry that is recorded, whichever of the two ways it was found. */
@@ -275,11 +298,12 @@ enum ledger_rc machine_event(struct machine *m, const struct submission *s, int6
     if (!signers)
         return ledger_fail(err, LEDGER_ENOMEM, "signers: out of memory");
     int64_t recorded = recorded_us > m->recorded_us ? recorded_us : m->recorded_us;
-    struct signature_check sc = {m, s};
+    struct signed_thing signed_event = {m, &s->ev->id, s->b, s->pre};
     struct judge j = {.c = m->c, .a = m->a, .kv = &m->kv, .index_key = &m->index_key, .wire = m->wire,
                       .origin = span_str(m->origin), .recorded_us = recorded, .tolerance_us = m->tolerance_us,
                       .index = m->size, .registry = m->registry,
-                      .signature_ok = m->wire ? signature_ok : NULL, .signature_ctx = &sc};
+                      .algorithms = m->algorithms, .signature_ok = m->wire ? machine_signature_ok : NULL,
+                      .signature_ctx = &signed_event};
     rc = judge_event(&j, s->ev, signers, n, why);
     if (rc == LEDGER_EREFUSED && why && why->code == E_DUP_EVENT)
         name_duplicate(m, &j, s, signers, n, out);

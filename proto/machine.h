@@ -39,8 +39,12 @@ struct machine {
     int64_t tolerance_us;
     uint32_t heartbeat_s;
     struct registry registry;
+    uint64_t algorithms;   /* mask of judge.h; 0: no PARAMETERS yet */
+    uint64_t erased_open;  /* erased entries whose ERASURE has not been reached: 0 at the end of every honest log */
     char origin[ORIGIN_MAX + 1];
-    char log_vkey[NOTE_NAME_MAX + 200];
+    /* The key that signs checkpoints from log_key_from on, and the one that did so before ("" if that is the first). */
+    uint64_t log_key_from;
+    char log_vkey[NOTE_NAME_MAX + 200], log_vkey_before[NOTE_NAME_MAX + 200];
     /* What was verified last at each position: events of one batch share their signatures, which are then checked once. */
     struct hash verified[SIGNATURES_READ_MAX];
 };
@@ -57,9 +61,13 @@ struct appended_entry {
 /* Entry 0. Also registers the first administrator. EINVAL if the machine is not empty or the payload is wrong. */
 enum ledger_rc machine_genesis(struct machine *m, struct span payload, int64_t recorded_us, struct appended_entry *out,
                                struct ledger_err *err) LEDGER_MUST_USE;
-/* EPOCH, CLOCK_STEP. */
+/* EPOCH, CLOCK_STEP, LOG_KEY, TIME_STAMP. EINVAL: the payload is not what may come next. */
 enum ledger_rc machine_own(struct machine *m, enum own_kind kind, struct span payload, int64_t recorded_us,
                            struct appended_entry *out, struct ledger_err *err) LEDGER_MUST_USE;
+/* The parameters in force; before the first PARAMETERS entry: every algorithm that this version knows, no retention. In the arena. */
+enum ledger_rc machine_parameters(struct machine *m, struct parameters *out, struct ledger_err *err) LEDGER_MUST_USE;
+/* The verifier key of the checkpoint of that size, as far as the machine remembers: the present key and the one before it. */
+const char *machine_log_vkey(const struct machine *m, uint64_t size);
 
 /* What a verification worker found out beforehand about signature i: under which key id it verified. */
 struct preverified { bool ok[SIGNATURES_READ_MAX]; };
@@ -82,6 +90,19 @@ struct submission {
 enum ledger_rc machine_event(struct machine *m, const struct submission *s, int64_t recorded_us,
                              struct appended_entry *out, struct refusal *why, struct ledger_err *err) LEDGER_MUST_USE;
 
+/*
+ * PARAMETERS, ERASURE: acts of the ledger that two persons sign: first an ADMIN, second QA or REGULATORY, over the payload's event id.
+ * An ERASURE puts the records of its targets into their erased form. OK, EREFUSED as machine_event.
+ */
+struct signed_own {
+    enum own_kind kind;
+    struct span payload, block;
+    const struct sigblock *b;      /* block, decoded */
+    const struct preverified *pre; /* may be NULL */
+};
+enum ledger_rc machine_own_signed(struct machine *m, const struct signed_own *s, int64_t recorded_us, struct appended_entry *out,
+                                  struct refusal *why, struct ledger_err *err) LEDGER_MUST_USE;
+
 /* Is this very event already recorded? OK: *index, and *same_block says whether with the same signature block. */
 enum ledger_rc machine_find_event(struct machine *m, const struct hash *event_id, struct span block, uint64_t *index,
                                   bool *same_block, struct ledger_err *err) LEDGER_MUST_USE;
@@ -99,11 +120,12 @@ enum ledger_rc machine_simulate(struct machine *m, struct ledger_err *err) LEDGE
 
 /*
  * Replays one recorded entry: derives it from (event, block) and the header's recorded time and epoch, and compares with the header
- * byte by byte. `check_signatures` false skips only the signature verification ("hashes only").
+ * byte by byte. Of an erased event the states are taken from the opening instead, checked against the header's commitments; its ERASURE
+ * must follow (erased_open). `skip_signatures` skips only the signature verification ("hashes only").
  * OK: the machine has appended it. ETAMPER: *v names entry and field that differ. EVERSION: needs a newer program.
  */
 struct replay_options { bool skip_signatures; const struct preverified *pre; };
-enum ledger_rc machine_replay(struct machine *m, struct span header, struct span event, struct span block,
-                              const struct replay_options *o, struct verdict *v, struct ledger_err *err) LEDGER_MUST_USE;
+enum ledger_rc machine_replay(struct machine *m, const struct entry_record *r, const struct replay_options *o, struct verdict *v,
+                              struct ledger_err *err) LEDGER_MUST_USE;
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* machine_own: the ledger's own entries — genesis, epoch, clock step, seal — and what a machine remembers between batches. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,7 +8,7 @@
 #include "machine_internal.h"
 
 static const char meta_key[] = "machine";
-#define META_VERSION 1
+#define META_VERSION 2
 
 static struct span meta_encode(struct machine *m)
 {
@@ -25,8 +26,12 @@ static struct span meta_encode(struct machine *m)
     wbuf_u32(&w, m->heartbeat_s);
     wbuf_u64(&w, m->registry.parties);
     wbuf_u64(&w, m->registry.admins);
+    wbuf_u64(&w, m->algorithms);
+    wbuf_u64(&w, m->erased_open);
+    wbuf_u64(&w, m->log_key_from);
     wbuf_str(&w, span_str(m->origin));
     wbuf_str(&w, span_str(m->log_vkey));
+    wbuf_str(&w, span_str(m->log_vkey_before));
     return wbuf_span(&w);
 }
 
@@ -57,10 +62,14 @@ static bool meta_decode(struct machine *m, struct span v)
     m->heartbeat_s = rbuf_u32(&r);
     m->registry.parties = rbuf_u64(&r);
     m->registry.admins = rbuf_u64(&r);
-    struct span origin = rbuf_str(&r), vkey = rbuf_str(&r);
+    m->algorithms = rbuf_u64(&r);
+    m->erased_open = rbuf_u64(&r);
+    m->log_key_from = rbuf_u64(&r);
+    struct span origin = rbuf_str(&r), vkey = rbuf_str(&r), before = rbuf_str(&r);
     m->batch_first = m->size;
     return rbuf_done(&r) && copy_text(m->origin, sizeof m->origin, origin) &&
-           copy_text(m->log_vkey, sizeof m->log_vkey, vkey);
+           copy_text(m->log_vkey, sizeof m->log_vkey, vkey) &&
+           copy_text(m->log_vkey_before, sizeof m->log_vkey_before, before);
 }
 
 enum ledger_rc machine_load(struct machine *m, struct ledger_err *err)
@@ -133,14 +142,14 @@ static void genesis_chains(struct machine *m, const struct genesis *g, struct ch
                                         .alg = g->admin_alg, .key = g->admin_key};
 }
 
-/* The entry of one of the ledger's own acts: payload in the place of the event, an empty signature block. */
-static enum ledger_rc append_own(struct machine *m, enum own_kind kind, struct span payload, struct span nonce,
-                                 struct advance *adv, size_t n, struct appended_entry *out, struct ledger_err *err)
+/* The entry of one of the ledger's own acts: the payload in the place of the event; a signature block only where persons sign. */
+static enum ledger_rc append_own(struct machine *m, enum own_kind kind, struct content *content, struct advance *adv, size_t n,
+                                 struct appended_entry *out, struct ledger_err *err)
 {
     struct header h = {.kind = (uint16_t)kind};
-    event_id(m->c, payload, &h.event_id);
-    sigblock_hash(m->c, SPAN_NONE, &h.block_hash);
-    return machine_append(m, &h, nonce, payload, SPAN_NONE, adv, n, out, err);
+    event_id(m->c, content->record.event, &h.event_id);
+    sigblock_hash(m->c, content->record.block, &h.block_hash);
+    return machine_append(m, &h, content, adv, n, out, err);
 }
 
 enum ledger_rc machine_genesis(struct machine *m, struct span payload, int64_t recorded_us, struct appended_entry *out,
@@ -160,7 +169,8 @@ enum ledger_rc machine_genesis(struct machine *m, struct span payload, int64_t r
     struct chain ledger, admin;
     genesis_chains(m, &g, &ledger, &admin);
     struct advance adv[2] = {{.chain = &ledger}, {.chain = &admin}};
-    rc = append_own(m, OWN_GENESIS, payload, span_of(g.nonce.b, HASH_LEN), adv, 2, out, err);
+    struct content content = {.nonce = span_of(g.nonce.b, HASH_LEN), .record = {.event = payload}};
+    rc = append_own(m, OWN_GENESIS, &content, adv, 2, out, err);
     uint8_t id[KEY_ID_LEN];
     crypto_key_id(m->c, (enum sig_alg)g.admin_alg, g.admin_key, id);
     if (!rc)
@@ -169,54 +179,257 @@ enum ledger_rc machine_genesis(struct machine *m, struct span payload, int64_t r
     return rc;
 }
 
-/* ---- epoch, clock step ---- */
+/* ---- what each act does to the ledger's own state ---- */
 
-static enum ledger_rc apply_own(enum own_kind kind, struct span payload, struct ledger_state *s, struct span *nonce,
-                                struct ledger_err *err)
+static enum ledger_rc apply_epoch(struct machine *m, struct span payload, struct ledger_state *s, struct ledger_err *err)
 {
-    enum ledger_rc rc;
-    if (kind == OWN_EPOCH) {
-        struct epoch e;
-        rc = epoch_decode(payload, &e, err);
-        if (!rc && e.epoch != s->epoch + 1)
-            rc = ledger_fail(err, LEDGER_EINVAL, "epoch: %llu does not follow %llu", (unsigned long long)e.epoch,
-                             (unsigned long long)s->epoch);
-        if (!rc)
-            s->epoch = e.epoch;
-    } else if (kind == OWN_CLOCK_STEP) {
-        struct clock_step step;
-        rc = clock_step_decode(payload, &step, err);
-        if (!rc)
-            s->clock_us = step.clock_us;
-    } else {
-        return ledger_fail(err, LEDGER_EVERSION, "entry of kind %u: needs a newer version", (unsigned)kind);
-    }
-    *nonce = rc ? SPAN_NONE : span_of(payload.p + 1, 16); /* after the version byte in both */
+    struct epoch e;
+    enum ledger_rc rc = epoch_decode(payload, &e, err);
+    if (!rc && e.epoch != s->epoch + 1)
+        rc = ledger_fail(err, LEDGER_EINVAL, "epoch: %llu does not follow %llu", (unsigned long long)e.epoch,
+                         (unsigned long long)s->epoch);
+    if (!rc)
+        m->epoch = s->epoch = e.epoch;
     return rc;
 }
 
-enum ledger_rc machine_own(struct machine *m, enum own_kind kind, struct span payload, int64_t recorded_us,
-                           struct appended_entry *out, struct ledger_err *err)
+static enum ledger_rc apply_clock_step(struct span payload, struct ledger_state *s, struct ledger_err *err)
 {
+    struct clock_step step;
+    enum ledger_rc rc = clock_step_decode(payload, &step, err);
+    if (!rc)
+        s->clock_us = step.clock_us;
+    return rc;
+}
+
+/* The new key begins with the checkpoint after the one that covers this entry: that one the old key still signs. */
+static enum ledger_rc apply_log_key(struct machine *m, struct span payload, struct ledger_state *s, struct ledger_err *err)
+{
+    struct log_key_change k;
+    struct note_key key;
+    enum ledger_rc rc = log_key_change_decode(payload, &k, err);
+    if (rc)
+        return rc;
+    if (!span_eq(k.old_vkey, span_str(m->log_vkey)))
+        return ledger_fail(err, LEDGER_EINVAL, "log key: the key that it replaces is not the one in force");
+    if (note_key_parse(m->c, k.new_vkey, &key, NULL) || key.type != NOTE_ED25519 || strcmp(key.name, m->origin) != 0 ||
+        span_eq(k.new_vkey, k.old_vkey))
+        return ledger_fail(err, LEDGER_EINVAL, "log key: the new key is no other Ed25519 key of this origin");
+    if (k.from_size != m->size + 3)
+        return ledger_fail(err, LEDGER_EINVAL, "log key: it must sign from size %llu on, right after the checkpoint of this entry",
+                           (unsigned long long)m->size + 3);
+    struct span msg = key_proof_input(m->a, span_str(m->origin), span_str(m->origin), SIG_ED25519, span_of(key.key, key.key_n));
+    if (!msg.p || !crypto_verify(m->c, SIG_ED25519, span_of(key.key, key.key_n), msg, k.proof))
+        return ledger_fail(err, LEDGER_EINVAL, "log key: the proof of possession does not verify under the new key");
+    memcpy(m->log_vkey_before, m->log_vkey, sizeof m->log_vkey);
+    if (!copy_text(m->log_vkey, sizeof m->log_vkey, k.new_vkey))
+        return ledger_fail(err, LEDGER_EINVAL, "log key: too long");
+    s->log_key = k.new_vkey;
+    s->log_key_from = m->log_key_from = k.from_size;
+    return LEDGER_OK;
+}
+
+/* The checkpoint is one of this very log. What the token is worth depends on whom a verifier trusts: that is not asked here. */
+static enum ledger_rc apply_time_stamp(struct machine *m, struct span payload, struct ledger_err *err)
+{
+    struct time_stamp t;
+    struct note note;
+    struct checkpoint cp;
+    struct hash root;
+    struct merkle_store tree = machine_tree(m);
+    enum ledger_rc rc = time_stamp_decode(payload, &t, err);
+    if (!rc)
+        rc = note_parse(m->a, t.note, &note, err);
+    if (!rc)
+        rc = checkpoint_parse(note.text, &cp, err);
+    if (rc)
+        return ledger_wrap(err, rc, "time stamp");
+    if (!span_eq(cp.origin, span_str(m->origin)) || cp.size == 0 || cp.size > m->size || !merkle_root(m->c, &tree, cp.size, &root) ||
+        !hash_eq(&root, &cp.root))
+        return ledger_fail(err, LEDGER_EINVAL, "time stamp: the stamped checkpoint is not one of this log");
+    return LEDGER_OK;
+}
+
+/* Numbers above those that this program knows were allowed by a later one. */
+static enum ledger_rc apply_parameters(struct machine *m, struct span payload, struct ledger_state *s, struct ledger_err *err)
+{
+    struct parameters p;
+    uint64_t algorithms = 0;
+    enum ledger_rc rc = parameters_decode(payload, &p, err);
+    if (rc)
+        return rc;
+    if (p.rules_version > RULES_VERSION)
+        return ledger_fail(err, LEDGER_EVERSION, "parameters: rules of version %u", p.rules_version);
+    if (p.rules_version < s->rules_version)
+        return ledger_fail(err, LEDGER_EINVAL, "parameters: rules of version %u are not taken up again", p.rules_version);
+    for (unsigned i = 0; i < p.n_algorithms; i++) {
+        if (p.algorithms[i] > SIG_P256)
+            return ledger_fail(err, LEDGER_EVERSION, "parameters: signature algorithm %u", p.algorithms[i]);
+        algorithms |= UINT64_C(1) << p.algorithms[i];
+    }
+    for (unsigned i = 0; i < p.n_retentions; i++)
+        if (!kind_find(p.retentions[i].kind))
+            return ledger_fail(err, LEDGER_EVERSION, "parameters: retention of events of kind %u", p.retentions[i].kind);
+    m->algorithms = algorithms;
+    s->rules_version = p.rules_version;
+    s->parameters = span_of(payload.p + 19, payload.n - 19); /* after version, nonce and rules version */
+    return LEDGER_OK;
+}
+
+static enum ledger_rc apply_own(struct machine *m, enum own_kind kind, struct span payload, struct ledger_state *s,
+                                struct ledger_err *err)
+{
+    switch (kind) {
+    case OWN_EPOCH: return apply_epoch(m, payload, s, err);
+    case OWN_CLOCK_STEP: return apply_clock_step(payload, s, err);
+    case OWN_PARAMETERS: return apply_parameters(m, payload, s, err);
+    case OWN_LOG_KEY: return apply_log_key(m, payload, s, err);
+    case OWN_TIME_STAMP: return apply_time_stamp(m, payload, err);
+    case OWN_ERASURE: return LEDGER_OK; /* its effects are on records, not on the state */
+    case OWN_GENESIS:
+    case OWN_SEAL:
+    case OWN_SUCCESSOR: break;
+    }
+    return ledger_fail(err, LEDGER_EVERSION, "entry of kind %u: needs a newer version", (unsigned)kind);
+}
+
+static enum ledger_rc load_ledger(struct machine *m, struct chain *out, struct ledger_err *err)
+{
+    struct span v;
     struct hash key;
-    struct span v, nonce;
-    struct chain ledger;
     chain_key(m->c, &m->index_key, CHAIN_LEDGER, span_str(m->origin), &key);
     enum ledger_rc rc = kv_get(&m->kv, KV_CHAIN, span_of(key.b, HASH_LEN), &v);
     if (rc)
         return ledger_fail(err, rc, "the ledger's own chain: %s", ledger_rc_text(rc));
     v = arena_copy(m->a, v); /* the state's spans must outlive the puts */
-    rc = v.p ? chain_record_decode(v, &ledger, err) : ledger_fail(err, LEDGER_ENOMEM, "out of memory");
-    ledger.key = key; /* the record does not hold it */
+    rc = v.p ? chain_record_decode(v, out, err) : ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    out->key = key; /* the record does not hold it */
+    return rc;
+}
+
+enum ledger_rc machine_parameters(struct machine *m, struct parameters *out, struct ledger_err *err)
+{
+    struct chain *ledger = arena_alloc(m->a, sizeof *ledger);
+    struct wbuf w;
+    if (!ledger)
+        return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    enum ledger_rc rc = load_ledger(m, ledger, err);
+    if (rc)
+        return rc;
+    *out = (struct parameters){.rules_version = ledger->ledger.rules_version, .n_algorithms = 2,
+                               .algorithms = {SIG_ED25519, SIG_P256}};
+    if (!ledger->ledger.parameters.p)
+        return LEDGER_OK;
+    struct span head = parameters_encode(m->a, out); /* for the bytes before those that the state keeps */
+    wbuf_init(&w, m->a);
+    wbuf_bytes(&w, head.p, head.p ? 19 : 0);
+    wbuf_bytes(&w, ledger->ledger.parameters.p, ledger->ledger.parameters.n);
+    return parameters_decode(wbuf_span(&w), out, err);
+}
+
+static enum ledger_rc own_entry(struct machine *m, enum own_kind kind, struct span payload, struct span block, int64_t recorded_us,
+                                struct appended_entry *out, struct ledger_err *err)
+{
+    struct chain *ledger = arena_alloc(m->a, sizeof *ledger);
+    if (!ledger)
+        return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    enum ledger_rc rc = load_ledger(m, ledger, err);
     if (!rc)
-        rc = apply_own(kind, payload, &ledger.ledger, &nonce, err);
+        rc = apply_own(m, kind, payload, &ledger->ledger, err);
     if (rc)
         return rc;
     if (recorded_us > m->recorded_us)
         m->recorded_us = recorded_us;
-    m->epoch = ledger.ledger.epoch;
-    struct advance adv = {.chain = &ledger};
-    return append_own(m, kind, payload, nonce, &adv, 1, out, err);
+    struct advance adv = {.chain = ledger};
+    struct content content = {.nonce = span_of(payload.p + 1, 16), /* after the version byte in all of them */
+                              .record = {.event = payload, .block = block}};
+    return append_own(m, kind, &content, &adv, 1, out, err);
+}
+
+enum ledger_rc machine_own(struct machine *m, enum own_kind kind, struct span payload, int64_t recorded_us,
+                           struct appended_entry *out, struct ledger_err *err)
+{
+    if (own_kind_signed(kind))
+        return ledger_fail(err, LEDGER_EINVAL, "%s: it must be signed", entry_kind_name(kind));
+    return own_entry(m, kind, payload, SPAN_NONE, recorded_us, out, err);
+}
+
+const char *machine_log_vkey(const struct machine *m, uint64_t size)
+{
+    return size < m->log_key_from ? m->log_vkey_before : m->log_vkey;
+}
+
+/* ---- acts that persons sign ---- */
+
+static bool own_signer(struct judge *j, const struct sigblock *b, unsigned i, uint32_t roles, struct signed_thing *st, struct refusal *why)
+{
+    const struct signature *sig = &b->sigs[i];
+    const struct loaded *ld = judge_load(j, CHAIN_PARTY, sig->party);
+    const char *field = i ? "signatures[1]" : "signatures[0]";
+    char name[112];
+    if (!ld)
+        return false;
+    snprintf(name, sizeof name, "party %.*s", SPAN_FMT(sig->party));
+    if (!ld->chain.exists || ld->chain.party.revoked)
+        return refuse(why, E_UNKNOWN_PARTY, name, field, "%.*s is %s", SPAN_FMT(sig->party), ld->chain.exists ? "revoked" : "not registered");
+    if (!machine_signature_ok(st, i, &ld->chain.party))
+        return refuse(why, E_SIG_INVALID, name, field, "the signature does not verify under the key that %.*s holds now", SPAN_FMT(sig->party));
+    if (!(ld->chain.party.roles & roles))
+        return refuse(why, E_ROLE, name, field, i ? "the second signer must be QA or REGULATORY" : "the first signer must be an ADMIN");
+    if (!sig->meaning.p)
+        return refuse(why, E_SIG_MEANING, name, field, "the signature has no meaning; say what it stands for");
+    return true;
+}
+
+static bool own_signers(struct judge *j, const struct signed_own *s, struct signed_thing *st, struct refusal *why)
+{
+    const struct sigblock *b = s->b;
+    if (b->n == 0)
+        return refuse(why, E_SIG_MISSING, NULL, "signatures", "%s must be signed by two persons", entry_kind_name(s->kind));
+    if (b->n == 1)
+        return refuse(why, E_SIG_SECOND_MISSING, NULL, "signatures", "%s needs a second signature", entry_kind_name(s->kind));
+    if (b->n > 2)
+        return refuse(why, E_SIG_COUNT, NULL, "signatures", "%zu signatures, but %s takes 2", b->n, entry_kind_name(s->kind));
+    if (span_eq(b->sigs[0].party, b->sigs[1].party))
+        return refuse(why, E_SIG_SAME_PERSON, NULL, "signatures[1]", "both signatures are by %.*s", SPAN_FMT(b->sigs[0].party));
+    return own_signer(j, b, 0, ROLE_BIT(ROLE_ADMIN), st, why) &&
+           own_signer(j, b, 1, ROLE_BIT(ROLE_QA) | ROLE_BIT(ROLE_REGULATORY), st, why);
+}
+
+enum ledger_rc machine_own_signed(struct machine *m, const struct signed_own *s, int64_t recorded_us, struct appended_entry *out,
+                                  struct refusal *why, struct ledger_err *err)
+{
+    struct hash id;
+    bool same;
+    struct erasure erasure;
+    memset(out, 0, sizeof *out);
+    event_id(m->c, s->payload, &id);
+    enum ledger_rc rc = machine_find_event(m, &id, s->block, &out->index, &same, err);
+    if (rc == LEDGER_OK) {
+        refuse(why, E_DUP_EVENT, NULL, "payload", "this very act is recorded as entry %llu%s", (unsigned long long)out->index,
+               same ? "" : " with another signature block");
+        return LEDGER_EREFUSED;
+    }
+    if (rc != LEDGER_ENOTFOUND)
+        return rc;
+    int64_t recorded = recorded_us > m->recorded_us ? recorded_us : m->recorded_us;
+    struct signed_thing st = {m, &id, s->b, s->pre};
+    struct judge j = {.c = m->c, .a = m->a, .kv = &m->kv, .index_key = &m->index_key, .wire = true,
+                      .origin = span_str(m->origin), .recorded_us = recorded, .index = m->size};
+    if (!own_signers(&j, s, &st, why))
+        return j.rc ? ledger_fail(err, j.rc, "judge: %s", j.err.msg) : LEDGER_EREFUSED;
+    if (s->kind == OWN_ERASURE) {
+        rc = erasure_decode(s->payload, &erasure, err);
+        if (!rc)
+            rc = machine_erase_targets(m, &erasure, recorded, why, err);
+        if (rc)
+            return rc;
+    }
+    rc = own_entry(m, s->kind, s->payload, s->block, recorded, out, err);
+    uint8_t key[8];
+    if (!rc)
+        rc = machine_put(m, KV_EVENT, span_of(id.b, HASH_LEN), kv_key_u64(key, out->index), err);
+    return rc;
 }
 
 /* ---- seal ---- */
@@ -230,14 +443,15 @@ struct touched_keys {
 static enum ledger_rc collect_links(struct machine *m, uint64_t index, struct touched_keys *t, struct ledger_err *err)
 {
     uint8_t key[KV_KEY_MAX];
-    struct span v, header, event, block;
+    struct span v;
+    struct entry_record record;
     struct header h;
     enum ledger_rc rc = kv_get(&m->kv, KV_LOG, kv_key_u64(key, index), &v);
-    if (!rc && !entry_record_split(v, &header, &event, &block))
+    if (!rc && !entry_record_split(v, &record))
         rc = LEDGER_ETAMPER;
     if (rc)
         return ledger_fail(err, rc, "seal: entry %llu: %s", (unsigned long long)index, ledger_rc_text(rc));
-    rc = header_decode(m->a, header, &h, err);
+    rc = header_decode(m->a, record.header, &h, err);
     if (!rc && t->n + h.n_links > t->cap) {
         size_t cap = (t->n + h.n_links) * 2;
         struct hash *keys = arena_alloc(m->a, cap * sizeof *keys);
@@ -323,7 +537,8 @@ enum ledger_rc machine_seal(struct machine *m, int64_t recorded_us, struct appen
         m->recorded_us = recorded_us;
     struct header h = {.kind = OWN_SEAL, .prev_seal = m->seal, .prev_seal_leaf = m->seal_leaf,
                        .batch_first = m->batch_first, .map_root = m->map_root, .chains = m->chains};
-    rc = machine_append(m, &h, SPAN_NONE, SPAN_NONE, SPAN_NONE, NULL, 0, out, err);
+    struct content none = {.nonce = SPAN_NONE};
+    rc = machine_append(m, &h, &none, NULL, 0, out, err);
     if (rc)
         return rc;
     m->seal = out->index;

@@ -59,7 +59,10 @@
     X(E_SIG_INVALID, 48, "a signature does not verify under the key that the party held") \
     X(E_KEY_INVALID, 49, "a registered key is no canonical, full-order Ed25519 or P-256 public key") \
     X(E_BAD_VALUE, 50, "a field is not of the kind, or its value is not of its type or set") \
-    X(E_SIG_COUNT, 51, "more signatures than the kind asks for")
+    X(E_SIG_COUNT, 51, "more signatures than the kind asks for") \
+    /* Of the ledger's own acts; no event is refused with these. */ \
+    X(E_ERASE_TARGET, 52, "what was named for erasure is no event, is a registration, was erased before, or has corrections that are not named") \
+    X(E_RETAINED, 53, "a retention rule still holds the event")
 
 enum refusal_code {
     REFUSE_NONE = 0,

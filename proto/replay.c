@@ -12,7 +12,7 @@
 struct replay {
     struct machine *m;
     struct header h; /* as recorded */
-    struct span header, event, block;
+    const struct entry_record *rec;
     const struct replay_options *o;
     struct verdict *v;
     struct ledger_err *err;
@@ -65,7 +65,7 @@ static bool links_differ(const struct header *x, const struct header *y, char *t
 /* Names the first field in which the recorded header differs from the derived one. */
 static enum ledger_rc compare(struct replay *r, const struct appended_entry *got)
 {
-    if (span_eq(got->header, r->header))
+    if (span_eq(got->header, r->rec->header))
         return LEDGER_OK;
     struct header d;
     char text[160];
@@ -98,13 +98,28 @@ static enum ledger_rc compare(struct replay *r, const struct appended_entry *got
 static enum ledger_rc check_content(struct replay *r)
 {
     struct hash id, block;
-    event_id(r->m->c, r->event, &id);
-    sigblock_hash(r->m->c, r->block, &block);
+    event_id(r->m->c, r->rec->event, &id);
+    sigblock_hash(r->m->c, r->rec->block, &block);
     if (!hash_eq(&id, &r->h.event_id))
         return tampered(r, "event", "is not the one that the header names");
     if (!hash_eq(&block, &r->h.block_hash))
         return tampered(r, "signature block", "is not the one that the header names");
     return LEDGER_OK;
+}
+
+/* "Hashes only" still binds every signature's key id to the party's key: only the verification is left out. */
+static const struct preverified all_verified = {.ok = {true, true, true, true, true, true, true, true}};
+
+static const struct preverified *verified_before(const struct replay *r)
+{
+    return r->o && r->o->skip_signatures ? &all_verified : r->o ? r->o->pre : NULL;
+}
+
+static enum ledger_rc refused_by_rules(struct replay *r, const struct refusal *why)
+{
+    char text[480];
+    snprintf(text, sizeof text, "the rules refuse it: %s %s: %s", refusal_name(why->code), why->subject, why->text);
+    return tampered(r, why->code == E_SIG_INVALID ? "signature" : "event", text);
 }
 
 static enum ledger_rc replay_event(struct replay *r, struct appended_entry *out)
@@ -114,27 +129,34 @@ static enum ledger_rc replay_event(struct replay *r, struct appended_entry *out)
     struct refusal why = {0};
     struct event ev;
     struct sigblock b;
-    enum ledger_rc rc = event_decode(m->c, m->a, r->event, &ev, &why, &e);
+    enum ledger_rc rc = event_decode(m->c, m->a, r->rec->event, &ev, &why, &e);
     if (rc == LEDGER_EREFUSED)
         return tampered(r, "event", why.text);
     if (rc)
         return judge_rc(r, rc, "event", &e);
-    rc = sigblock_decode(r->block, &b, &e);
+    rc = sigblock_decode(r->rec->block, &b, &e);
     if (rc)
         return judge_rc(r, rc, "signature block", &e);
     if (ev.kind->kind != r->h.kind)
         return tampered(r, "kind", "is not the kind of its event");
-    /* "Hashes only" still binds every signature's key id to the party's key: only the verification is left out. */
-    static const struct preverified all = {.ok = {true, true, true, true, true, true, true, true}};
-    const struct preverified *pre = r->o && r->o->skip_signatures ? &all : r->o ? r->o->pre : NULL;
-    struct submission s = {.ev = &ev, .block = r->block, .b = &b, .pre = pre};
+    struct submission s = {.ev = &ev, .block = r->rec->block, .b = &b, .pre = verified_before(r)};
     rc = machine_event(m, &s, r->h.recorded_us, out, &why, &e);
-    if (rc == LEDGER_EREFUSED) {
-        char text[480];
-        snprintf(text, sizeof text, "the rules refuse it: %s %s: %s", refusal_name(why.code), why.subject, why.text);
-        return tampered(r, why.code == E_SIG_INVALID ? "signature" : "event", text);
-    }
-    return judge_rc(r, rc, "event", &e);
+    return rc == LEDGER_EREFUSED ? refused_by_rules(r, &why) : judge_rc(r, rc, "event", &e);
+}
+
+/* An act of the ledger that persons signed. */
+static enum ledger_rc replay_signed(struct replay *r, struct appended_entry *out)
+{
+    struct ledger_err e = {0};
+    struct refusal why = {0};
+    struct sigblock b;
+    enum ledger_rc rc = sigblock_decode(r->rec->block, &b, &e);
+    if (rc)
+        return judge_rc(r, rc, "signature block", &e);
+    struct signed_own s = {.kind = (enum own_kind)r->h.kind, .payload = r->rec->event, .block = r->rec->block, .b = &b,
+                           .pre = verified_before(r)};
+    rc = machine_own_signed(r->m, &s, r->h.recorded_us, out, &why, &e);
+    return rc == LEDGER_EREFUSED ? refused_by_rules(r, &why) : judge_rc(r, rc, entry_kind_name(r->h.kind), &e);
 }
 
 static enum ledger_rc replay_own(struct replay *r, struct appended_entry *out)
@@ -144,34 +166,40 @@ static enum ledger_rc replay_own(struct replay *r, struct appended_entry *out)
     struct checkpoint cp;
     enum ledger_rc rc;
     if (r->h.kind == OWN_SEAL) {
-        if (r->event.n || r->block.n)
+        if (r->rec->event.n || r->rec->block.n)
             return tampered(r, "seal", "has content; a seal has none");
         rc = machine_seal(m, r->h.recorded_us, out, &cp, &e);
-    } else if (r->block.n) {
+    } else if (own_kind_signed(r->h.kind)) {
+        return replay_signed(r, out);
+    } else if (r->rec->block.n) {
         return tampered(r, "signature block", "an entry of this kind has none");
     } else if (r->h.kind == OWN_GENESIS) {
-        rc = machine_genesis(m, r->event, r->h.recorded_us, out, &e);
+        rc = machine_genesis(m, r->rec->event, r->h.recorded_us, out, &e);
     } else {
-        rc = machine_own(m, (enum own_kind)r->h.kind, r->event, r->h.recorded_us, out, &e);
+        rc = machine_own(m, (enum own_kind)r->h.kind, r->rec->event, r->h.recorded_us, out, &e);
     }
     return judge_rc(r, rc, entry_kind_name(r->h.kind) ? entry_kind_name(r->h.kind) : "kind", &e);
 }
 
-enum ledger_rc machine_replay(struct machine *m, struct span header, struct span event, struct span block,
-                              const struct replay_options *o, struct verdict *v, struct ledger_err *err)
+enum ledger_rc machine_replay(struct machine *m, const struct entry_record *rec, const struct replay_options *o, struct verdict *v,
+                              struct ledger_err *err)
 {
-    struct replay r = {.m = m, .header = header, .event = event, .block = block, .o = o, .v = v, .err = err};
+    struct replay r = {.m = m, .rec = rec, .o = o, .v = v, .err = err};
     struct ledger_err e = {0};
     struct appended_entry got;
     if (v)
         memset(v, 0, sizeof *v);
-    enum ledger_rc rc = header_decode(m->a, header, &r.h, &e);
+    enum ledger_rc rc = header_decode(m->a, rec->header, &r.h, &e);
     if (rc)
         return judge_rc(&r, rc, "header", &e);
     if (r.h.index != m->size)
         return tampered(&r, "index", "does not follow the entry before");
     if (m->size && r.h.recorded_us < m->recorded_us)
         return tampered(&r, "recorded time", "runs backwards");
+    if (rec->erased_by) {
+        rc = judge_rc(&r, machine_erased(m, &r.h, rec, &got, &e), "opening", &e);
+        return rc ? rc : compare(&r, &got);
+    }
     if (r.h.kind != OWN_SEAL)
         rc = check_content(&r);
     if (!rc && r.h.kind >= EVENT_KIND_FIRST && !kind_find(r.h.kind)) {

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define STATE_VERSION 1
+#define STATE_VERSION_LEDGER 2 /* with the fields that its later acts set */
 
 #define ITEM(kind, f) CODEC_PLAIN(kind, struct chain, item.f)
 static const struct codec_field item_fields[] = {
@@ -111,6 +112,11 @@ static const struct codec_field ledger_fields[] = {
     LEDGER(U32, heartbeat_s),   LEDGER(U32, event_size_max), LEDGER(U32, batch_events_max),
     LEDGER(I64, clock_us),
 };
+static const struct codec_field ledger_fields_2[] = {
+    LEDGER(U64, log_key_from),
+    LEDGER(OPT, parameters),
+};
+static const struct codec_table ledger_more = CODEC_TABLE(ledger_fields_2);
 
 /* One row for each chain type: its name, its fixed fields, its logs and their names. */
 struct type_def {
@@ -195,6 +201,22 @@ unsigned state_logs(struct chain *ch, struct frontier **logs)
 
 /* ---- states ---- */
 
+static uint8_t version_of(const struct chain *ch)
+{
+    bool later = ch->type == CHAIN_LEDGER && (ch->ledger.log_key_from || ch->ledger.parameters.p);
+    return later ? STATE_VERSION_LEDGER : STATE_VERSION;
+}
+
+static void write_fields(const struct type_def *d, const struct chain *ch, struct wbuf *w)
+{
+    uint8_t version = version_of(ch);
+    wbuf_u8(w, (uint8_t)ch->type);
+    wbuf_u8(w, version);
+    codec_write(&d->table, ch, w);
+    if (version == STATE_VERSION_LEDGER)
+        codec_write(&ledger_more, ch, w);
+}
+
 static void write_log(struct crypto *c, const struct frontier *f, bool stored, struct wbuf *w)
 {
     struct hash root;
@@ -211,12 +233,20 @@ void state_encode(struct crypto *c, const struct chain *ch, bool stored, struct 
 {
     const struct type_def *d = type_def(ch->type);
     LEDGER_REQUIRE(d != NULL);
-    wbuf_u8(w, (uint8_t)ch->type);
-    wbuf_u8(w, STATE_VERSION);
-    codec_write(&d->table, ch, w);
+    write_fields(d, ch, w);
     const void *logs = (const uint8_t *)ch + d->logs;
     for (unsigned i = 0; i < d->n_logs; i++)
         write_log(c, (const struct frontier *)logs + i, stored, w);
+}
+
+void state_encode_compact(const struct chain *ch, struct wbuf *w)
+{
+    const struct type_def *d = type_def(ch->type);
+    LEDGER_REQUIRE(d != NULL);
+    write_fields(d, ch, w);
+    const void *logs = (const uint8_t *)ch + d->logs;
+    for (unsigned i = 0; i < d->n_logs; i++)
+        wbuf_u64(w, ((const struct frontier *)logs)[i].size);
 }
 
 static bool read_log(struct rbuf *r, struct frontier *f)
@@ -231,30 +261,54 @@ static bool read_log(struct rbuf *r, struct frontier *f)
     return true;
 }
 
-enum ledger_rc state_decode(enum chain_type t, struct span stored, struct chain *out,
-                            struct ledger_err *err)
+/* A later version is used only for what the earlier one cannot say: one encoding a state. */
+static bool read_fields(const struct type_def *d, enum chain_type t, uint8_t version, struct rbuf *r, struct chain *out)
+{
+    if (!codec_read(&d->table, r, out))
+        return false;
+    out->type = t;
+    if (t == CHAIN_LEDGER) {
+        out->ledger.log_key_from = 0;
+        out->ledger.parameters = SPAN_NONE;
+    }
+    return version == STATE_VERSION || (codec_read(&ledger_more, r, out) && version_of(out) == version);
+}
+
+static enum ledger_rc decode(enum chain_type t, struct span bytes, bool compact, struct chain *out, struct ledger_err *err)
 {
     const struct type_def *d = type_def(t);
     struct rbuf r;
     struct frontier *logs;
     LEDGER_REQUIRE(d != NULL);
-    rbuf_init(&r, stored);
+    rbuf_init(&r, bytes);
     uint8_t type = rbuf_u8(&r), version = rbuf_u8(&r);
     if (r.failed || type != (uint8_t)t)
         return ledger_fail(err, LEDGER_EINVAL, "not a state of type %s", d->name);
-    if (version > STATE_VERSION)
+    if (version > (t == CHAIN_LEDGER ? STATE_VERSION_LEDGER : STATE_VERSION))
         return ledger_fail(err, LEDGER_EVERSION, "%s state of version %u", d->name, version);
-    if (version != STATE_VERSION || !codec_read(&d->table, &r, out))
+    if (version == 0 || !read_fields(d, t, version, &r, out))
         return ledger_fail(err, LEDGER_EINVAL, "malformed %s state", d->name);
-    out->type = t;
     unsigned n = state_logs(out, &logs);
-    for (unsigned i = 0; i < n; i++)
-        if (!read_log(&r, &logs[i]))
+    for (unsigned i = 0; i < n; i++) {
+        if (compact)
+            logs[i].size = rbuf_u64(&r);
+        else if (!read_log(&r, &logs[i]))
             return ledger_fail(err, LEDGER_EINVAL, "malformed log \"%s\" of a %s state",
                                d->log_names[i], d->name);
+    }
     if (!rbuf_done(&r))
         return ledger_fail(err, LEDGER_EINVAL, "bytes after the end of a %s state", d->name);
     return LEDGER_OK;
+}
+
+enum ledger_rc state_decode(enum chain_type t, struct span stored, struct chain *out, struct ledger_err *err)
+{
+    return decode(t, stored, false, out, err);
+}
+
+enum ledger_rc state_decode_compact(enum chain_type t, struct span compact, struct chain *out, struct ledger_err *err)
+{
+    return decode(t, compact, true, out, err);
 }
 
 void state_salt(struct crypto *c, struct span nonce, const struct hash *key, struct hash *out)
@@ -287,15 +341,33 @@ bool state_commit(struct crypto *c, struct arena *a, const struct chain *ch, uin
 
 /* ---- chain records ---- */
 
+static const char *const case_prefixes[] = {"", "deviation/", "excursion/", "recall/"};
+
+static struct span own_id(const struct chain *ch)
+{
+    struct span own;
+    memcpy(&own, (const uint8_t *)ch + type_def(ch->type)->id, sizeof own);
+    return own;
+}
+
+struct span state_chain_id(struct arena *a, const struct chain *ch)
+{
+    struct span own = own_id(ch);
+    struct wbuf w;
+    if (ch->type != CHAIN_CASE)
+        return own;
+    wbuf_init(&w, a);
+    wbuf_bytes(&w, case_prefixes[ch->kase.type], strlen(case_prefixes[ch->kase.type]));
+    wbuf_bytes(&w, own.p, own.n);
+    return wbuf_span(&w);
+}
+
 /* Does the chain's id say the same as the state's own? */
 static bool id_agrees(const struct chain *ch)
 {
-    static const char *const prefixes[] = {"", "deviation/", "excursion/", "recall/"};
-    const struct type_def *d = type_def(ch->type);
-    struct span own, id = ch->id;
-    memcpy(&own, (const uint8_t *)ch + d->id, sizeof own);
+    struct span own = own_id(ch), id = ch->id;
     if (ch->type == CHAIN_CASE) {
-        struct span prefix = span_str(prefixes[ch->kase.type]);
+        struct span prefix = span_str(case_prefixes[ch->kase.type]);
         if (id.n < prefix.n || !span_eq(span_of(id.p, prefix.n), prefix))
             return false;
         id = span_of(id.p + prefix.n, id.n - prefix.n);
@@ -338,5 +410,6 @@ enum ledger_rc chain_record_decode(struct span bytes, struct chain *out, struct 
     if (!id_agrees(out))
         return ledger_fail(err, LEDGER_EINVAL, "chain record and state disagree about the id");
     out->exists = true;
+    out->before = bytes;
     return LEDGER_OK;
 }

@@ -146,10 +146,14 @@ struct ledger_state {
     int64_t clock_tolerance_us;
     uint32_t heartbeat_s, event_size_max, batch_events_max;
     int64_t clock_us;            /* latest recorded clock step's time; 0 none */
+    /* Since version 2 of this state, which is used once one of them is set. */
+    uint64_t log_key_from;       /* first size that log_key signs; 0: it is the genesis's */
+    struct span parameters;      /* the latest PARAMETERS from its algorithms on; absent: none yet */
 };
 
-/* Beside the members, under this log number: which entry is number `seq` of the chain (key: chain key, 255, seq; value: u64
- * index), so that histories are read without searching the log. Derived; in no state and no commitment. */
+/* Beside the members, under this log number: which entry is number `seq` of the chain and how it changed the state (key: chain key,
+ * 255, seq; value: state_history.h), so that histories are read without searching the log, and past states without replaying it.
+ * Derived; in no state and no commitment. */
 #define MEMBER_HISTORY 255u
 
 /* A chain's latest entry and its state. */
@@ -162,6 +166,7 @@ struct chain {
     uint64_t head_index;     /* index of the latest entry */
     struct hash head;        /* its leaf hash */
     struct hash salt;        /* of the latest commitment */
+    struct span before;      /* the record that it was decoded from; absent for a new chain. Its owner keeps it */
     union {
         struct item_state item;
         struct party_state party;
@@ -175,6 +180,13 @@ struct chain {
 
 /* Encodings. encode appends to w; stored chooses peaks instead of roots. */
 void state_encode(struct crypto *c, const struct chain *ch, bool stored, struct wbuf *w);
+/* The stored form without the peaks: what stays of a state when its lists can be read elsewhere (state_history.h). */
+void state_encode_compact(const struct chain *ch, struct wbuf *w);
+/* The frontiers get their sizes; their peaks are left as they are. */
+enum ledger_rc state_decode_compact(enum chain_type t, struct span compact, struct chain *out, struct ledger_err *err)
+    LEDGER_MUST_USE;
+/* The chain id that a state has by itself: its own id, of a case with its prefix. Decoded state in, in the arena; SPAN_NONE over the budget. */
+struct span state_chain_id(struct arena *a, const struct chain *ch);
 /* Decodes a *stored* state; spans borrow from bytes. EINVAL if it is not exactly one encoding. */
 enum ledger_rc state_decode(enum chain_type t, struct span stored, struct chain *out, struct ledger_err *err)
     LEDGER_MUST_USE;

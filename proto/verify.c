@@ -117,6 +117,8 @@ static bool check_content(const struct verifier *vf, const struct entry_claim *c
         return verdict_bad(v, VERDICT_TAMPERED, index, "signature block", "its bytes are not the ones that the header names");
     if (!out->own && !decode_content(vf, claim, out, v))
         return false;
+    if (own_kind_signed(out->header.kind) && sigblock_decode(claim->block, &out->block, NULL))
+        return verdict_bad(v, VERDICT_TAMPERED, index, "signature block", "it does not decode");
     out->content = true;
     return true;
 }
@@ -136,11 +138,14 @@ bool verify_entry(const struct verifier *vf, const struct entry_claim *claim, st
                    : verdict_bad(v, VERDICT_TAMPERED, out->header.index, "seal", "has content; a seal has none");
     if (!entry_kind_name(out->header.kind))
         return verdict_bad(v, VERDICT_NEWER, out->header.index, "kind", "kind %u needs a newer version", out->header.kind);
-    if (!claim->withheld)
+    out->erased_by = claim->erased_by;
+    if (out->erased_by && (out->own || out->erased_by <= out->header.index))
+        return verdict_bad(v, VERDICT_TAMPERED, out->header.index, "content", "it is said to be erased, which it cannot be");
+    if (!claim->withheld && !claim->erased_by)
         return check_content(vf, claim, out, v);
     return claim->event.n == 0 && claim->block.n == 0
                ? true
-               : verdict_bad(v, VERDICT_DAMAGED, out->header.index, "content", "it is said to be withheld, and is there");
+               : verdict_bad(v, VERDICT_DAMAGED, out->header.index, "content", "it is said to be withheld or erased, and is there");
 }
 
 bool verify_inclusion(const struct verifier *vf, const struct entry *e, const struct checkpoint *cp, struct span path,
@@ -160,7 +165,7 @@ bool verify_signature(const struct verifier *vf, struct span origin, const struc
 {
     char what[64] = "signature";
     uint64_t index = e->header.index;
-    if (!e->content || e->own || i >= e->block.n)
+    if (!e->content || (e->own && !own_kind_signed(e->header.kind)) || i >= e->block.n)
         return verdict_bad(v, VERDICT_DAMAGED, index, what, "there is no signature %u", i + 1);
     const struct signature *s = &e->block.sigs[i];
     struct hash root;

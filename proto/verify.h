@@ -46,16 +46,22 @@ bool verify_consistency(const struct verifier *vf, uint64_t size1, const struct 
                         const struct hash *root2, struct span path, struct verdict *v) LEDGER_MUST_USE;
 
 /* ---- entries ---- */
-struct entry_claim { struct span header, event, block; bool withheld; };
+struct entry_claim {
+    struct span header, event, block;
+    bool withheld;
+    struct span opening; /* erased: in place of event and block; else what was asked for, or absent */
+    uint64_t erased_by;  /* said to be erased under that entry: to be verified there */
+};
 struct entry {
     struct header header;
     struct hash leaf;
     bool own;                  /* kind < 64 */
     bool content;              /* event and block are here and are the ones that the header names */
     struct event event;        /* content, not own */
-    struct sigblock block;     /* content, not own */
+    struct sigblock block;     /* content, not own or signed by persons */
+    uint64_t erased_by;        /* the claim's */
 };
-/* Header, and (if not withheld) that event and block are those it names, strictly decoded. Says nothing about the log. */
+/* Header, and (if neither withheld nor erased) that event and block are those it names, strictly decoded. Says nothing about the log. */
 bool verify_entry(const struct verifier *vf, const struct entry_claim *claim, struct entry *out, struct verdict *v)
     LEDGER_MUST_USE;
 /* … and that it is entry header.index of the tree of `cp`. */

@@ -58,9 +58,9 @@ static void stop(struct audit *au, enum verdict_kind kind)
 static void replay(struct audit *au, const struct read_entry *e)
 {
     struct ledger_err err = {0};
-    if (!e->entry.own && !e->entry.content)
-        au->n.withheld++;
-    if (!au->stopped && !e->entry.own && !e->entry.content) {
+    bool withheld = e->entry.header.kind != OWN_SEAL && !e->entry.content && !e->entry.erased_by;
+    au->n.withheld += withheld;
+    if (!au->stopped && withheld) {
         verdict_bad(&au->v, VERDICT_NEWER, e->entry.header.index, "content",
                     "withheld from this certificate: states after it cannot be derived");
         stop(au, VERDICT_NEWER);
@@ -71,7 +71,8 @@ static void replay(struct audit *au, const struct read_entry *e)
     }
     const struct replay_options o = {.skip_signatures = au->hashes_only};
     arena_reset(au->scratch);
-    enum ledger_rc rc = machine_replay(&au->m, e->raw.header, e->raw.event, e->raw.block, &o, &au->v, &err);
+    const struct entry_record record = {e->raw.header, e->raw.event, e->raw.block, e->raw.opening, e->raw.erased_by};
+    enum ledger_rc rc = machine_replay(&au->m, &record, &o, &au->v, &err);
     if (rc == LEDGER_OK) {
         count(au, e);
         return;
@@ -79,7 +80,7 @@ static void replay(struct audit *au, const struct read_entry *e)
     au->n.not_replayed++;
     if (rc != LEDGER_ETAMPER && rc != LEDGER_EVERSION)
         verdict_bad(&au->v, VERDICT_NEWER, e->entry.header.index, "replay", "%s", err.msg);
-    au->bad = entry_record_join(au->ctl->a, e->raw.header, e->raw.event, e->raw.block);
+    au->bad = entry_record_join(au->ctl->a, &record);
     stop(au, rc == LEDGER_ETAMPER ? VERDICT_TAMPERED : VERDICT_NEWER);
 }
 

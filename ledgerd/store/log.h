@@ -15,6 +15,7 @@
 #ifndef LEDGERD_STORE_LOG_H
 #define LEDGERD_STORE_LOG_H
 
+#include "entry.h"
 #include "store.h"
 
 enum log_outcome {
@@ -39,10 +40,7 @@ enum log_outcome log_append(struct store *s, uint64_t expected_size, uint64_t ep
 enum ledger_rc log_size(struct store_snapshot *sn, uint64_t *out,
                         struct ledger_err *err) LEDGER_MUST_USE;
 /* One record, taken apart; borrowed from the snapshot. ETAMPER: it is no record. */
-struct log_record {
-    struct span header, event, block;
-};
-enum ledger_rc log_read(const struct kv *kv, uint64_t index, struct log_record *out,
+enum ledger_rc log_read(const struct kv *kv, uint64_t index, struct entry_record *out,
                         struct ledger_err *err) LEDGER_MUST_USE;
 /* Root of the latest checkpoint and its size; ENOTFOUND if there is none. */
 enum ledger_rc log_checkpoint(struct store_snapshot *sn, uint64_t *size, struct hash *root,

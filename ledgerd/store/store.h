@@ -5,7 +5,7 @@
  *
  * DIR/data/           LMDB environment (data.mdb, lock.mdb)
  * DIR/keys/log.key    the checkpoint key;  DIR/keys/index.key  the index key
- * DIR/FORMAT          "ledgerd data 1\n": a newer number is refused unharmed
+ * DIR/FORMAT          "ledgerd data 2\n": a newer number is refused unharmed, an older one is brought up to date (`ledgerd rebuild`)
  * DIR/ledgerd.lock    held exclusively by the process that writes
  * DIR.anchor          (or as configured) last signed size and root
  *
@@ -35,7 +35,12 @@ enum ledger_rc store_open(const char *dir, enum store_mode mode, struct store **
 struct store_options {
     uint64_t map_bytes;     /* the data can never grow beyond it */
     uint64_t reserve_bytes; /* free disk space below which nothing is recorded any more */
+    bool older;             /* also a folder of an earlier format, whose view must be derived anew before anything else is done */
 };
+/* Is the folder's format an earlier one? Errors as store_open. */
+enum ledger_rc store_is_older(const char *dir, bool *older, struct ledger_err *err) LEDGER_MUST_USE;
+/* Writes the present format number, once the view is of the present format. */
+enum ledger_rc store_format_update(struct store *s, struct ledger_err *err) LEDGER_MUST_USE;
 enum ledger_rc store_open_with(const char *dir, enum store_mode mode, const struct store_options *o, struct store **out,
                                struct ledger_err *err) LEDGER_MUST_USE;
 void store_close(struct store *s); /* NULL is allowed; no snapshot may be open any more */

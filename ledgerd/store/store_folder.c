@@ -41,7 +41,7 @@ static bool format_number(struct span text, unsigned long *out)
     return text.p[text.n - 1] == '\n' && text.p[prefix] != '0';
 }
 
-enum ledger_rc store_format_check(const char *dir, struct ledger_err *err)
+enum ledger_rc store_format_check(const char *dir, bool *older, struct ledger_err *err)
 {
     char path[FILES_PATH_MAX];
     struct span text;
@@ -62,6 +62,7 @@ enum ledger_rc store_format_check(const char *dir, struct ledger_err *err)
             err, LEDGER_EVERSION,
             "%s: the data has format %lu, this program knows up to %d; nothing was touched", dir,
             number, STORE_FORMAT);
+    *older = !rc && number < STORE_FORMAT;
     arena_free(a);
     return rc;
 }
@@ -74,6 +75,19 @@ enum ledger_rc store_format_write(const char *dir, struct ledger_err *err)
         return rc;
     int n = snprintf(text, sizeof text, FORMAT_PREFIX "%d\n", STORE_FORMAT);
     return files_create(path, span_of(text, (size_t)n), err);
+}
+
+enum ledger_rc store_format_update(struct store *s, struct ledger_err *err)
+{
+    char path[FILES_PATH_MAX], text[64];
+    enum ledger_rc rc = files_path(path, s->dir, "FORMAT", err);
+    int n = snprintf(text, sizeof text, FORMAT_PREFIX "%d\n", STORE_FORMAT);
+    return rc ? rc : files_replace(path, span_of(text, (size_t)n), err);
+}
+
+enum ledger_rc store_is_older(const char *dir, bool *older, struct ledger_err *err)
+{
+    return store_format_check(dir, older, err);
 }
 
 enum ledger_rc store_lock(const char *dir, enum store_mode mode, int *fd, struct ledger_err *err)
@@ -222,9 +236,13 @@ enum ledger_rc store_open_with(const char *dir, enum store_mode mode, const stru
     umask(077);
     s->reserve_bytes = o && o->reserve_bytes ? o->reserve_bytes : STORE_RESERVE_BYTES;
     uint64_t map = o && o->map_bytes ? o->map_bytes : STORE_MAP_BYTES;
+    bool older = false;
     enum ledger_rc rc = resolve(s, dir, err);
     if (!rc)
-        rc = store_format_check(s->dir, err);
+        rc = store_format_check(s->dir, &older, err);
+    if (!rc && older && !(o && o->older))
+        rc = ledger_fail(err, LEDGER_EINVAL, "%s: the data has an earlier format; `ledgerd rebuild %s` brings it up to date "
+                         "(so does `ledgerd run`); the log stays as it is", s->dir, s->dir);
     if (!rc)
         rc = store_lock(s->dir, mode, &s->lock_fd, err);
     if (!rc)

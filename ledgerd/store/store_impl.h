@@ -12,7 +12,7 @@
 
 #include "store.h"
 
-#define STORE_FORMAT 1
+#define STORE_FORMAT 2 /* 1: without the history of states; its view is derived anew */
 /* Readers are connections that stream, and workers; each slot is 64 bytes of shared memory. */
 #define STORE_READERS_MAX 2048
 
@@ -41,7 +41,7 @@ struct store_snapshot {
 enum ledger_rc store_fail_mdb(struct ledger_err *err, int code, const char *what);
 
 /* store_folder.c: the files around the environment. */
-enum ledger_rc store_format_check(const char *dir, struct ledger_err *err) LEDGER_MUST_USE;
+enum ledger_rc store_format_check(const char *dir, bool *older, struct ledger_err *err) LEDGER_MUST_USE;
 enum ledger_rc store_format_write(const char *dir, struct ledger_err *err) LEDGER_MUST_USE;
 enum ledger_rc store_lock(const char *dir, enum store_mode mode, int *fd,
                           struct ledger_err *err) LEDGER_MUST_USE;

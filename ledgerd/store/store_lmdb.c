@@ -16,6 +16,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "entry.h"
 #include "files.h"
 #include "store_impl.h"
 
@@ -188,7 +189,16 @@ static void clear_dead_readers(struct store *s)
     mdb_reader_check(s->env, &dead);
 }
 
-/* The log is only ever appended to. LMDB says KEYEXIST for a key that is not the greatest; the same
+/* Content that an ERASURE destroys: the same header, and an opening in place of what there was. */
+static bool is_erased_form(const MDB_val *there, const MDB_val *v)
+{
+    struct entry_record old, new;
+    return entry_record_split(span_of(there->mv_data, there->mv_size), &old) &&
+           entry_record_split(span_of(v->mv_data, v->mv_size), &new) && !old.erased_by && new.erased_by &&
+           span_eq(old.header, new.header);
+}
+
+/* The log is only ever appended to, but for erased content. LMDB says KEYEXIST for a key that is not the greatest; the same
  * row again is no harm. */
 static int put_log(struct store *s, MDB_val *k, MDB_val *v)
 {
@@ -199,9 +209,9 @@ static int put_log(struct store *s, MDB_val *k, MDB_val *v)
     e = mdb_get(s->txn, s->dbi[KV_LOG], k, &there);
     if (e)
         return e == MDB_NOTFOUND ? MDB_KEYEXIST : e;
-    return there.mv_size == v->mv_size && memcmp(there.mv_data, v->mv_data, v->mv_size) == 0
-               ? 0
-               : MDB_KEYEXIST;
+    if (there.mv_size == v->mv_size && memcmp(there.mv_data, v->mv_data, v->mv_size) == 0)
+        return 0;
+    return is_erased_form(&there, v) ? mdb_put(s->txn, s->dbi[KV_LOG], k, v, 0) : MDB_KEYEXIST;
 }
 
 static enum ledger_rc put(struct store *s, enum kv_table t, struct span key, struct span value,

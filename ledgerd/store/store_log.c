@@ -22,11 +22,11 @@ static bool key_number(struct span key, uint64_t *out)
 /* Index and epoch of a record, from the front of its header (entry.h). */
 static bool record_front(struct span record, uint64_t *index, uint64_t *epoch)
 {
-    struct span header, event, block;
+    struct entry_record rec;
     struct rbuf r;
-    if (!entry_record_split(record, &header, &event, &block))
+    if (!entry_record_split(record, &rec))
         return false;
-    rbuf_init(&r, header);
+    rbuf_init(&r, rec.header);
     rbuf_u8(&r);
     *index = rbuf_u64(&r);
     *epoch = rbuf_u64(&r);
@@ -109,7 +109,7 @@ enum ledger_rc log_size(struct store_snapshot *sn, uint64_t *out, struct ledger_
     return LEDGER_OK;
 }
 
-enum ledger_rc log_read(const struct kv *kv, uint64_t index, struct log_record *out,
+enum ledger_rc log_read(const struct kv *kv, uint64_t index, struct entry_record *out,
                         struct ledger_err *err)
 {
     uint8_t key[KV_KEY_MAX];
@@ -118,7 +118,7 @@ enum ledger_rc log_read(const struct kv *kv, uint64_t index, struct log_record *
     if (rc)
         return ledger_fail(err, rc, "entry %llu: %s", (unsigned long long)index,
                            ledger_rc_text(rc));
-    if (!entry_record_split(record, &out->header, &out->event, &out->block))
+    if (!entry_record_split(record, out))
         return ledger_fail(err, LEDGER_ETAMPER, "entry %llu: the record is malformed",
                            (unsigned long long)index);
     return LEDGER_OK;

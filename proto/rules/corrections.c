@@ -62,22 +62,27 @@ static bool read_target(struct ruling *r, bool *found)
 {
     struct judge *j = r->j;
     uint8_t key[KV_KEY_MAX];
-    struct span record, header_bytes, bytes, block;
+    struct span bytes;
+    struct entry_record record;
     struct header header;
     struct refusal why;
-    enum ledger_rc rc = kv_get(j->kv, KV_LOG, kv_key_u64(key, r->target_index), &record);
+    enum ledger_rc rc = kv_get(j->kv, KV_LOG, kv_key_u64(key, r->target_index), &bytes);
     if (rc != LEDGER_OK)
         return failed(j, rc == LEDGER_ENOTFOUND ? LEDGER_EINTERNAL : rc,
                       "reading the corrected event failed");
-    if (!entry_record_split(record, &header_bytes, &bytes, &block))
+    if (!entry_record_split(bytes, &record))
         return failed(j, LEDGER_EINTERNAL, "an entry does not decode");
-    rc = header_decode(j->a, header_bytes, &header, &j->err);
+    rc = header_decode(j->a, record.header, &header, &j->err);
     if (rc != LEDGER_OK)
         return failed(j, rc, j->err.msg);
     *found = header.kind >= EVENT_KIND_FIRST;
     if (!*found)
         return true;
-    rc = event_decode(j->c, j->a, bytes, &r->target, &why, &j->err);
+    if (record.erased_by)
+        return deny(r, E_CORRECT_TARGET, target_name(r), "target_event",
+                    "its content was erased under entry %llu; there is nothing left to correct",
+                    (unsigned long long)record.erased_by);
+    rc = event_decode(j->c, j->a, record.event, &r->target, &why, &j->err);
     if (rc == LEDGER_OK)
         return true;
     return failed(j, rc == LEDGER_EREFUSED ? LEDGER_EINTERNAL : rc,

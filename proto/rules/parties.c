@@ -54,6 +54,8 @@ static bool check_key(struct ruling *r)
     if (!key_text_parse(text, &alg, buf, &n))
         return refuse_key(r, "the key is not written as \"ed25519:\" or \"p256:\" and base64");
     struct span key = span_of(buf, n);
+    if (r->j->algorithms && !(r->j->algorithms >> alg & 1u))
+        return refuse_key(r, "the ledger's parameters do not allow new keys of this algorithm");
     if (!crypto_key_valid(r->j->c, alg, key))
         return refuse_key(r, "this is no canonical, full-order public key of its algorithm");
     if (!check_key_unheld(r, alg, key))

@@ -486,7 +486,7 @@ static void check_note(struct proof_of_run *p, struct span note, struct result *
 static void check_result(struct proof_of_run *p, const struct batch_event *e,
                          const struct message_result *m)
 {
-    struct entry_claim claim = {m->header, e->bytes, e->block, false};
+    struct entry_claim claim = {.header = m->header, .event = e->bytes, .block = e->block};
     struct entry entry;
     struct verdict v = {0};
     if (m->outcome != LEDGER_ACCEPTED)

@@ -474,7 +474,8 @@ static inline struct entry verified_entry(struct world *w, const Ledgerd__V1__Re
 {
     struct verifier vf = world_verifier(w);
     struct entry out;
-    struct entry_claim claim = {of_bin(r->header), of_bin(r->event), of_bin(r->block), r->withheld};
+    struct entry_claim claim = {.header = of_bin(r->header), .event = of_bin(r->event), .block = of_bin(r->block),
+                                .withheld = r->withheld, .opening = of_bin(r->opening), .erased_by = r->erased_by};
     VERIFIED(verify_entry(&vf, &claim, &out, v));
     return out;
 }

@@ -222,7 +222,7 @@ uint64_t run_size(struct run *r)
 struct header run_header(struct run *r, uint64_t index)
 {
     struct store_snapshot *sn;
-    struct log_record rec;
+    struct entry_record rec;
     struct header h;
     CHECK_EQ_INT(store_snapshot_open(r->store, &sn, NULL), LEDGER_OK);
     struct kv kv = store_snapshot_kv(sn);

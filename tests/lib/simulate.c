@@ -95,7 +95,7 @@ static void save_event(struct simulation *s, struct judge *j, struct event *ev,
          "reference");
     must(kv_put(&s->kv, KV_EVENT, span_of(ev->id.b, HASH_LEN), index), "event");
     struct span record =
-        entry_record_join(s->a, header_encode(s->a, &h), ev->bytes, SPAN_LIT("block"));
+        entry_record_join(s->a, &(struct entry_record){.header = header_encode(s->a, &h), .event = ev->bytes, .block = SPAN_LIT("block")});
     must(kv_put(&s->kv, KV_LOG, kv_key_u64(key, s->index), record), "log");
 }
 

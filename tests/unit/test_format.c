@@ -655,7 +655,9 @@ TEST(the_documents_entries_replay)
     memcpy(m.index_key.b, of_document("index-key").p, HASH_LEN);
     for (unsigned i = 0; i < 7; i++) {
         struct span event = i == 0 ? of_document("genesis") : i == 2 ? of_document("epoch") : of_document(text("event-%u", i));
-        enum ledger_rc rc = machine_replay(&m, of_document(text("header-%u", i)), event, of_document(text("block-%u", i)), NULL, &v, NULL);
+        enum ledger_rc rc = machine_replay(&m, &(struct entry_record){.header = of_document(text("header-%u", i)), .event = event,
+                                                              .block = of_document(text("block-%u", i))},
+                                            NULL, &v, NULL);
         if (rc)
             fprintf(stderr, "entry %u: %s: %s\n", i, v.what, v.text);
         CHECK_EQ_INT(rc, LEDGER_OK);

@@ -7,7 +7,7 @@
 
 struct copy {
     size_t n;
-    struct span header[64], event[64], block[64];
+    struct entry_record record[64];
 };
 
 static void export_log(struct world *w, struct copy *out)
@@ -20,7 +20,7 @@ static void export_log(struct world *w, struct copy *out)
     for (out->n = 0; kv_get(&kv, KV_LOG, kv_key_u64(key, out->n), &v) == LEDGER_OK; out->n++) {
         CHECK(out->n < 64);
         v = arena_copy(w->a, v);
-        CHECK(entry_record_split(v, &out->header[out->n], &out->event[out->n], &out->block[out->n]));
+        CHECK(entry_record_split(v, &out->record[out->n]));
     }
     store_snapshot_close(sn);
 }
@@ -40,7 +40,7 @@ static struct replayer replayer_open(struct world *w)
 static enum ledger_rc replay(struct replayer *r, const struct copy *log, size_t i, struct verdict *v)
 {
     arena_reset(r->m.a);
-    return machine_replay(&r->m, log->header[i], log->event[i], log->block[i], NULL, v, NULL);
+    return machine_replay(&r->m, &log->record[i], NULL, v, NULL);
 }
 
 static struct world *busy_world(void)
@@ -124,7 +124,7 @@ static void flip(struct world *w, const struct copy *log, size_t i, unsigned par
     for (size_t k = 0; k < i; k++)
         CHECK_EQ_INT(replay(&r, log, k, &v), LEDGER_OK);
     struct copy bad = *log;
-    struct span *s = part == 0 ? &bad.header[i] : part == 1 ? &bad.event[i] : &bad.block[i];
+    struct span *s = part == 0 ? &bad.record[i].header : part == 1 ? &bad.record[i].event : &bad.record[i].block;
     uint8_t bytes[4096];
     CHECK(s->n <= sizeof bytes);
     memcpy(bytes, s->p, s->n);
@@ -153,11 +153,11 @@ TEST(every_flipped_byte_is_named)
     export_log(w, &log);
     unsigned tried = 0;
     for (size_t i = 0; i < log.n; i += i < 3 ? 1 : 4) { /* genesis, epoch, a seal, and a sample of the rest */
-        for (size_t at = 0; at < log.header[i].n; at += 3, tried++)
+        for (size_t at = 0; at < log.record[i].header.n; at += 3, tried++)
             flip(w, &log, i, 0, at);
-        for (size_t at = 0; at < log.event[i].n; at += 5, tried++)
+        for (size_t at = 0; at < log.record[i].event.n; at += 5, tried++)
             flip(w, &log, i, 1, at);
-        for (size_t at = 0; at < log.block[i].n; at += 5, tried++)
+        for (size_t at = 0; at < log.record[i].block.n; at += 5, tried++)
             flip(w, &log, i, 2, at);
     }
     CHECK(tried > 500);
@@ -207,9 +207,9 @@ TEST(refused_events_leave_no_trace)
     struct appended_entry e;
     struct sigblock b;
     size_t i = log.n - 2; /* the split, again: the same bytes */
-    MUST(event_decode(w->c, w->a, log.event[i], &ev, &why, err));
-    MUST(sigblock_decode(log.block[i], &b, err));
-    struct submission s = {.ev = &ev, .block = log.block[i], .b = &b};
+    MUST(event_decode(w->c, w->a, log.record[i].event, &ev, &why, err));
+    MUST(sigblock_decode(log.record[i].block, &b, err));
+    struct submission s = {.ev = &ev, .block = log.record[i].block, .b = &b};
     CHECK_EQ_INT(machine_event(&w->m, &s, w->now_us, &e, &why, NULL), LEDGER_EREFUSED);
     CHECK_EQ_INT(why.code, E_DUP_EVENT);
     CHECK_EQ_INT(e.index, i);

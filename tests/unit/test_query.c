@@ -229,13 +229,13 @@ static struct receipt verified_receipt(struct world *w, const struct answers *an
     CHECK(r->n_keys <= SIGNATURES_MAX);
     for (size_t i = 0; i < r->n_keys; i++)
         keys[i] = (struct signer_key_claim){span_str(r->keys[i]->party),
-                                            {of_bin(r->keys[i]->header), of_bin(r->keys[i]->event),
-                                             of_bin(r->keys[i]->block), false},
+                                            {.header = of_bin(r->keys[i]->header), .event = of_bin(r->keys[i]->event),
+                                             .block = of_bin(r->keys[i]->block)},
                                             of_bin(r->keys[i]->path)};
     struct receipt_claim claim = {
         SPAN_LIT(WORLD_ORIGIN),
-        {of_bin(r->record->header), of_bin(r->record->event), of_bin(r->record->block),
-         r->record->withheld},
+        {.header = of_bin(r->record->header), .event = of_bin(r->record->event), .block = of_bin(r->record->block),
+         .withheld = r->record->withheld},
         of_bin(r->path),
         {of_bin(r->snapshot->checkpoint), of_bin(r->snapshot->seal),
          of_bin(r->snapshot->seal_path)},
@@ -469,12 +469,13 @@ TEST(tampered_records_are_not_sent)
     Ledgerd__V1__EntriesRequest e;
     struct answers ans;
     uint8_t key[KV_KEY_MAX];
-    struct span record, header, event, block;
+    struct span record;
+    struct entry_record rec;
     struct kv kv;
     MUST(store_begin(w->store, &kv, err));
     MUST(kv_get(&kv, KV_LOG, kv_key_u64(key, 6), &record));
-    CHECK(entry_record_split(record, &header, &event, &block));
-    size_t in_block = 3, in_event = block.n + 4 + 3, in_header = in_event + event.n + 4;
+    CHECK(entry_record_split(record, &rec));
+    size_t in_block = 3, in_event = rec.block.n + 4 + 3, in_header = in_event + rec.event.n + 4;
     store_abort(w->store);
     const size_t places[] = {in_block, in_event, in_header};
     for (size_t i = 0; i < 3; i++) {

@@ -41,13 +41,14 @@ static struct world *large_ledger(void)
 static void header_is(struct world *w, uint64_t index, struct span header)
 {
     uint8_t key[KV_KEY_MAX];
-    struct span record, want, event, block;
+    struct span record;
+    struct entry_record rec;
     struct store_snapshot *sn;
     MUST(store_snapshot_open(w->store, &sn, err));
     struct kv kv = store_snapshot_kv(sn);
     MUST(kv_get(&kv, KV_LOG, kv_key_u64(key, index), &record));
-    CHECK(entry_record_split(record, &want, &event, &block));
-    CHECK(span_eq(header, want));
+    CHECK(entry_record_split(record, &rec));
+    CHECK(span_eq(header, rec.header));
     store_snapshot_close(sn);
 }
 
@@ -132,7 +133,8 @@ TEST(damage_is_not_given_out)
     struct world *w = large_ledger();
     struct asked q;
     uint8_t key[KV_KEY_MAX];
-    struct span record, header, event, block;
+    struct span record;
+    struct entry_record rec;
     struct store_snapshot *sn;
     asked_init(&q);
     tamper(w, KV_TREE, kv_key_tree(key, 0, 300), 3);
@@ -145,8 +147,8 @@ TEST(damage_is_not_given_out)
     MUST(store_snapshot_open(w->store, &sn, err));
     struct kv kv = store_snapshot_kv(sn);
     MUST(kv_get(&kv, KV_LOG, kv_key_u64(key, 7), &record));
-    CHECK(entry_record_split(record, &header, &event, &block));
-    size_t from_end = event.n + block.n + 8 + 5;
+    CHECK(entry_record_split(record, &rec));
+    size_t from_end = rec.event.n + rec.block.n + 8 + 5;
     store_snapshot_close(sn);
     tamper(w, KV_LOG, kv_key_u64(key, 7), from_end);
     refused(w, &q, "tile/entries/000");

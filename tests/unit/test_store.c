@@ -123,26 +123,32 @@ TEST(a_newer_format_is_refused_and_nothing_is_touched)
     scratch_make(&s);
     snprintf(lock, sizeof lock, "%s/ledgerd.lock", s.dir);
     CHECK(remove(lock) == 0);
-    write_format(&s, "ledgerd data 2\n");
+    write_format(&s, "ledgerd data 3\n");
     long before = folder_sum(&s);
     CHECK_EQ_INT(store_open(s.dir, STORE_WRITE, &store, &err), LEDGER_EVERSION);
     CHECK_EQ_INT(store_open(s.dir, STORE_READ, &store, &err), LEDGER_EVERSION);
     CHECK_EQ_INT(folder_sum(&s), before);
     CHECK(access(lock, F_OK) != 0);
     static const char *const malformed[] = {"",
-                                            "ledgerd data 1",
+                                            "ledgerd data 2",
                                             "ledgerd data 01\n",
                                             "ledgerd data x\n",
                                             "ledgerd data \n",
                                             "ledgerd data 0\n",
-                                            "data 1\n",
-                                            "ledgerd data 1\n\n",
+                                            "data 2\n",
+                                            "ledgerd data 2\n\n",
                                             "ledgerd data 12345678901\n"};
     for (size_t i = 0; i < sizeof malformed / sizeof malformed[0]; i++) {
         write_format(&s, malformed[i]);
         CHECK_EQ_INT(store_open(s.dir, STORE_WRITE, &store, &err), LEDGER_EINVAL);
     }
+    /* An older one is opened by what brings it up to date, and by nothing else. */
     write_format(&s, "ledgerd data 1\n");
+    CHECK_EQ_INT(store_open(s.dir, STORE_WRITE, &store, &err), LEDGER_EINVAL);
+    CHECK(strstr(err.msg, "ledgerd rebuild") != NULL);
+    CHECK_EQ_INT(store_open_with(s.dir, STORE_WRITE, &(struct store_options){.older = true}, &store, &err), LEDGER_OK);
+    CHECK_EQ_INT(store_format_update(store, &err), LEDGER_OK);
+    store_close(store);
     store_close(scratch_open(&s));
     scratch_remove(&s);
 }

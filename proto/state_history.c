@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* state_history: rows, and the walk along them (state_history.h). */
+#include "state_history.h"
+
+#include <string.h>
+
+#define GAP_MAX 4 /* equal bytes between two changes that are not worth a change of their own: one takes at least three */
+
+/* ---- rows ---- */
+
+static void put_varint(struct wbuf *w, uint64_t v)
+{
+    for (; v >= 0x80; v >>= 7)
+        wbuf_u8(w, (uint8_t)(v | 0x80));
+    wbuf_u8(w, (uint8_t)v);
+}
+
+static size_t get_varint(struct rbuf *r)
+{
+    uint64_t v = 0;
+    for (unsigned shift = 0; shift < 35; shift += 7) {
+        uint8_t b = rbuf_u8(r);
+        v |= (uint64_t)(b & 0x7f) << shift;
+        if (!(b & 0x80))
+            return (size_t)v;
+    }
+    r->failed = true;
+    return 0;
+}
+
+static void put_change(struct wbuf *w, size_t keep, size_t drop, struct span put)
+{
+    put_varint(w, keep);
+    put_varint(w, drop);
+    put_varint(w, put.n);
+    wbuf_bytes(w, put.p, put.n);
+}
+
+/* States of one length differ in a few fields: a change for each run of different bytes. */
+static void put_runs(struct wbuf *w, struct span before, struct span after)
+{
+    size_t kept = 0; /* end of the change before */
+    for (size_t i = 0; i < after.n; i++) {
+        if (before.p[i] == after.p[i])
+            continue;
+        size_t end = i + 1;
+        for (size_t k = end; k < after.n && k < end + GAP_MAX; k++)
+            if (before.p[k] != after.p[k])
+                end = k + 1;
+        put_change(w, i - kept, end - i, span_of(after.p + i, end - i));
+        kept = end;
+        i = end - 1;
+    }
+}
+
+/* Otherwise one change, between what they have in common at both ends. */
+static void put_splice(struct wbuf *w, struct span before, struct span after)
+{
+    size_t least = before.n < after.n ? before.n : after.n, head = 0, tail = 0;
+    while (head < least && before.p[head] == after.p[head])
+        head++;
+    while (tail < least - head && before.p[before.n - 1 - tail] == after.p[after.n - 1 - tail])
+        tail++;
+    put_change(w, head, before.n - head - tail, span_of(after.p + head, after.n - head - tail));
+}
+
+struct span history_row_encode(struct arena *a, uint64_t index, struct span before, struct span after)
+{
+    struct wbuf w;
+    wbuf_init(&w, a);
+    wbuf_u64(&w, index);
+    if (before.n == after.n)
+        put_runs(&w, before, after);
+    else
+        put_splice(&w, before, after);
+    return wbuf_span(&w);
+}
+
+bool history_row_index(struct span row, uint64_t *index)
+{
+    struct rbuf r;
+    rbuf_init(&r, row);
+    *index = rbuf_u64(&r);
+    return !r.failed;
+}
+
+static bool apply(struct rbuf *row, struct span before, uint8_t *out, size_t *n)
+{
+    struct rbuf old;
+    rbuf_init(&old, before);
+    *n = 0;
+    while (row->n && !row->failed) {
+        size_t keep = get_varint(row), drop = get_varint(row), put = get_varint(row);
+        struct span kept = rbuf_bytes(&old, keep), added = rbuf_bytes(row, put);
+        rbuf_bytes(&old, drop);
+        if (row->failed || old.failed || *n + keep + put > STATE_COMPACT_MAX)
+            return false;
+        if (keep)
+            memcpy(out + *n, kept.p, keep);
+        if (put)
+            memcpy(out + *n + keep, added.p, put);
+        *n += keep + put;
+    }
+    if (row->failed || *n + old.n > STATE_COMPACT_MAX)
+        return false;
+    if (old.n)
+        memcpy(out + *n, old.p, old.n);
+    *n += old.n;
+    return true;
+}
+
+enum ledger_rc history_row_apply(struct arena *a, struct span row, struct span before, struct span *after)
+{
+    struct rbuf r;
+    size_t n;
+    uint8_t *out = arena_alloc(a, STATE_COMPACT_MAX);
+    if (!out)
+        return LEDGER_ENOMEM;
+    rbuf_init(&r, row);
+    rbuf_u64(&r);
+    if (r.failed || !apply(&r, before, out, &n))
+        return LEDGER_EINVAL;
+    *after = span_of(out, n);
+    return LEDGER_OK;
+}
+
+/* ---- the walk ---- */
+
+static enum ledger_rc walk_bad(const struct state_walk *w, enum ledger_rc rc, const char *what, struct ledger_err *err)
+{
+    char hex[2 * 4 + 1];
+    hex_encode(span_of(w->key.b, 4), hex);
+    return ledger_fail(err, rc, "history of chain %s…, number %llu: %s", hex, (unsigned long long)w->seq, what);
+}
+
+enum ledger_rc state_walk_begin(struct state_walk *w, struct crypto *c, const struct kv *kv, struct arena *a, const struct hash *key,
+                                struct ledger_err *err)
+{
+    memset(w, 0, sizeof *w);
+    w->c = c;
+    w->kv = *kv;
+    w->a = a;
+    w->key = *key;
+    for (unsigned i = 0; i < 2; i++)
+        if (!(w->buffer[i] = arena_alloc(a, STATE_COMPACT_MAX)))
+            return walk_bad(w, LEDGER_ENOMEM, "over the memory budget", err);
+    return LEDGER_OK;
+}
+
+/* The lists grow by the members that stand beside the state. */
+static enum ledger_rc grow_logs(struct state_walk *w, struct ledger_err *err)
+{
+    struct frontier *logs, full;
+    uint8_t key[KV_KEY_MAX];
+    unsigned n = state_logs(&w->chain, &logs);
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t size = logs[i].size;
+        full = logs[i];
+        full.size = w->members_before[i];
+        if (size < full.size)
+            return walk_bad(w, LEDGER_ETAMPER, "a list has become shorter", err);
+        while (full.size < size) {
+            struct span member;
+            struct hash leaf;
+            if (kv_get(&w->kv, KV_MEMBER, kv_key_member(key, &w->key, i, full.size), &member))
+                return walk_bad(w, LEDGER_ETAMPER, "a member is missing", err);
+            merkle_leaf(w->c, member, &leaf);
+            frontier_append(w->c, &full, &leaf);
+        }
+        logs[i] = full;
+    }
+    return LEDGER_OK;
+}
+
+static void note_sizes(struct state_walk *w)
+{
+    struct frontier *logs;
+    unsigned n = state_logs(&w->chain, &logs);
+    for (unsigned i = 0; i < n; i++)
+        w->members_before[i] = logs[i].size;
+}
+
+enum ledger_rc state_walk_next(struct state_walk *w, struct ledger_err *err)
+{
+    uint8_t key[KV_KEY_MAX];
+    struct span row;
+    struct rbuf r;
+    size_t n;
+    enum ledger_rc rc = kv_get(&w->kv, KV_MEMBER, kv_key_member(key, &w->key, MEMBER_HISTORY, w->seq), &row);
+    if (rc == LEDGER_ENOTFOUND)
+        return rc;
+    if (rc)
+        return walk_bad(w, rc, ledger_rc_text(rc), err);
+    if (w->seq)
+        note_sizes(w);
+    rbuf_init(&r, row);
+    w->index = rbuf_u64(&r);
+    uint8_t *out = w->buffer[w->turn ^= 1];
+    if (r.failed || !apply(&r, w->compact, out, &n) || n < 2)
+        return walk_bad(w, LEDGER_ETAMPER, "its row is malformed", err);
+    w->compact = span_of(out, n);
+    if (out[0] < CHAIN_ITEM || out[0] > CHAIN_LEDGER || (w->seq && out[0] != (uint8_t)w->chain.type))
+        return walk_bad(w, LEDGER_ETAMPER, "its row makes no state of this chain", err);
+    rc = state_decode_compact((enum chain_type)out[0], w->compact, &w->chain, err);
+    if (rc)
+        return rc == LEDGER_EVERSION ? rc : walk_bad(w, LEDGER_ETAMPER, "its row makes no state", err);
+    rc = grow_logs(w, err);
+    if (rc)
+        return rc;
+    w->chain.key = w->key;
+    w->chain.id = state_chain_id(w->a, &w->chain);
+    w->chain.exists = true;
+    w->chain.count = ++w->seq;
+    w->chain.head_index = w->index;
+    return LEDGER_OK;
+}
