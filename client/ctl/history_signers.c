@@ -63,9 +63,10 @@ static int check_all(struct signers *s, const struct reply *r, const struct part
             continue;
         }
         const struct entry_claim *raw = &s->of->raw[i];
+        const struct entry_record record = {.header = raw->header, .event = raw->event, .block = raw->block};
         ctl_keep_entry(ctl, e->header.index,
                        ctl_text(ctl, "entry #%llu, %s: %s", (unsigned long long)e->header.index, v.what, v.text), r->snapshot.note,
-                       entry_record_join(ctl->a, raw->header, raw->event, raw->block), &err);
+                       entry_record_join(ctl->a, &record), &err);
         return ctl_fail_err(ctl, &err, (enum ledger_recorded)0);
     }
     return EXIT_GOOD;

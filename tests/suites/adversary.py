@@ -9,6 +9,7 @@ import base64
 import concurrent.futures
 import datetime
 import hashlib
+import json
 import os
 import re
 import sys
@@ -21,7 +22,7 @@ TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [os.path.join(TESTS, "lib"), os.path.join(TESTS, "adversary")]
 
 import suite as lib  # noqa: E402
-from stage import CLIENTS, Honest, Stage  # noqa: E402
+from stage import CLIENTS, ORIGIN, Honest, Stage  # noqa: E402
 from story import (BAG, CENTRE, COI, COMMIT, LOT, ONWARD, PRODUCT, SERUM, SPARE, condition, consume, create_lot, dispatch, later,  # noqa: E402
                    material, recall, received, result)
 
@@ -277,41 +278,47 @@ ROWS = ANSWERS + HISTORY
 # ---- looking ----
 
 
-def receipt_of(path, origin):
-    """A receipt file made of the answer that an evidence file holds: what somebody has who took the answer as it came."""
-    with open(path, encoding="utf-8") as f:
-        text = f.read().split("==== answer, base64 ====\n")[1]
-    answer, at = base64.b64decode("".join(text.split())), 0
-
-    def varint():
-        nonlocal at
-        value = shift = 0
-        while True:
-            byte = answer[at]
-            at += 1
-            value |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return value
-    while at < len(answer):
-        tag = varint()
-        length = varint()
-        if tag & 7 == 0:
-            continue
-        if tag >> 3 == 17:
-            body = bytes([0x0A, len(origin)]) + origin.encode() + bytes([0x12]) + leb(length) + answer[at:at + length]
-            body = b"ledgerd receipt v1\n" + body
-            return body + hashlib.sha256(body).digest()
-        at += length
-    raise RuntimeError("no receipt in the evidence")
+def varint(data, at):
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            return value, at
 
 
-def leb(n):
+def put_varint(n):
     out = b""
     while n > 127:
         out += bytes([n & 127 | 128])
         n >>= 7
     return out + bytes([n])
+
+
+def field(data, number):
+    """The bytes of a length-delimited field of a message whose others are varints or of the same sort."""
+    at = 0
+    while at < len(data):
+        tag, at = varint(data, at)
+        n, at = varint(data, at)
+        if tag & 7 == 2 and tag >> 3 == number:
+            return data[at:at + n]
+        at += n if tag & 7 == 2 else 0
+    raise RuntimeError(f"there is no field {number}")
+
+
+def message(*fields):
+    return b"".join(put_varint(number << 3 | 2) + put_varint(len(data)) + data for number, data in fields)
+
+
+def receipt_of(path, origin):
+    """A receipt file made of the answer that an evidence file holds: what somebody has who took the answer as it came."""
+    with open(path, encoding="utf-8") as f:
+        answer = base64.b64decode("".join(f.read().split("==== answer, base64 ====\n")[1].split()))
+    body = b"ledgerd receipt v1\n" + message((1, origin.encode()), (2, field(answer, 17)))
+    return body + hashlib.sha256(body).digest()
 
 
 def find_entry(stage):
@@ -336,7 +343,7 @@ def check_evidence(stage, look, err):
     stage.kept = path
     if look.command[0] == "receipt" and look.evidence == "proven":
         with open(os.path.join(stage.folder, "lie.receipt.made"), "wb") as f:
-            f.write(receipt_of(path, "ledger.example/told"))
+            f.write(receipt_of(path, ORIGIN))
     code, out, why = stage.suite.run(stage.suite.ctl, "--json", "verify", path, "--policy",
                                      os.path.join(stage.honest.profile("auditor"), "policy"))
     if f'"evidence": "{look.evidence}"' not in out or code != (4 if look.evidence == "proven" else 1):
@@ -370,6 +377,53 @@ def tell(honest, row):
     except Exception:  # pylint: disable=broad-except
         done.append((row.name, traceback.format_exc()))
     return done
+
+
+# ---- nobody can make evidence against an honest ledger ----
+
+
+def evidence_file(part, content):
+    lines = "\n".join(base64.b64encode(content[i:i + 57]).decode() for i in range(0, len(content), 57))
+    return f"ledgerd evidence v1\norigin: {ORIGIN}\nserver: s\nfound: t\nwhat: the ledger lies\n\nIt does.\n\n==== {part}, base64 ====\n{lines}\n"
+
+
+def frame(stage):
+    """A receipt of an honest entry with each byte changed in turn, as an answer and as a receipt: none of it is proof."""
+    stage.must(stage.ctl("hospital", "receipt", "#40", "-o", stage.file("r")))
+    with open(stage.file("r"), "rb") as f:
+        whole = f.read()
+    receipt = field(whole[len(b"ledgerd receipt v1\n"):-32], 2)
+    files = []
+    for at in range(0, len(receipt), 5):
+        changed = receipt[:at] + bytes([receipt[at] ^ 1]) + receipt[at + 1:]
+        body = b"ledgerd receipt v1\n" + message((1, ORIGIN.encode()), (2, changed))
+        for part, content in (("answer", b"\x08\x07" + message((17, changed))),
+                              ("receipt of the entry", body + hashlib.sha256(body).digest())):
+            files.append(stage.file(f"framed{len(files)}"))
+            stage.keep(os.path.basename(files[-1]), evidence_file(part, content))
+    code, out, err = stage.suite.run(stage.suite.ctl, "--json", "verify", *files, "--policy", os.path.join(stage.profile("auditor"), "policy"))
+    found = [r.get("evidence") for r in json.loads(out)]
+    good = code == 1 and len(found) == len(files) and set(found) <= {"claim", "open"} and found.count("open") < len(files) // 10
+    return "a changed receipt of an honest ledger is no proof", None if good else f"{code} {found.count('open')} open of {len(files)} {err}"
+
+
+def compare_notes(stage):
+    """Checkpoints of one log, whoever was given them, are of one log; one of another log is nothing that can be compared."""
+    stage.keep("note", stage.ctl("sponsor", "checkpoint")[1])
+    stage.must(stage.record(material("MAT-9", 5)))
+    ran = stage.ctl("hospital", "checkpoint", "--against", stage.file("note"))
+    with open(stage.file("note"), encoding="utf-8") as f:
+        note = f.read()
+    stage.keep("stranger", note.replace(ORIGIN, "ledger.example/other"))
+    other = stage.ctl("hospital", "checkpoint", "--against", stage.file("stranger"))
+    good = ran[0] == 0 and "One log" in ran[2] and other[0] == 3
+    return "checkpoints of one log are of one log", None if good else f"{ran} {other}"
+
+
+def honest_ledger(honest):
+    with Stage(honest, "honest") as stage:
+        stage.serve()
+        return [frame(stage), compare_notes(stage)]
 
 
 # ---- the table ----
@@ -425,6 +479,9 @@ def main():
     honest = Honest(suite)
     lock = threading.Lock()
     check_document(suite)
+    if not only:
+        for name, fault in honest_ledger(honest):
+            suite.check(fault is None, name, fault or "")
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
         rows = [row for row in ROWS if not only or row.name in only]
         for results in pool.map(lambda row: tell(honest, row), rows):
