@@ -54,10 +54,12 @@ bool step_snapshot(struct ledger_client *cl, struct call *k, const struct snapsh
         struct trust_conflict conflict = {cl->trust.latest->note, claim->note, SPAN_NONE};
         snprintf(what, sizeof what, "an answer stands on %llu entries although %llu were proven before it was asked",
                  (unsigned long long)r->snapshot.cp.size, (unsigned long long)k->floor);
+        cl->at_hand = claim;
         session_tampered(cl, &conflict, what);
+        cl->at_hand = NULL;
         return false;
     }
-    return session_see(cl, &r->snapshot.cp, claim->note);
+    return session_see_sealed(cl, &r->snapshot.cp, claim);
 }
 
 void step_credit(struct ledger_client *cl, struct call *k)

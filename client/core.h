@@ -106,6 +106,7 @@ struct ledger_client {
     struct ledger_err evidence;
     uint64_t pinned_size;    /* on disk, by us or by others */
     uint64_t pin_written_ms;
+    const struct snapshot_claim *at_hand; /* what is being looked at, should it have to be kept as evidence */
     char server_program[128], server_name_for_us[256];
     unsigned version;
     unsigned window_requests, window_streams;
@@ -138,6 +139,8 @@ bool session_take_proof(struct ledger_client *cl, const struct message *m) LEDGE
 bool session_settled(const struct ledger_client *cl);
 /* Writes the newest trusted checkpoint to disk, if it is due (or at once). False: the session is over. */
 bool session_pin(struct ledger_client *cl, bool at_once, struct ledger_err *err);
+/* The same for a snapshot: its seal is kept with it, for evidence tells more with it. */
+bool session_see_sealed(struct ledger_client *cl, const struct checkpoint *cp, const struct snapshot_claim *claim) LEDGER_MUST_USE;
 /* Keeps evidence and ends every call, now and later, with ETAMPER. */
 void session_tampered(struct ledger_client *cl, const struct trust_conflict *conflict, const char *what);
 

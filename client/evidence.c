@@ -13,6 +13,8 @@
 
 static const char title_before[] = "checkpoint that was verified before";
 static const char title_other[] = "checkpoint that does not continue it";
+static const char title_first_seal[] = "seal of the first checkpoint, base64";
+static const char title_second_seal[] = "seal of the second checkpoint, base64";
 static const char title_proof[] = "consistency proof that was given with it, a hash a line";
 static const char title_latest[] = "latest checkpoint that was verified";
 static const char title_receipt[] = "receipt of the entry, base64";
@@ -58,6 +60,10 @@ static void put_contradiction(struct wbuf *w, const struct evidence *e)
     put_note(w, title_other, e->received);
     if (e->proof.p)
         put_base64(w, title_proof, proof, HASH_LEN);
+    if (e->known_seal.p)
+        put_base64(w, title_first_seal, e->known_seal, BASE64_LINE);
+    if (e->received_seal.p)
+        put_base64(w, title_second_seal, e->received_seal, BASE64_LINE);
 }
 
 static void put_entry(struct wbuf *w, const struct evidence *e)
@@ -101,6 +107,24 @@ struct span evidence_text(struct arena *a, const char *origin, const char *serve
     else
         put_claim(&w, e);
     return wbuf_span(&w);
+}
+
+struct span evidence_seal(struct arena *a, struct span header, struct span path)
+{
+    struct wbuf w;
+    wbuf_init(&w, a);
+    wbuf_str(&w, header);
+    wbuf_bytes(&w, path.p, path.n);
+    return wbuf_span(&w);
+}
+
+bool evidence_seal_split(struct span seal, struct span *header, struct span *path)
+{
+    struct rbuf r;
+    rbuf_init(&r, seal);
+    *header = rbuf_str(&r);
+    *path = r.failed ? SPAN_NONE : rbuf_bytes(&r, seal.n - 4 - header->n);
+    return rbuf_done(&r);
 }
 
 /* ---- reading ---- */
@@ -168,6 +192,8 @@ enum ledger_rc evidence_parse(struct arena *a, struct span file, const char **or
     if (!out->known.p)
         out->known = section(file, title_latest);
     if (!*origin || !out->what || (out->received.p && !out->known.p) || !read_base64(a, section(file, title_proof), &out->proof) ||
+        !read_base64(a, section(file, title_first_seal), &out->known_seal) ||
+        !read_base64(a, section(file, title_second_seal), &out->received_seal) ||
         !read_base64(a, section(file, title_receipt), &out->receipt) || !read_base64(a, section(file, title_answer), &out->answer))
         return ledger_fail(err, LEDGER_EINVAL, "a part of the evidence file is missing or damaged");
     return LEDGER_OK;

@@ -21,10 +21,15 @@ struct evidence {
     const char *what;     /* a sentence in one line */
     struct span known;    /* signed note that was verified before; may be absent without a second one */
     struct span received; /* note that does not fit to it, or absent */
+    struct span known_seal, received_seal; /* evidence_seal of the two, or absent: what tells their times */
     struct span proof;    /* hashes of a consistency path that was given with it and failed; may be absent */
     struct span receipt;  /* without a second note: a receipt file, or absent */
     struct span answer;   /* without either: the bytes that did not verify; may be absent */
 };
+
+/* A checkpoint's last leaf, as it is kept beside its note: var seal header ‖ inclusion path. In the arena; SPAN_NONE when over its budget. */
+struct span evidence_seal(struct arena *a, struct span header, struct span path);
+bool evidence_seal_split(struct span seal, struct span *header, struct span *path) LEDGER_MUST_USE;
 
 /* The file's text, in the arena; SPAN_NONE when over its budget. */
 struct span evidence_text(struct arena *a, const char *origin, const char *server, const struct evidence *e);

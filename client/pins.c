@@ -13,6 +13,7 @@
 
 #define NAME_TEXT_MAX 200 /* leaves room for ".checkpoint.PID.new" in a file name */
 #define EVIDENCE_TRIES 100
+#define SEAL_BYTES_MAX 8192
 
 static bool plain_char(char c)
 {
@@ -38,12 +39,17 @@ static void pin_name(const char *origin, char out[NAME_TEXT_MAX + 32])
     out[n] = 0;
 }
 
-static enum ledger_rc pin_path(const struct ledger_profile *p, char out[PIN_PATH_MAX], struct ledger_err *err)
+static enum ledger_rc file_path(const struct ledger_profile *p, const char *sort, char out[PIN_PATH_MAX], struct ledger_err *err)
 {
     char name[NAME_TEXT_MAX + 32], relative[NAME_TEXT_MAX + 64];
     pin_name(p->origin, name);
-    snprintf(relative, sizeof relative, "pins/%s.checkpoint", name);
+    snprintf(relative, sizeof relative, "pins/%s.%s", name, sort);
     return profile_path(p, relative, out, err);
+}
+
+static enum ledger_rc pin_path(const struct ledger_profile *p, char out[PIN_PATH_MAX], struct ledger_err *err)
+{
+    return file_path(p, "checkpoint", out, err);
 }
 
 static enum ledger_rc make_folder(const struct ledger_profile *p, struct ledger_err *err)
@@ -104,8 +110,17 @@ enum ledger_rc pin_load(struct arena *a, const struct ledger_profile *p, struct 
         rc = ledger_fail(err, LEDGER_EINVAL, "it is of another ledger");
     if (rc != LEDGER_OK)
         return ledger_wrap(err, LEDGER_EINVAL, "the last seen checkpoint, %.150s, is damaged", path);
-    *out = (struct pin){true, cp.size, cp.root, bytes};
+    *out = (struct pin){true, cp.size, cp.root, bytes, SPAN_NONE};
+    if (file_path(p, "seal", path, err) || file_read(a, path, SEAL_BYTES_MAX, &out->seal, NULL))
+        out->seal = SPAN_NONE; /* there is none, or not a good one */
     return LEDGER_OK;
+}
+
+enum ledger_rc pin_keep_seal(const struct ledger_profile *p, struct span seal, struct ledger_err *err)
+{
+    char path[PIN_PATH_MAX];
+    enum ledger_rc rc = file_path(p, "seal", path, err);
+    return rc == LEDGER_OK ? file_replace(path, seal, err) : rc;
 }
 
 static enum ledger_rc advance_locked(struct arena *a, const struct ledger_profile *p, const struct pin *mine,

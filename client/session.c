@@ -194,7 +194,9 @@ static bool see_pin(struct ledger_client *cl)
     struct checkpoint cp = {span_str(cl->profile->origin), pin.size, pin.root};
     if (pin.size > cl->pinned_size)
         cl->pinned_size = pin.size;
-    return session_see(cl, &cp, pin.note);
+    if (!session_see(cl, &cp, pin.note))
+        return false;
+    return !pin.seal.p || trust_seal(&cl->trust, &cp, pin.seal, true) || fail_hello(cl, LEDGER_ENOMEM, "out of memory");
 }
 
 static const struct trust_node *largest_known(const struct ledger_client *cl)
@@ -271,7 +273,10 @@ static bool take_recheck(struct ledger_client *cl, const struct message *m)
         return fail_hello(cl, rc_from_message(&m->u.error), "the server gives no checkpoint: %s", m->u.error.text);
     if (m->kind != MESSAGE_SNAPSHOT)
         return fail_hello(cl, LEDGER_EPROTO, "the server answered another question than the one about its checkpoint");
-    if (!see_newest(cl, m->u.snapshot.note))
+    cl->at_hand = &m->u.snapshot;
+    bool goes_on = see_newest(cl, m->u.snapshot.note);
+    cl->at_hand = NULL;
+    if (!goes_on)
         return false;
     cl->recheck_id = 0;
     return true;

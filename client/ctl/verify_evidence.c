@@ -54,6 +54,28 @@ static bool signed_checkpoint(struct inquest *q, struct span note, const char *w
     return false;
 }
 
+/* When the last entry under a checkpoint was recorded. False: its seal is not here, or not its. */
+static bool sealed_at(struct inquest *q, struct span note, struct span seal, int64_t *us)
+{
+    struct verifier vf = make_verifier(q);
+    struct snapshot_claim claim = {.note = note};
+    struct snapshot s;
+    struct verdict v = {0};
+    if (!seal.p || !evidence_seal_split(seal, &claim.seal, &claim.seal_path) || !verify_snapshot(&vf, &claim, &s, &v))
+        return false;
+    *us = s.seal.recorded_us;
+    return true;
+}
+
+/* Recorded times never run backwards in a log. So if the smaller of two trees ends later than the larger one, they are not of one log:
+ * it was rolled back, and went on. */
+static bool runs_backwards(struct inquest *q, bool grows)
+{
+    int64_t known, received;
+    return sealed_at(q, q->e.known, q->e.known_seal, &known) && sealed_at(q, q->e.received, q->e.received_seal, &received) &&
+           (grows ? known > received : received > known);
+}
+
 static void judge_sizes(struct inquest *q, const struct checkpoint *known, const struct checkpoint *received)
 {
     struct ctl *ctl = q->ctl;
@@ -63,6 +85,14 @@ static void judge_sizes(struct inquest *q, const struct checkpoint *known, const
     const struct checkpoint *small = grows ? known : received, *large = grows ? received : known;
     if (q->e.proof.p && verify_consistency(&vf, small->size, &small->root, large->size, &large->root, q->e.proof, &v)) {
         judged(q, JUDGED_VOID, "the consistency proof in the file holds: the larger tree begins with the smaller one");
+        return;
+    }
+    if (runs_backwards(q, grows)) {
+        judged(q, JUDGED_PROVEN,
+               ctl_text(ctl,
+                        "the ledger has signed both, and the last of the %llu entries of the smaller tree was recorded later than the last of the "
+                        "%llu of the larger one: no log holds both, it was rolled back and went on",
+                        (unsigned long long)small->size, (unsigned long long)large->size));
         return;
     }
     judged(q, JUDGED_OPEN,

@@ -184,6 +184,13 @@ static void repeat(void *list, size_t at)
     p[at] = p[at - 1];
 }
 
+/* Said to be erased under an entry that is no ERASURE; what it was is not told. */
+static void say_erased(Ledgerd__V1__Record *r)
+{
+    r->event.len = r->block.len = 0;
+    r->erased_by = strtoull(liar.b, NULL, 10);
+}
+
 static void change_history(proof *p)
 {
     if (p->n_history < 3)
@@ -196,6 +203,8 @@ static void change_history(proof *p)
         p->n_history /= 2;
     if (lie_is("entry-repeated"))
         repeat(p->history, 2);
+    if (lie_is("said-erased"))
+        say_erased(p->history[p->n_history - 1]);
 }
 
 static void answer_not_found(struct arena *a, response *r)
@@ -239,6 +248,8 @@ static void change_entries(response *r)
         swap(e->records, 1, 2);
     if (lie_is("entry-repeated") && e->n_records > 2)
         repeat(e->records, 2);
+    if (lie_is("said-erased") && e->n_records > 48)
+        say_erased(e->records[41]);
     if (lie_is("stream-truncated")) {
         e->n_records = 0;
         r->more = false;

@@ -208,7 +208,7 @@ ANSWERS = [
     Row("past-checkpoint", "everything as it was a while ago, the checkpoint as the newest",
         [sees(*CHECK, evidence="open", text="rolled back"), sees(*CHECK, exit=3, who="sponsor", text="")], old=True, setup=seen_then_past),
     Row("rolled-back", "data and anchor are put back to before the recall, and the daemon goes on from there",
-        [sees(*CHECK, evidence="open"), fooled(*CHECK, who="sponsor", text="FIT"),
+        [sees(*CHECK, evidence="proven"), fooled(*CHECK, who="sponsor", text="FIT"),
          sees("checkpoint", "--against", "EVIDENCE", who="auditor", evidence="open", text="")], setup=rolled_back),
     Row("proof-of-another-size", "a consistency proof that was made for another size", [sees(*CHECK, evidence="open")], setup=seen_before),
     Row("clock-ahead", "seals are dated a day ahead, so that an old state passes for a fresh one", [sees(*CHECK, exit=3, text="clock")]),
@@ -224,6 +224,7 @@ ANSWERS = [
         setup=with_witness),
     Row("cosignature-replayed", "a witness's line that was made for another ledger's checkpoint of the same size and root",
         [sees(*CHECK, text="witness")], setup=with_witness),
+    Row("said-erased", "an entry is said to be erased that is not, without what is kept of erased ones", [audit("open", "opening")], a=LOT, b=47),
     Row("not-listed", "a lot is left out of a list", [fooled("list", text="operator's word")], a=SERUM),
 ]
 HISTORY = [

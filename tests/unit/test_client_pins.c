@@ -66,7 +66,7 @@ static struct span note_of(struct world *w, const struct checkpoint *cp)
 
 static struct pin pin_of(struct world *w, const struct checkpoint *cp)
 {
-    return (struct pin){true, cp->size, cp->root, note_of(w, cp)};
+    return (struct pin){true, cp->size, cp->root, note_of(w, cp), SPAN_NONE};
 }
 
 /* ---- pins ---- */

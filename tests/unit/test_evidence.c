@@ -31,6 +31,15 @@ TEST(two_checkpoints)
     CHECK_EQ_STR(out.what, "one sentence");
     CHECK(span_eq(out.known, in.known) && span_eq(out.received, in.received) && span_eq(out.proof, in.proof));
     CHECK(!out.answer.p && !out.receipt.p);
+    struct span header, way;
+    in.known_seal = evidence_seal(a, span_str("a header"), span_of(path, sizeof path));
+    in.received_seal = evidence_seal(a, span_str("another"), SPAN_NONE);
+    CHECK_EQ_INT(read_back(a, evidence_text(a, "ledger.example/a", "", &in), &out), LEDGER_OK);
+    CHECK(span_eq(out.known_seal, in.known_seal) && span_eq(out.received_seal, in.received_seal));
+    CHECK(evidence_seal_split(out.known_seal, &header, &way) && span_eq(header, span_str("a header")) && way.n == sizeof path);
+    CHECK(evidence_seal_split(out.received_seal, &header, &way) && way.n == 0);
+    CHECK(!evidence_seal_split(span_of(path, 7), &header, &way) && !evidence_seal_split(SPAN_NONE, &header, &way));
+    in.known_seal = in.received_seal = SPAN_NONE;
     in.proof = SPAN_NONE;
     CHECK_EQ_INT(read_back(a, evidence_text(a, "ledger.example/a", "", &in), &out), LEDGER_OK);
     CHECK(span_eq(out.known, in.known) && span_eq(out.received, in.received) && !out.proof.p);
