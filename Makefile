@@ -59,6 +59,7 @@ UNIT_SRC := $(wildcard tests/unit/test_*.c)
 INTEGRATION_SRC := $(wildcard tests/integration/*.c)
 INTEROP_SRC := $(wildcard tests/interop/*.c)
 BENCH_SRC := $(wildcard tests/bench/*.c)
+ADVERSARY_SRC := $(wildcard tests/adversary/*.c)
 
 obj = $(1:%.c=$(O)/obj/%.o)
 GEN_OBJ := $(PROTOS:%=$(O)/obj/gen/%.pb-c.o)
@@ -165,7 +166,14 @@ $(O)/tests/%: $(O)/obj/tests/%.o $(call obj,$(TESTLIB_SRC)) $(LIBS)
 	$(Q)$(CC) -pie $(LDFLAGS_ALL) -o $@ $< $(call obj,$(TESTLIB_SRC)) -Wl,--start-group $(LIBS) -Wl,--end-group $(DAEMON_LIBS) $(CLIENT_LIBS)
 .PRECIOUS: $(O)/obj/%.o
 
-check-programs: programs lib $(UNIT_BIN) $(INTEGRATION_BIN) $(INTEROP_BIN)
+# The daemon's own code with some functions wrapped: a daemon that lies (tests/adversary/liar.h).
+LIAR_WRAPS := clock_watch_real_us judge_event machine_event chainmap_apply chainmap_prove read_chain query_begin query_next message_put_submit
+$(O)/tests/adversary/liar: $(call obj,$(ADVERSARY_SRC)) $(O)/libdaemon.a $(O)/libproto.a $(O)/libgen.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) -pie $(LDFLAGS_ALL) $(LIAR_WRAPS:%=-Wl,--wrap=%) -o $@ $(call obj,$(ADVERSARY_SRC)) \
+		-Wl,--start-group $(O)/libdaemon.a $(O)/libproto.a $(O)/libgen.a -Wl,--end-group $(DAEMON_LIBS)
+
+check-programs: programs lib $(O)/tests/adversary/liar $(UNIT_BIN) $(INTEGRATION_BIN) $(INTEROP_BIN)
 
 check: deps-check
 	$(Q)$(SUBMAKE) check-programs

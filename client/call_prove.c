@@ -128,7 +128,9 @@ static bool verify_history(const struct verifier *vf, const struct gathered *g, 
                            g->history.n, (unsigned long long)out->proven.chain.count);
     for (size_t seq = out->n_history; seq-- > 0;)
         if (!verify_entry(vf, &out->raw[seq], &out->history[seq], v) ||
-            !verify_chain_entry(vf, &out->proven, seq, &out->history[seq], &expected, v))
+            !verify_chain_entry(vf, &out->proven, seq, &out->history[seq], &expected, v) ||
+            (seq + 1 < out->n_history &&
+             !verify_chain_order(&out->history[seq].header, &out->history[seq + 1].header, v)))
             return false;
     return hash_is_zero(&expected) ? true
                                    : verdict_bad(v, VERDICT_TAMPERED, VERDICT_NO_INDEX, "history", "it has no beginning");

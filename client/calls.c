@@ -57,10 +57,12 @@ bool step_snapshot(struct ledger_client *cl, struct call *k, const struct snapsh
         struct trust_conflict conflict = {cl->trust.latest->note, claim->note, SPAN_NONE};
         snprintf(what, sizeof what, "an answer stands on %llu entries although %llu were proven before it was asked",
                  (unsigned long long)r->snapshot.cp.size, (unsigned long long)k->floor);
+        cl->at_hand = claim;
         session_tampered(cl, &conflict, what);
+        cl->at_hand = NULL;
         return false;
     }
-    return session_see(cl, &r->snapshot.cp, claim->note) && quorum_see(cl, k, claim->witnessed);
+    return session_see_sealed(cl, &r->snapshot.cp, claim) && quorum_see(cl, k, claim->witnessed);
 }
 
 void step_credit(struct ledger_client *cl, struct call *k)
@@ -84,11 +86,31 @@ static struct span snapshot_request(struct ledger_client *cl, struct call *k, st
     return rpc_put_checkpoint(a, id);
 }
 
+/* A checkpoint that somebody else was given: from here on the session has to make sense of it. */
+static bool see_other(struct ledger_client *cl, struct call *k, struct span note)
+{
+    struct checkpoint cp;
+    struct policy_verdict trust;
+    struct verdict v;
+    if (!session_check_note(cl, k->reply->a, note, &cp, &trust, &v)) {
+        step_fail(k, LEDGER_EUNTRUSTED, "the other checkpoint is no statement of this ledger: %s", v.text);
+        return false;
+    }
+    k->also[k->n_also++] = cp;
+    return session_see(cl, &cp, note);
+}
+
 static enum call_step snapshot_answer(struct ledger_client *cl, struct call *k, const struct message *m)
 {
     if (m->kind != MESSAGE_SNAPSHOT)
         return wrong_answer(k);
-    return step_snapshot(cl, k, &m->u.snapshot) ? STEP_TRUST : STEP_FAILED;
+    if (!step_snapshot(cl, k, &m->u.snapshot))
+        return STEP_FAILED;
+    k->n_also = 0;
+    for (size_t i = 0; i < k->rq.u.snapshot.n; i++)
+        if (!see_other(cl, k, k->rq.u.snapshot.notes[i]))
+            return STEP_FAILED;
+    return STEP_TRUST;
 }
 
 const struct call_ops ops_snapshot = {.request = snapshot_request, .answer = snapshot_answer};

@@ -156,6 +156,10 @@ static bool copy_request(struct call *k, const struct call_request *rq)
         batch_keep(k->rq.u.submit.batch);
     if (rq->op == CALL_PROVE)
         return copy_prove(k->a, &k->rq.u.prove);
+    if (rq->op == CALL_SNAPSHOT) {
+        struct span *notes[SNAPSHOT_NOTES_MAX] = {&k->rq.u.snapshot.notes[0], &k->rq.u.snapshot.notes[1]};
+        return copy_spans(k->a, notes, rq->u.snapshot.n);
+    }
     if (rq->op != CALL_FIND)
         return true;
     struct find_request *f = &k->rq.u.find;
@@ -190,6 +194,8 @@ static enum ledger_rc check_request(const struct ledger_client *cl, const struct
         return ledger_fail(err, LEDGER_EINVAL, "the profile's policy names no witness: there is no level \"witnessed\" without");
     if (rq->op == CALL_SUBMIT)
         return check_submit(cl, rq->u.submit.batch, err);
+    if (rq->op == CALL_SNAPSHOT && rq->u.snapshot.n > SNAPSHOT_NOTES_MAX)
+        return ledger_fail(err, LEDGER_EINVAL, "at most %d checkpoints are compared", SNAPSHOT_NOTES_MAX);
     return rq->op == CALL_PROVE ? check_prove(&rq->u.prove, err) : LEDGER_OK;
 }
 

@@ -27,7 +27,7 @@
 
 enum call_op {
     CALL_CONNECT = 1, /* until hello is done and the checkpoint is trusted: u.hello */
-    CALL_SNAPSHOT,    /* the latest checkpoint with its seal */
+    CALL_SNAPSHOT,    /* the latest checkpoint with its seal: u.snapshot */
     CALL_SUBMIT,      /* u.submit */
     CALL_PROVE,       /* u.prove */
     CALL_ENTRIES,     /* u.entries */
@@ -47,6 +47,13 @@ struct prove_request {
     size_t n;
     enum closure closure;
     bool members, history, related;
+};
+/* Notes that others were given: the answer is good only if the server proves that all of them are of one log. EUNTRUSTED if one is
+ * not signed by it. */
+#define SNAPSHOT_NOTES_MAX 2
+struct snapshot_request {
+    size_t n;
+    struct span notes[SNAPSHOT_NOTES_MAX];
 };
 struct find_request {
     enum chain_type type;
@@ -92,6 +99,7 @@ struct call_request {
             bool all_or_nothing;
             bool witnessed;             /* done when the policy's witnesses have cosigned, too */
         } submit;
+        struct snapshot_request snapshot;
         struct prove_request prove;
         struct find_request find;
         struct receipt_request receipt;
@@ -179,6 +187,8 @@ enum ledger_rc client_call(struct ledger_client *cl, const struct call_request *
  * answers stand on, and the bytes that speak for it (or SPAN_NONE). *err gets LEDGER_ETAMPER, `what`, and where the file is. */
 void client_keep_evidence(const struct ledger_profile *p, const char *what, struct span note, struct span answer,
                           struct ledger_err *err);
+/* The same about one entry, with the receipt file that proves that the ledger has recorded it. */
+void client_keep_entry(const struct ledger_profile *p, const char *what, struct span receipt, struct ledger_err *err);
 
 /* The profile that the client was opened with; borrowed. */
 const struct ledger_profile *client_profile(const struct ledger_client *cl);

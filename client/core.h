@@ -35,6 +35,7 @@
 #define STREAM_CREDIT 8u
 #define QUORUM_WAIT_MS_MAX 10000u              /* how long an answer waits for the policy's witnesses, within its own time */
 #define QUORUM_AGAIN_MS 250u                   /* what the ledger calls witnessed may not be what the policy demands */
+#define CLOCKS_DIFFER_S 300                    /* that far the ledger's clock may be ahead of this machine's */
 
 enum call_state { CALL_QUEUED = 0, CALL_SENT, CALL_TRUSTING };
 
@@ -77,6 +78,8 @@ struct call {
     bool busy;               /* the server was busy when it was asked last */
     struct reply *reply;
     void *work;              /* of the operation; in the reply's arena; NULL after a restart */
+    size_t n_also;           /* further checkpoints that have to be trusted before the reply is good */
+    struct checkpoint also[SNAPSHOT_NOTES_MAX];
 };
 
 enum session_state { SESSION_IDLE = 0, SESSION_PAUSE, SESSION_DIALLING, SESSION_HELLO, SESSION_TRUSTING, SESSION_READY };
@@ -110,6 +113,7 @@ struct ledger_client {
     struct ledger_err evidence;
     uint64_t pinned_size;    /* on disk, by us or by others */
     uint64_t pin_written_ms;
+    const struct snapshot_claim *at_hand; /* what is being looked at, should it have to be kept as evidence */
     char server_program[128], server_name_for_us[256];
     unsigned version;
     unsigned window_requests, window_streams;
@@ -169,8 +173,13 @@ bool session_take_proof(struct ledger_client *cl, const struct message *m) LEDGE
 bool session_settled(const struct ledger_client *cl);
 /* Writes the newest trusted checkpoint to disk, if it is due (or at once). False: the session is over. */
 bool session_pin(struct ledger_client *cl, bool at_once, struct ledger_err *err);
+/* The same for a snapshot: its seal is kept with it, for evidence tells more with it. */
+bool session_see_sealed(struct ledger_client *cl, const struct checkpoint *cp, const struct snapshot_claim *claim) LEDGER_MUST_USE;
 /* Keeps evidence and ends every call, now and later, with ETAMPER. */
 void session_tampered(struct ledger_client *cl, const struct trust_conflict *conflict, const char *what);
+
+/* The same for what the server says and nobody has signed: kept as a claim. */
+void session_lied(struct ledger_client *cl, const char *what, struct span answer);
 
 /* A call failed because its answer does not verify: keeps the answer's bytes as a claim, and says where in the call's error. */
 void session_keep_answer(struct ledger_client *cl, struct call *k, struct span answer);

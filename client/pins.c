@@ -13,6 +13,7 @@
 
 #define NAME_TEXT_MAX 200 /* leaves room for ".checkpoint.PID.new" in a file name */
 #define EVIDENCE_TRIES 100
+#define SEAL_BYTES_MAX 8192
 
 static bool plain_char(char c)
 {
@@ -38,12 +39,17 @@ static void pin_name(const char *origin, char out[NAME_TEXT_MAX + 32])
     out[n] = 0;
 }
 
-static enum ledger_rc pin_path(const struct ledger_profile *p, char out[PIN_PATH_MAX], struct ledger_err *err)
+static enum ledger_rc file_path(const struct ledger_profile *p, const char *sort, char out[PIN_PATH_MAX], struct ledger_err *err)
 {
     char name[NAME_TEXT_MAX + 32], relative[NAME_TEXT_MAX + 64];
     pin_name(p->origin, name);
-    snprintf(relative, sizeof relative, "pins/%s.checkpoint", name);
+    snprintf(relative, sizeof relative, "pins/%s.%s", name, sort);
     return profile_path(p, relative, out, err);
+}
+
+static enum ledger_rc pin_path(const struct ledger_profile *p, char out[PIN_PATH_MAX], struct ledger_err *err)
+{
+    return file_path(p, "checkpoint", out, err);
 }
 
 static enum ledger_rc make_folder(const struct ledger_profile *p, struct ledger_err *err)
@@ -104,8 +110,17 @@ enum ledger_rc pin_load(struct arena *a, const struct ledger_profile *p, struct 
         rc = ledger_fail(err, LEDGER_EINVAL, "it is of another ledger");
     if (rc != LEDGER_OK)
         return ledger_wrap(err, LEDGER_EINVAL, "the last seen checkpoint, %.150s, is damaged", path);
-    *out = (struct pin){true, cp.size, cp.root, bytes};
+    *out = (struct pin){true, cp.size, cp.root, bytes, SPAN_NONE};
+    if (file_path(p, "seal", path, err) || file_read(a, path, SEAL_BYTES_MAX, &out->seal, NULL))
+        out->seal = SPAN_NONE; /* there is none, or not a good one */
     return LEDGER_OK;
+}
+
+enum ledger_rc pin_keep_seal(const struct ledger_profile *p, struct span seal, struct ledger_err *err)
+{
+    char path[PIN_PATH_MAX];
+    enum ledger_rc rc = file_path(p, "seal", path, err);
+    return rc == LEDGER_OK ? file_replace(path, seal, err) : rc;
 }
 
 static enum ledger_rc advance_locked(struct arena *a, const struct ledger_profile *p, const struct pin *mine,
@@ -146,81 +161,12 @@ enum ledger_rc pin_advance(struct arena *a, const struct ledger_profile *p, cons
 
 /* ---- evidence ---- */
 
-static void put_text(struct wbuf *w, const char *s)
-{
-    wbuf_bytes(w, s, strlen(s));
-}
-
-static void put_proof(struct wbuf *w, struct span proof)
-{
-    char line[64];
-    put_text(w, "\n==== consistency proof that was given with it, a hash a line ====\n");
-    for (size_t i = 0; i + HASH_LEN <= proof.n && i < (size_t)MERKLE_PATH_MAX * HASH_LEN; i += HASH_LEN) {
-        b64_encode(span_of(proof.p + i, HASH_LEN), line);
-        put_text(w, line);
-        put_text(w, "\n");
-    }
-}
-
-static void put_contradiction(struct wbuf *w, const struct pin_evidence *e)
-{
-    put_text(w, "\n\nThe ledger has signed both statements below. The second was received after the first had been verified, and does not\n"
-                 "continue it.\n"
-                 "\n==== checkpoint that was verified before ====\n");
-    wbuf_bytes(w, e->known.p, e->known.n);
-    put_text(w, "\n==== checkpoint that does not continue it ====\n");
-    wbuf_bytes(w, e->received.p, e->received.n);
-    if (e->proof.p)
-        put_proof(w, e->proof);
-}
-
-#define CLAIM_LINE 57 /* bytes that make a line of 76 characters */
-
-static void put_claim(struct wbuf *w, const struct pin_evidence *e)
-{
-    char line[2 * CLAIM_LINE];
-    put_text(w, "\n\nThe checkpoint below is signed by the ledger. The answer after it, which was given with it, does not\n"
-                "verify; that the server gave it is what this program says.\n"
-                "\n==== latest checkpoint that was verified ====\n");
-    wbuf_bytes(w, e->known.p, e->known.n);
-    put_text(w, "\n==== answer, base64 ====\n");
-    for (size_t i = 0; i < e->answer.n; i += CLAIM_LINE) {
-        size_t n = e->answer.n - i < CLAIM_LINE ? e->answer.n - i : CLAIM_LINE;
-        b64_encode(span_of(e->answer.p + i, n), line);
-        put_text(w, line);
-        put_text(w, "\n");
-    }
-}
-
-static struct span evidence_text(struct arena *a, const struct ledger_profile *p, const struct pin_evidence *e)
-{
-    struct wbuf w;
-    char time[TIME_TEXT_MAX];
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    size_t n = time_format((int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000, time);
-    wbuf_init(&w, a);
-    put_text(&w, "ledgerd evidence v1\norigin: ");
-    put_text(&w, p->origin);
-    put_text(&w, "\nserver: ");
-    put_text(&w, p->address);
-    put_text(&w, "\nfound: ");
-    wbuf_bytes(&w, time, n);
-    put_text(&w, "\nwhat: ");
-    put_text(&w, e->what);
-    if (e->received.p)
-        put_contradiction(&w, e);
-    else
-        put_claim(&w, e);
-    return wbuf_span(&w);
-}
-
-enum ledger_rc pin_write_evidence(struct arena *a, const struct ledger_profile *p, const struct pin_evidence *e,
+enum ledger_rc pin_write_evidence(struct arena *a, const struct ledger_profile *p, const struct evidence *e,
                                   char path[PIN_PATH_MAX], struct ledger_err *err)
 {
     char name[96];
     time_t now = time(NULL);
-    struct span text = evidence_text(a, p, e);
+    struct span text = evidence_text(a, p->origin, p->address, e);
     enum ledger_rc rc = text.p ? make_folder(p, err) : ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     for (unsigned i = 0; rc == LEDGER_OK && i < EVIDENCE_TRIES; i++) {
         snprintf(name, sizeof name, "pins/evidence-%lld-%u.txt", (long long)now, i);

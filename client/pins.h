@@ -4,8 +4,11 @@
  * or forked ledger visible: every later checkpoint has to continue it.
  *
  * Files: FOLDER/pins/NAME.checkpoint (NAME is the origin with everything but letters, digits, '.', '-' and '_' as %XX), replaced
- * atomically; FOLDER/pins/lock, so that several programs can share a profile; FOLDER/pins/evidence-TIME.txt, written once and never
- * touched again.
+ * atomically; FOLDER/pins/lock, so that several programs can share a profile; FOLDER/pins/evidence-TIME.txt (evidence.h), written once
+ * and never touched again.
+ *
+ * Beside it, NAME.seal: the seal that is the checkpoint's last leaf (evidence.h), as soon as it is known. It is worth something only if it
+ * leads to the checkpoint's root; without it there is less evidence, and nothing else.
  *
  * A pin only ever grows. A program that finds a newer pin than its own learns it (pin_advance) and has to ask the server to prove that the
  * two belong together. A pin that cannot be read is an error, never "no pin": otherwise deleting a byte would undo it.
@@ -14,6 +17,7 @@
 #ifndef LEDGERD_CLIENT_PINS_H
 #define LEDGERD_CLIENT_PINS_H
 
+#include "evidence.h"
 #include "profile.h"
 
 #define PIN_PATH_MAX (PROFILE_PATH_MAX + 64)
@@ -23,6 +27,7 @@ struct pin {
     uint64_t size;
     struct hash root;
     struct span note; /* from the arena */
+    struct span seal; /* the same; absent if there is none */
 };
 
 /* Reads the pin of the profile's origin; out->present is false if there is none yet. EINVAL: damaged; EIO. */
@@ -35,19 +40,11 @@ enum ledger_rc pin_load(struct arena *a, const struct ledger_profile *p, struct 
 enum ledger_rc pin_advance(struct arena *a, const struct ledger_profile *p, const struct pin *mine, struct pin *other,
                            struct ledger_err *err) LEDGER_MUST_USE;
 
-/*
- * What contradicts what. Two signed notes that exclude each other are proof to anybody. An answer that does not verify is only what this
- * program says that it received, unless the signed parts in it speak for themselves; the file says which of the two it is.
- */
-struct pin_evidence {
-    const char *what;        /* a sentence */
-    struct span known;       /* note that was verified before */
-    struct span received;    /* note that does not fit to it, or absent */
-    struct span proof;       /* consistency path that failed; may be absent */
-    struct span answer;      /* without a second note: the bytes that did not verify */
-};
+/* Keeps the seal of the pin that is on disk. EIO. */
+enum ledger_rc pin_keep_seal(const struct ledger_profile *p, struct span seal, struct ledger_err *err) LEDGER_MUST_USE;
+
 /* Writes an evidence file and says where. EIO. Any thread. */
-enum ledger_rc pin_write_evidence(struct arena *a, const struct ledger_profile *p, const struct pin_evidence *e,
+enum ledger_rc pin_write_evidence(struct arena *a, const struct ledger_profile *p, const struct evidence *e,
                                   char path[PIN_PATH_MAX], struct ledger_err *err) LEDGER_MUST_USE;
 
 #endif

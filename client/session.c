@@ -194,7 +194,9 @@ static bool see_pin(struct ledger_client *cl)
     struct checkpoint cp = {span_str(cl->profile->origin), pin.size, pin.root};
     if (pin.size > cl->pinned_size)
         cl->pinned_size = pin.size;
-    return session_see(cl, &cp, pin.note);
+    if (!session_see(cl, &cp, pin.note))
+        return false;
+    return !pin.seal.p || trust_seal(&cl->trust, &cp, pin.seal, true) || fail_hello(cl, LEDGER_ENOMEM, "out of memory");
 }
 
 static const struct trust_node *largest_known(const struct ledger_client *cl)
@@ -214,7 +216,11 @@ static bool see_newest(struct ledger_client *cl, struct span note)
     struct verdict v;
     if (!session_check_note(cl, cl->scratch, note, &cp, &trust, &v)) {
         enum ledger_rc rc = rc_from_verdict(v.kind);
-        /* A known key whose signature fails is no statement of the ledger: nothing that could be shown as evidence. */
+        if (rc == LEDGER_ETAMPER && trust.log_signed) {
+            session_lied(cl, v.text, note);
+            return false;
+        }
+        /* A log's key whose signature fails is no statement of the ledger: nothing that could be shown as evidence. */
         return fail_hello(cl, rc == LEDGER_ETAMPER ? LEDGER_EUNTRUSTED : rc, "the server's checkpoint: %s", v.text);
     }
     const struct trust_node *known = largest_known(cl);
@@ -267,7 +273,10 @@ static bool take_recheck(struct ledger_client *cl, const struct message *m)
         return fail_hello(cl, rc_from_message(&m->u.error), "the server gives no checkpoint: %s", m->u.error.text);
     if (m->kind != MESSAGE_SNAPSHOT)
         return fail_hello(cl, LEDGER_EPROTO, "the server answered another question than the one about its checkpoint");
-    if (!see_newest(cl, m->u.snapshot.note))
+    cl->at_hand = &m->u.snapshot;
+    bool goes_on = see_newest(cl, m->u.snapshot.note);
+    cl->at_hand = NULL;
+    if (!goes_on)
         return false;
     cl->recheck_id = 0;
     return true;
@@ -318,7 +327,8 @@ static int64_t wall_clock_us(void)
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
-/* Age by this machine's clock; a seal from the future is not stale, but no younger than now. */
+/* Age by this machine's clock. A seal that is dated ahead of it says nothing about its age: a ledger that dates its seals ahead could
+ * show an old state as fresh for as long. Some difference is what clocks have. */
 static void judge_freshness(struct ledger_client *cl, struct call *k)
 {
     struct reply *r = k->reply;
@@ -327,15 +337,27 @@ static void judge_freshness(struct ledger_client *cl, struct call *k)
     r->age_s = (wall_clock_us() - r->snapshot.seal.recorded_us) / 1000000;
     int64_t cosigned_s = wall_clock_us() / 1000000 - (int64_t)r->snapshot.trust.cosigned_at;
     bool quorum = !cl->profile->policy->quorum_none && r->snapshot.trust.quorum_met;
-    r->stale = r->age_s > (int64_t)cl->profile->fresh_within_s;
+    bool ahead = r->age_s < -CLOCKS_DIFFER_S;
+    r->stale = ahead || r->age_s > (int64_t)cl->profile->fresh_within_s;
     if (quorum && cosigned_s > (int64_t)cl->profile->fresh_within_s) {
         r->stale = true;
         if (k->rq.fresh)
             r->rc = ledger_fail(&r->err, LEDGER_ESTALE, "the witnesses cosigned %lld s ago, and the profile demands %u s",
                                 (long long)cosigned_s, cl->profile->fresh_within_s);
-    } else if (r->stale && k->rq.fresh)
+    } else if (ahead && k->rq.fresh)
+        r->rc = ledger_fail(&r->err, LEDGER_ESTALE, "the ledger's last seal is dated %lld s ahead of this machine's clock: one of the two is wrong",
+                            (long long)-r->age_s);
+    else if (r->stale && k->rq.fresh)
         r->rc = ledger_fail(&r->err, LEDGER_ESTALE, "the ledger's last seal is %lld s old, and the profile demands %u s",
                             (long long)r->age_s, cl->profile->fresh_within_s);
+}
+
+static bool others_trusted(const struct ledger_client *cl, const struct call *k)
+{
+    for (size_t i = 0; i < k->n_also; i++)
+        if (!trust_has(&cl->trust, &k->also[i]))
+            return false;
+    return true;
 }
 
 /* Both checkpoints of a reply: its own, and the witnessed one. */
@@ -352,7 +374,7 @@ static void finish_trusted(struct ledger_client *cl)
 {
     for (struct call *k = cl->list, *next; k; k = next) {
         next = k->next;
-        if (k->state != CALL_TRUSTING || !is_proven(cl, k))
+        if (k->state != CALL_TRUSTING || !is_proven(cl, k) || !others_trusted(cl, k))
             continue;
         quorum_finish(cl, k);
         judge_freshness(cl, k);
@@ -483,6 +505,11 @@ static void take_error(struct ledger_client *cl, struct call *k, const struct me
     }
     if (submit && e->recorded == LEDGER_RECORDED_NOTHING)
         k->state = CALL_QUEUED;
+    if (rc == LEDGER_ENOTFOUND && k->rq.op == CALL_PROVE) {
+        /* What is not in the ledger is proven not to be there; a server's word for it is no answer. */
+        call_fail(cl, k, LEDGER_EPROTO, "the server says that it is not there, and proves nothing: %s", e->text);
+        return;
+    }
     call_fail(cl, k, rc, "%s", e->text[0] ? e->text : ledger_rc_text(rc));
 }
 

@@ -75,6 +75,21 @@ bool session_see(struct ledger_client *cl, const struct checkpoint *cp, struct s
     return n->trusted || n->request_id != 0 || ask_proof(cl, n);
 }
 
+bool session_see_sealed(struct ledger_client *cl, const struct checkpoint *cp, const struct snapshot_claim *claim)
+{
+    struct arena_mark mark = arena_mark(cl->scratch);
+    cl->at_hand = claim;
+    bool goes_on = session_see(cl, cp, claim->note);
+    cl->at_hand = NULL;
+    struct span seal = goes_on ? evidence_seal(cl->scratch, claim->seal, claim->seal_path) : SPAN_NONE;
+    if (seal.p && !trust_seal(&cl->trust, cp, seal, false)) {
+        fail_no_memory(cl);
+        goes_on = false;
+    }
+    arena_release(cl->scratch, mark);
+    return goes_on;
+}
+
 /* A server that signed a larger tree and cannot prove that it continues the smaller one has no such tree. One that has too many
  * requests at the moment says nothing about its tree. */
 static void proof_refused(struct ledger_client *cl, struct trust_node *n, const struct message_error *e)
@@ -129,13 +144,23 @@ bool session_settled(const struct ledger_client *cl)
 
 /* ---- the pin on disk ---- */
 
+/* Best effort: a seal that is missing makes evidence poorer and nothing else. */
+static void pin_seal(struct ledger_client *cl)
+{
+    struct trust_node *latest = cl->trust.latest;
+    if (latest && latest->seal.p && !latest->seal_kept && latest->size == cl->pinned_size)
+        latest->seal_kept = pin_keep_seal(cl->profile, latest->seal, NULL) == LEDGER_OK;
+}
+
 bool session_pin(struct ledger_client *cl, bool at_once, struct ledger_err *err)
 {
+    if (at_once || conn_clock_ms() - cl->pin_written_ms >= PIN_EVERY_MS)
+        pin_seal(cl);
     const struct trust_node *latest = cl->trust.latest;
     uint64_t now = conn_clock_ms();
     if (!latest || latest->size <= cl->pinned_size || (!at_once && now - cl->pin_written_ms < PIN_EVERY_MS))
         return true;
-    struct pin mine = {true, latest->size, latest->root, latest->note}, other;
+    struct pin mine = {true, latest->size, latest->root, latest->note, SPAN_NONE}, other;
     struct arena_mark mark = arena_mark(cl->scratch);
     struct ledger_err why = {0};
     enum ledger_rc rc = pin_advance(cl->scratch, cl->profile, &mine, &other, &why);
@@ -164,7 +189,7 @@ bool session_pin(struct ledger_client *cl, bool at_once, struct ledger_err *err)
 #define EVIDENCE_BYTES_MAX ((size_t)64 << 20)
 
 /* Writes the evidence and fills err: what, and where the file is. */
-static void keep_evidence(const struct ledger_profile *p, const struct pin_evidence *e, struct ledger_err *err)
+static void keep_evidence(const struct ledger_profile *p, const struct evidence *e, struct ledger_err *err)
 {
     char path[PIN_PATH_MAX];
     struct ledger_err why = {0};
@@ -179,8 +204,21 @@ static void keep_evidence(const struct ledger_profile *p, const struct pin_evide
 
 void session_tampered(struct ledger_client *cl, const struct trust_conflict *conflict, const char *what)
 {
-    const struct pin_evidence e = {.what = what, .known = conflict->known, .received = conflict->received,
-                                   .proof = conflict->proof};
+    struct evidence e = {.what = what, .known = conflict->known, .received = conflict->received, .proof = conflict->proof,
+                         .known_seal = trust_seal_of(&cl->trust, conflict->known),
+                         .received_seal = trust_seal_of(&cl->trust, conflict->received)};
+    struct arena_mark mark = arena_mark(cl->scratch);
+    if (cl->at_hand && span_eq(cl->at_hand->note, conflict->received))
+        e.received_seal = evidence_seal(cl->scratch, cl->at_hand->seal, cl->at_hand->seal_path);
+    keep_evidence(cl->profile, &e, &cl->evidence);
+    arena_release(cl->scratch, mark);
+    cl->tampered = true;
+    session_fail_all(cl, &cl->evidence);
+}
+
+void session_lied(struct ledger_client *cl, const char *what, struct span answer)
+{
+    const struct evidence e = {.what = what, .known = cl->trust.latest ? cl->trust.latest->note : SPAN_NONE, .answer = answer};
     keep_evidence(cl->profile, &e, &cl->evidence);
     cl->tampered = true;
     session_fail_all(cl, &cl->evidence);
@@ -190,7 +228,7 @@ void session_keep_answer(struct ledger_client *cl, struct call *k, struct span a
 {
     char what[sizeof k->reply->err.msg];
     memcpy(what, k->reply->err.msg, sizeof what);
-    const struct pin_evidence e = {.what = what, .known = cl->trust.latest ? cl->trust.latest->note : SPAN_NONE,
+    const struct evidence e = {.what = what, .known = cl->trust.latest ? cl->trust.latest->note : SPAN_NONE,
                                    .answer = answer};
     keep_evidence(cl->profile, &e, &k->reply->err);
 }
@@ -198,6 +236,12 @@ void session_keep_answer(struct ledger_client *cl, struct call *k, struct span a
 void client_keep_evidence(const struct ledger_profile *p, const char *what, struct span note, struct span answer,
                           struct ledger_err *err)
 {
-    const struct pin_evidence e = {.what = what, .known = note, .answer = answer};
+    const struct evidence e = {.what = what, .known = note, .answer = answer};
+    keep_evidence(p, &e, err);
+}
+
+void client_keep_entry(const struct ledger_profile *p, const char *what, struct span receipt, struct ledger_err *err)
+{
+    const struct evidence e = {.what = what, .receipt = receipt};
     keep_evidence(p, &e, err);
 }

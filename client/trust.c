@@ -20,6 +20,7 @@ static void drop(struct trust *t, struct trust_node **at)
         t->latest = NULL;
     t->n--;
     free((void *)(uintptr_t)n->note.p);
+    free((void *)(uintptr_t)n->seal.p);
     free(n);
 }
 
@@ -89,6 +90,30 @@ enum ledger_rc trust_see(struct trust *t, const struct checkpoint *cp, struct sp
     }
     *out = n;
     return LEDGER_OK;
+}
+
+bool trust_seal(struct trust *t, const struct checkpoint *cp, struct span seal, bool kept)
+{
+    for (struct trust_node *n = t->first; n; n = n->next) {
+        if (n->size != cp->size || !hash_eq(&n->root, &cp->root) || span_eq(n->seal, seal))
+            continue;
+        uint8_t *copy = malloc(seal.n + 1);
+        if (!copy)
+            return false;
+        memcpy(copy, seal.p, seal.n);
+        free((void *)(uintptr_t)n->seal.p);
+        n->seal = span_of(copy, seal.n);
+        n->seal_kept = kept;
+    }
+    return true;
+}
+
+struct span trust_seal_of(const struct trust *t, struct span note)
+{
+    for (const struct trust_node *n = t->first; n; n = n->next)
+        if (span_eq(n->note, note))
+            return n->seal;
+    return SPAN_NONE;
 }
 
 struct trust_node *trust_by_request(struct trust *t, uint64_t request_id)

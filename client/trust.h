@@ -22,6 +22,8 @@ struct trust_node {
     uint64_t size;
     struct hash root;
     struct span note;        /* owned */
+    struct span seal;        /* owned: evidence_seal of it; absent until trust_seal */
+    bool seal_kept;          /* on disk, too; set by the caller */
     bool linked, trusted;
     const struct trust_node *base;
     uint64_t request_id;     /* of the consistency request, set by the caller; 0: not asked yet */
@@ -35,6 +37,10 @@ struct trust {
 struct trust_conflict {
     struct span known, received, proof;
 };
+/* Keeps the seal of a known checkpoint, in place of another one that was kept. False: out of memory. */
+bool trust_seal(struct trust *t, const struct checkpoint *cp, struct span seal, bool kept) LEDGER_MUST_USE;
+/* The seal that is kept for a note; absent if there is none. */
+struct span trust_seal_of(const struct trust *t, struct span note);
 
 void trust_init(struct trust *t);
 void trust_free(struct trust *t);

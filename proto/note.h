@@ -117,7 +117,8 @@ struct policy_verdict {
     uint64_t seen_at;      /* POSIX seconds: the newest cosignature of any of these; 0 if none */
     unsigned log;          /* index into policy.logs */
 };
-/* False with err if the note is malformed or a known key's signature fails. cp borrows from bytes. */
+/* False with err if the note is malformed or a known key's signature fails; out->log_signed then says whether the log's own did not:
+ * somebody has put a false line of a witness under a true checkpoint. cp borrows from bytes. */
 bool policy_check(struct crypto *c, struct arena *a, const struct policy *p, struct span bytes,
                   struct checkpoint *cp, struct policy_verdict *out, struct ledger_err *err) LEDGER_MUST_USE;
 

@@ -364,15 +364,15 @@ bool policy_check(struct crypto *c, struct arena *a, const struct policy *p, str
         (void)ledger_fail(err, LEDGER_ETAMPER, "a log's signature does not verify");
         return false;
     }
-    if (!note_verify(c, a, &note, p->witnesses, p->n_witnesses, &witnesses, times)) {
-        (void)ledger_fail(err, LEDGER_ETAMPER, "a witness's signature does not verify");
-        return false;
-    }
     for (unsigned i = p->n_logs; i-- > 0;) {
         if (!(logs >> i & 1) || !is_word(cp->origin, p->logs[i].name))
             continue;
         out->log_signed = true;
         out->log = i;
+    }
+    if (!note_verify(c, a, &note, p->witnesses, p->n_witnesses, &witnesses, times)) {
+        (void)ledger_fail(err, LEDGER_ETAMPER, "a witness's signature does not verify");
+        return false;
     }
     out->witnesses = (uint32_t)witnesses;
     for (unsigned i = 0; i < p->n_witnesses; i++)

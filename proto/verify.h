@@ -89,6 +89,27 @@ bool verify_opening(const struct verifier *vf, const struct header *h, struct sp
 bool verify_signature(const struct verifier *vf, struct span origin, const struct entry *e, unsigned i, unsigned alg,
                       struct span key, struct verdict *v) LEDGER_MUST_USE;
 
+/* The key that a registration (REGISTER, ROTATE_KEY, or the genesis for the first administrator, whose payload is then asked for) gives
+ * to a party. `reg` has its content. */
+struct registered_key {
+    unsigned alg;
+    uint8_t key[KEY_LEN_MAX];
+    size_t n;
+};
+bool verify_registration(const struct entry *reg, struct span payload, struct span party, struct registered_key *out, struct verdict *v)
+    LEDGER_MUST_USE;
+/* All entries of a party's chain, proven complete, with their content. */
+struct party_history {
+    struct span party;
+    size_t n;
+    const struct entry *entries;
+    const struct entry_claim *raw;
+};
+/* All signatures of an event, each under the key that its signer held when it was recorded: as many as the kind has, by different
+ * parties, none of them revoked. Says nothing about roles. */
+bool verify_signers(const struct verifier *vf, struct span origin, const struct entry *e, const struct party_history *parties, size_t n,
+                    struct verdict *v) LEDGER_MUST_USE;
+
 /* ---- chains ---- */
 #define CHAIN_LOGS_MAX 8
 struct member_claim { unsigned log; size_t n; const struct span *members; };
@@ -115,6 +136,9 @@ bool verify_chain(const struct verifier *vf, const struct snapshot *s, const str
 bool verify_chain_entry(const struct verifier *vf, const struct proven_chain *pc, uint64_t seq, const struct entry *e,
                         struct hash *expected, struct verdict *v) LEDGER_MUST_USE;
 
+/* … and that it was recorded before its successor in the chain: at a smaller index, and not later. */
+bool verify_chain_order(const struct header *before, const struct header *after, struct verdict *v) LEDGER_MUST_USE;
+
 /* A kv of proven chains: judge.h's questions (standing, lineage) can then be asked of a set of proven_chains exactly as the daemon
  * asks its own store. `add` indexes chain record and members. Reading what was not proven is ENOTFOUND … and *missing is set, so
  * that an answer computed from an incomplete set is never mistaken for one. */
@@ -139,6 +163,9 @@ struct receipt {
     struct snapshot snapshot;
     struct entry entry;
     unsigned signatures_checked; /* under keys whose registration is in the same log */
+    /* Where the verification fails, these say whom it speaks against: what is proven up to there stands. */
+    bool recorded;               /* the log has signed a tree that holds this entry, with this content */
+    bool forged;                 /* … which breaks a rule of signatures all by itself: it convicts the ledger */
 };
 bool verify_receipt(const struct verifier *vf, const struct receipt_claim *claim, struct receipt *out, struct verdict *v)
     LEDGER_MUST_USE;

@@ -31,6 +31,8 @@ static bool check_head(const struct verifier *vf, const struct snapshot *s, cons
     *link = header_link(&out->head, &out->chain.key);
     if (!*link || leaf->count == 0 || (*link)->seq != leaf->count - 1)
         return bad(v, claim, index, "its latest entry's sequence number does not fit the count in the chain map");
+    if (out->head.recorded_us > s->seal.recorded_us)
+        return bad(v, claim, index, "its latest entry was recorded after the seal that it stands under");
     return true;
 }
 
@@ -137,6 +139,14 @@ bool verify_chain_entry(const struct verifier *vf, const struct proven_chain *pc
                            "this entry is not number %llu of the chain", (unsigned long long)seq);
     *expected = link->prev;
     return true;
+}
+
+bool verify_chain_order(const struct header *before, const struct header *after, struct verdict *v)
+{
+    if (before->index < after->index && before->recorded_us <= after->recorded_us)
+        return true;
+    return verdict_bad(v, VERDICT_TAMPERED, after->index, "recorded time", "runs backwards: entry %llu of the same chain was recorded later",
+                       (unsigned long long)before->index);
 }
 
 /* ---- proven set ---- */

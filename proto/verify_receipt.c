@@ -4,43 +4,9 @@
 
 #include "verify.h"
 
-struct registered_key {
-    unsigned alg;
-    uint8_t key[KEY_LEN_MAX];
-    size_t n;
-};
-
 static bool malformed(struct verdict *v, const struct entry *reg, const char *text)
 {
     return verdict_bad(v, VERDICT_TAMPERED, reg->header.index, "registration of a signer", "%s", text);
-}
-
-static bool key_of_event(const struct entry *reg, struct span party, struct registered_key *out, struct verdict *v)
-{
-    unsigned action = event_enum(&reg->event, FIELD_ACTION);
-    enum sig_alg alg;
-    if (reg->event.kind->kind != KIND_PARTY_REGISTERED || (action != PARTY_REGISTER && action != PARTY_ROTATE_KEY))
-        return malformed(v, reg, "it is no registration of a key");
-    if (!span_eq(event_text(&reg->event, FIELD_PARTY), party))
-        return malformed(v, reg, "it is of another party");
-    if (!key_text_parse(event_text(&reg->event, FIELD_PUBKEY), &alg, out->key, &out->n))
-        return malformed(v, reg, "its key is malformed");
-    out->alg = alg;
-    return true;
-}
-
-static bool key_of_genesis(const struct entry *reg, struct span payload, struct span party, struct registered_key *out,
-                           struct verdict *v)
-{
-    struct genesis g;
-    if (reg->header.kind != OWN_GENESIS || genesis_decode(payload, &g, NULL) || g.admin_key.n > sizeof out->key)
-        return malformed(v, reg, "it is no registration of a key");
-    if (!span_eq(g.admin, party))
-        return malformed(v, reg, "it is of another party");
-    out->alg = g.admin_alg;
-    out->n = g.admin_key.n;
-    memcpy(out->key, g.admin_key.p, g.admin_key.n);
-    return true;
 }
 
 /* The registration is an entry of the same log, not later than the one it speaks for. */
@@ -52,7 +18,7 @@ static bool check_key(const struct verifier *vf, const struct receipt *r, const 
         return false;
     if (!reg.content || reg.header.index > r->entry.header.index)
         return malformed(v, &reg, "it is withheld, or later than the entry");
-    return reg.own ? key_of_genesis(&reg, k->registration.event, k->party, out, v) : key_of_event(&reg, k->party, out, v);
+    return verify_registration(&reg, k->registration.event, k->party, out, v);
 }
 
 /* Signature i and the registration of its signer stand at the same place, so that a receipt has one form. */
@@ -64,8 +30,34 @@ static bool check_signature(const struct verifier *vf, const struct receipt_clai
     if (!span_eq(claim->keys[i].party, s->party))
         return verdict_bad(v, VERDICT_DAMAGED, r->entry.header.index, "registration of a signer",
                            "the receipt does not carry the registration of %.*s in its place", SPAN_FMT(s->party));
-    return check_key(vf, r, &claim->keys[i], &key, v) &&
-           verify_signature(vf, claim->origin, &r->entry, i, key.alg, span_of(key.key, key.n), v);
+    if (!check_key(vf, r, &claim->keys[i], &key, v))
+        return false;
+    if (verify_signature(vf, claim->origin, &r->entry, i, key.alg, span_of(key.key, key.n), v))
+        return true;
+    /* A registration of another key proves nothing: the party may have had several. */
+    uint8_t id[KEY_ID_LEN];
+    crypto_key_id(vf->c, (enum sig_alg)key.alg, span_of(key.key, key.n), id);
+    r->forged = s->alg == key.alg && span_eq(s->key_id, span_of(id, sizeof id));
+    return false;
+}
+
+/* Its content is here, and persons have signed it. */
+static bool signed_by_persons(const struct entry *e)
+{
+    return e->content && (!e->own || own_kind_signed(e->header.kind));
+}
+
+/* Exactly as many signatures as the kind asks for. */
+static bool check_count(struct receipt *r, struct verdict *v)
+{
+    const struct entry *e = &r->entry;
+    if (!signed_by_persons(e))
+        return true;
+    unsigned asked = e->own ? OWN_SIGNATURES : e->event.kind->signatures;
+    if (e->block.n == asked)
+        return true;
+    r->forged = true;
+    return verdict_bad(v, VERDICT_TAMPERED, e->header.index, "signature block", "%zu signatures; this kind has %u", e->block.n, asked);
 }
 
 bool verify_receipt(const struct verifier *vf, const struct receipt_claim *claim, struct receipt *out, struct verdict *v)
@@ -77,20 +69,16 @@ bool verify_receipt(const struct verifier *vf, const struct receipt_claim *claim
         return verdict_bad(v, VERDICT_TAMPERED, out->entry.header.index, "origin", "the checkpoint is of another ledger");
     if (!verify_inclusion(vf, &out->entry, &out->snapshot.cp, claim->path, v))
         return false;
+    out->recorded = true;
     if (claim->entry.opening.n && !verify_opening(vf, &out->entry.header, claim->entry.opening, v))
         return false;
-    bool signed_by_persons = !out->entry.own || own_kind_signed(out->entry.header.kind);
-    size_t n_keys = signed_by_persons && out->entry.content ? out->entry.block.n : 0;
+    if (!check_count(out, v))
+        return false;
+    size_t n_keys = signed_by_persons(&out->entry) ? out->entry.block.n : 0;
     if (claim->n_keys != n_keys)
         return verdict_bad(v, VERDICT_DAMAGED, out->entry.header.index, "registration of a signer",
                            "the receipt carries %zu registrations for %zu signatures", claim->n_keys, n_keys);
-    if (n_keys == 0)
-        return true;
-    unsigned asked = out->entry.own ? OWN_SIGNATURES : out->entry.event.kind->signatures;
-    if (out->entry.block.n != asked)
-        return verdict_bad(v, VERDICT_TAMPERED, out->entry.header.index, "signature block", "%zu signatures; this kind has %u",
-                           out->entry.block.n, asked);
-    for (unsigned i = 0; i < out->entry.block.n; i++) {
+    for (unsigned i = 0; i < n_keys; i++) {
         if (!check_signature(vf, claim, out, i, v))
             return false;
         out->signatures_checked++;

@@ -143,9 +143,9 @@ static int run(struct audit *au, const char *report)
     if (audit_finish(au, &err))
         return ctl_fail(au->ctl, EXIT_NO_ANSWER, "%s", err.msg);
     if (au->result == AUDIT_TAMPERED && !au->evidence.rc)
-        client_keep_evidence(client_profile(au->ctl->client),
-                             ctl_text(au->ctl, "entry #%" PRIu64 ", %s: %s", au->bad.index, au->bad.what, au->bad.text),
-                             au->last->snapshot.note, au->bad_record, &au->evidence);
+        ctl_keep_entry(au->ctl, au->bad.index,
+                       ctl_text(au->ctl, "entry #%" PRIu64 ", %s: %s", au->bad.index, au->bad.what, au->bad.text),
+                       au->last->snapshot.note, au->bad_record, &au->evidence);
     if (report)
         exit = write_report(au, report);
     if (!exit && au->ctl->json)

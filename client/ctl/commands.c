@@ -51,7 +51,8 @@ const struct command ctl_commands[] = {
      "  --type TYPE         item (default), party, subject, shipment, deviation, excursion, recall, product, ledger\n"
      "  --members           also its inputs, uses, units, test outcomes, excursions, cases, corrections\n",
      cmd_show},
-    {"history", "ITEM", "all entries of its chain, proven complete",
+    {"history", "ITEM", "all entries of its chain, proven complete, signatures verified",
+     "Each signature is verified under the key that its signer held when the entry was recorded; rules are not replayed (`audit`).\n"
      "Options:\n"
      "  --type TYPE         as for show\n",
      cmd_history},
@@ -105,9 +106,11 @@ const struct command ctl_commands[] = {
      "  --force             overwrite\n"
      "  --witnessed         under a checkpoint that the policy's witnesses have cosigned; waits for it\n",
      cmd_receipt},
-    {"verify", "FILE…", "verify receipts offline",
-     "Needs only the files and a policy (c2sp.org/tlog-policy). Says what was proven and what a receipt cannot prove. Exit code 1:\n"
-     "one does not verify, and which part of it is wrong is said; 2: one cannot be read; 3: one needs a newer version.\n"
+    {"verify", "FILE…", "verify receipts and evidence offline",
+     "Needs only the files and a policy (c2sp.org/tlog-policy). Says what was proven and what a receipt cannot prove; of evidence, what\n"
+     "it proves to anybody and what is the claim of whoever kept it. Receipts are compared with each other, too. Exit code 1: one does\n"
+     "not verify, and which part of it is wrong is said, or is evidence that by itself proves nothing; 2: one cannot be read; 3: one\n"
+     "needs a newer version; 4: the files prove that the ledger has broken its word.\n"
      "Options:\n"
      "  --policy FILE       default: the profile's\n",
      cmd_verify},
@@ -132,7 +135,11 @@ const struct command ctl_commands[] = {
      "  --from INDEX        begin there (default: with what is recorded from now on)\n"
      "  --count N           end after N entries\n",
      cmd_watch},
-    {"checkpoint", "", "the latest checkpoint, verified, as a signed note", "", cmd_checkpoint},
+    {"checkpoint", "[--against FILE]", "the latest checkpoint, verified, as a signed note",
+     "Options:\n"
+     "  --against FILE      a checkpoint that somebody else was given, or an evidence file: the server has to prove that its log\n"
+     "                      continues it, or leads to it. Exit code 4: it cannot, or you were shown two histories\n",
+     cmd_checkpoint},
     {"time-stamps", "[--for ENTRY]", "time from outside: tokens of a time-stamping authority, verified; when an entry was recorded",
      "Lists all tokens that the ledger has recorded (RFC 3161), each verified under the authority's certificates as of its own time: a\n"
      "certificate that has expired since does not matter. Exit code 1: a token does not verify.\n"

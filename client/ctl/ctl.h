@@ -77,6 +77,8 @@ int ctl_fail(struct ctl *ctl, int exit, const char *fmt, ...) LEDGER_PRINTF(3, 4
 int ctl_fail_err(struct ctl *ctl, const struct ledger_err *err, enum ledger_recorded recorded);
 /* Tampering that the command itself found in verified answers: keeps evidence and returns EXIT_TAMPERED. `answer` may be SPAN_NONE. */
 int ctl_tampered(struct ctl *ctl, const struct reply *r, struct span answer, const char *what);
+/* Keeps evidence about one entry: its receipt, or (where none can be had) the record as it came. err says what and where. */
+void ctl_keep_entry(struct ctl *ctl, uint64_t index, const char *what, struct span note, struct span record, struct ledger_err *err);
 void ctl_note(struct ctl *ctl, const char *fmt, ...) LEDGER_PRINTF(2, 3); /* a notice; not with --quiet */
 /* "proven at checkpoint 1234 of ORIGIN (3 s old; complete on the operator's word)": what an answer stands on. */
 void ctl_basis(struct ctl *ctl, const struct reply *r);

@@ -4,6 +4,7 @@
 
 #include "ask.h"
 #include "erased.h"
+#include "history.h"
 
 static int show_json(struct ctl *ctl, const struct reply *r)
 {
@@ -66,7 +67,15 @@ int cmd_show(struct ctl *ctl, int argc, char **argv)
 
 /* ---- history ---- */
 
-static int history_json(struct ctl *ctl, const struct reply *r, struct erased_acts *acts)
+static const char *signatures_text(struct ctl *ctl, const struct history_signatures *s)
+{
+    return s->withheld ? "Signatures were not verified: registrations of signers are withheld from this certificate."
+                       : ctl_text(ctl, "Verified here: that these are all, and %llu signatures; rules were not replayed.",
+                                  (unsigned long long)s->verified);
+}
+
+static int history_json(struct ctl *ctl, const struct reply *r, struct erased_acts *acts,
+                        const struct history_signatures *signatures)
 {
     const struct proven_subject *s = &r->u.prove.subjects[0];
     struct json_writer w;
@@ -82,6 +91,7 @@ static int history_json(struct ctl *ctl, const struct reply *r, struct erased_ac
     int exit = erased_json(acts, &w, s->history, s->n_history);
     if (exit)
         return exit;
+    json_put_uint(&w, "signatures_verified", signatures->verified);
     ctl_basis_json(&w, r);
     json_end(&w);
     return ctl_print_json(ctl, &w);
@@ -129,7 +139,7 @@ static int erased_content(struct ctl *ctl, struct erased_acts *acts, const struc
     return exit;
 }
 
-static int history_text(struct ctl *ctl, const struct reply *r, struct erased_acts *acts)
+static int history_text(struct ctl *ctl, const struct reply *r, struct erased_acts *acts, const struct history_signatures *signatures)
 {
     static const char *const headings[] = {"ENTRY", "RECORDED", "OCCURRED", "KIND", "SIGNED BY", "CONTENT"};
     const struct proven_subject *s = &r->u.prove.subjects[0];
@@ -148,6 +158,8 @@ static int history_text(struct ctl *ctl, const struct reply *r, struct erased_ac
     ctl_table_print(t);
     printf("%zu entries: all that there are of %s %s.\n", s->n_history, chain_type_name(s->name.type), ctl_span(ctl, s->name.id));
     ctl_basis(ctl, r);
+    if (!ctl->quiet)
+        printf("%s\n", ctl_paint(ctl, COLOR_DIM, signatures_text(ctl, signatures)));
     return EXIT_GOOD;
 }
 
@@ -172,7 +184,11 @@ int cmd_history(struct ctl *ctl, int argc, char **argv)
         return exit;
     const struct proven_chain *pc = &r->u.prove.subjects[0].proven;
     struct erased_acts acts = {.ctl = ctl, .basis = r};
-    exit = !pc->present ? ask_absent(ctl, r, pc) : ctl->json ? history_json(ctl, r, &acts) : history_text(ctl, r, &acts);
+    struct history_signatures signatures = {0};
+    exit = pc->present ? history_check_signatures(ctl, r, &r->u.prove.subjects[0], &signatures) : EXIT_GOOD;
+    if (!exit)
+        exit = !pc->present ? ask_absent(ctl, r, pc)
+               : ctl->json ? history_json(ctl, r, &acts, &signatures) : history_text(ctl, r, &acts, &signatures);
     erased_free(&acts);
     reply_free(r);
     return exit;

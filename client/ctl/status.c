@@ -4,6 +4,31 @@
  * expire: those that the server tells of, and the profile's own.
  */
 #include "ask.h"
+#include "evidence.h"
+#include "inquest.h"
+
+#define AGAINST_BYTES_MAX ((size_t)128 << 20)
+
+/* One signed note, or the ones in an evidence file. */
+static int read_others(struct ctl *ctl, const char *path, struct snapshot_request *rq)
+{
+    struct span bytes;
+    const char *origin;
+    struct evidence e;
+    struct ledger_err err = {0};
+    int exit = ctl_read_file(ctl, path, AGAINST_BYTES_MAX, &bytes);
+    if (exit || !is_evidence(bytes)) {
+        *rq = (struct snapshot_request){.n = exit ? 0 : 1, .notes = {bytes}};
+        return exit;
+    }
+    if (evidence_parse(ctl->a, bytes, &origin, &e, &err))
+        return ctl_fail(ctl, EXIT_USAGE, "%s: %s", path, err.msg);
+    if (e.known.p)
+        rq->notes[rq->n++] = e.known;
+    if (e.received.p)
+        rq->notes[rq->n++] = e.received;
+    return rq->n ? EXIT_GOOD : ctl_fail(ctl, EXIT_USAGE, "%s: there is no checkpoint in it", path);
+}
 
 #include <string.h>
 
@@ -54,18 +79,24 @@ static struct span note_of(const struct reply *r)
 
 int cmd_checkpoint(struct ctl *ctl, int argc, char **argv)
 {
+    const char *against = NULL;
+    const struct ctl_opt opts[] = {{"against", OPT_TEXT, {.text = &against}, 0}};
     bool done;
     char **args;
     unsigned n;
     struct reply *r;
     struct call_request call = {.op = CALL_SNAPSHOT};
-    if (!ctl_options(ctl, argc, argv, NULL, 0, 0, 0, &args, &n, &done))
+    if (!ctl_options(ctl, argc, argv, opts, 1, 0, 0, &args, &n, &done))
         return EXIT_USAGE;
     if (done)
         return EXIT_GOOD;
-    int exit = ctl_call(ctl, &call, &r);
+    int exit = against ? read_others(ctl, against, &call.u.snapshot) : EXIT_GOOD;
+    if (!exit)
+        exit = ctl_call(ctl, &call, &r);
     if (exit)
         return exit;
+    if (against)
+        ctl_note(ctl, "One log: the server has proven that it leads from the smallest of these checkpoints to the largest.");
     if (ctl->json) {
         struct json_writer w;
         json_writer_init(&w, ctl->a, true);

@@ -1,25 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * verify: receipts, offline. What is needed is the file and a policy; no server is asked. Says what
+ * verify: receipts and evidence, offline. What is needed is the file and a policy; no server is asked. Says what
  * was proven and, as plainly, what a receipt cannot prove. A file that is damaged does not verify;
  * only one that cannot be read at all, or needs a newer program, gets another exit code.
  */
 #include "ask.h"
 #include "entry.h"
+#include "inquest.h"
 #include "message.h"
 
 #define RECEIPT_BYTES_MAX ((size_t)4 << 20)
+#define EVIDENCE_BYTES_MAX ((size_t)128 << 20)
 #define POLICY_BYTES_MAX ((size_t)1 << 20)
 
 struct verify {
     struct ctl *ctl;
     struct policy *policy;
     const char *origin; /* the profile's ledger; NULL with --policy: any that it lists */
-    bool negative, unreadable, newer; /* what was seen so far */
+    bool negative, unreadable, newer, proven; /* what was seen so far */
+    struct seen *first;
+};
+
+/* Checkpoints of the receipts so far: two of one size must be the same. */
+struct seen {
+    struct seen *next;
+    const char *path;
+    struct checkpoint cp;
 };
 
 struct checked {
     const char *path;
+    bool evidence;
+    struct judged judged; /* evidence */
     struct receipt_claim claim;
     struct receipt receipt;
     struct verdict verdict;
@@ -148,6 +160,20 @@ static void print_good(const struct verify *v, const struct checked *f)
         printf("  - %s\n", not_proven[i]);
 }
 
+static enum ctl_color judged_color(const struct judged *j)
+{
+    return j->kind == JUDGED_PROVEN ? COLOR_BAD : j->kind == JUDGED_OPEN ? COLOR_WARN : COLOR_DIM;
+}
+
+static void print_judged(const struct verify *v, const struct checked *f)
+{
+    static const char *const headings[] = {
+        [JUDGED_VOID] = "shows nothing", [JUDGED_CLAIM] = "A CLAIM of whoever kept it", [JUDGED_OPEN] = "SIGNED BY THE LEDGER, to be settled by its log",
+        [JUDGED_PROVEN] = "PROVEN"};
+    printf("%s: %s\n  found: %s\n  shown: %s\n", f->path, ctl_paint(v->ctl, judged_color(&f->judged), headings[f->judged.kind]), f->judged.what,
+           f->judged.text);
+}
+
 static void print_bad(const struct verify *v, const struct checked *f)
 {
     const struct verdict *b = &f->verdict;
@@ -158,6 +184,8 @@ static void print_bad(const struct verify *v, const struct checked *f)
         "%s: %s\n  %s: %s%s: %s\n", f->path,
         ctl_paint(v->ctl, COLOR_BAD, b->kind == VERDICT_NEWER ? "NOT VERIFIED" : "DOES NOT VERIFY"),
         verdict_kind_name(b->kind), b->what, entry, b->text);
+    if (f->receipt.forged)
+        printf("  The ledger has recorded this entry under a checkpoint that it signed: that it did is PROVEN by this file.\n");
 }
 
 static void write_json(const struct verify *v, struct json_writer *w, const struct checked *f)
@@ -165,8 +193,16 @@ static void write_json(const struct verify *v, struct json_writer *w, const stru
     const char *not_proven[6];
     json_object(w);
     json_put_string(w, "file", span_str(f->path));
+    if (f->evidence) {
+        json_put_string(w, "evidence", span_str(judged_name(f->judged.kind)));
+        json_put_string(w, "found", span_str(f->judged.what));
+        json_put_string(w, "text", span_str(f->judged.text));
+        json_end(w);
+        return;
+    }
     json_put_bool(w, "verified", f->ok);
     if (!f->ok) {
+        json_put_bool(w, "convicts_the_ledger", f->receipt.forged);
         json_put_string(w, "verdict", span_str(verdict_kind_name(f->verdict.kind)));
         json_put_string(w, "what", span_str(f->verdict.what));
         if (f->verdict.index != VERDICT_NO_INDEX)
@@ -200,30 +236,69 @@ static void write_json(const struct verify *v, struct json_writer *w, const stru
 
 /* ---- files ---- */
 
+static void bad_file(struct checked *f, enum ledger_rc rc, const char *text)
+{
+    verdict_bad(&f->verdict, rc == LEDGER_EVERSION ? VERDICT_NEWER : VERDICT_DAMAGED, VERDICT_NO_INDEX, "file", "%s", text);
+}
+
+static void check_receipt(struct verify *v, struct arena *a, struct span bytes, struct checked *f)
+{
+    struct ledger_err err = {0};
+    enum ledger_rc rc = receipt_file_decode(v->ctl->c, a, bytes, &f->claim, &err);
+    if (rc) {
+        bad_file(f, rc, err.msg);
+        return;
+    }
+    struct verifier vf = {.c = v->ctl->c, .a = a, .policy = v->policy, .origin = v->origin};
+    f->ok = verify_receipt(&vf, &f->claim, &f->receipt, &f->verdict);
+}
+
 /* False: the file could not be read at all. */
 static bool check_file(struct verify *v, struct arena *a, struct checked *f)
 {
     struct span bytes;
     struct ledger_err err = {0};
-    enum ledger_rc rc = file_read(a, f->path, RECEIPT_BYTES_MAX, &bytes, &err);
-    if (rc == LEDGER_ELIMIT) {
-        verdict_bad(&f->verdict, VERDICT_DAMAGED, VERDICT_NO_INDEX, "file", "not a receipt: %s",
-                    err.msg);
+    enum ledger_rc rc = file_read(a, f->path, EVIDENCE_BYTES_MAX, &bytes, &err);
+    f->evidence = rc == LEDGER_OK && is_evidence(bytes);
+    if (f->evidence && !(rc = evidence_judge(v->ctl, v->policy, v->origin, bytes, &f->judged, &err)))
+        return true;
+    f->evidence = false;
+    if (rc == LEDGER_OK && bytes.n > RECEIPT_BYTES_MAX)
+        rc = ledger_fail(&err, LEDGER_ELIMIT, "it is larger than %zu bytes", RECEIPT_BYTES_MAX);
+    if (rc == LEDGER_ELIMIT || rc == LEDGER_EINVAL) {
+        bad_file(f, rc, ctl_text(v->ctl, "neither a receipt nor evidence: %s", err.msg));
         return true;
     }
     if (rc) {
         (void)ctl_fail(v->ctl, EXIT_USAGE, "%s", err.msg);
         return false;
     }
-    rc = receipt_file_decode(v->ctl->c, a, bytes, &f->claim, &err);
-    if (rc) {
-        verdict_bad(&f->verdict, rc == LEDGER_EVERSION ? VERDICT_NEWER : VERDICT_DAMAGED,
-                    VERDICT_NO_INDEX, "file", "%s", err.msg);
-        return true;
-    }
-    struct verifier vf = {.c = v->ctl->c, .a = a, .policy = v->policy, .origin = v->origin};
-    f->ok = verify_receipt(&vf, &f->claim, &f->receipt, &f->verdict);
+    check_receipt(v, a, bytes, f);
     return true;
+}
+
+/* Receipts of different people are compared with each other: a ledger that has shown them two histories has signed both. */
+static void compare(struct verify *v, const struct checked *f, struct json_writer *w)
+{
+    const struct checkpoint *cp = &f->receipt.snapshot.cp;
+    for (const struct seen *s = v->first; s; s = s->next) {
+        if (s->cp.size != cp->size || !span_eq(s->cp.origin, cp->origin) || hash_eq(&s->cp.root, &cp->root))
+            continue;
+        const struct checked both = {.path = ctl_text(v->ctl, "%s, %s", s->path, f->path), .evidence = true,
+                                     .judged = {JUDGED_PROVEN, "two receipts with checkpoints of one size",
+                                                ctl_text(v->ctl, "the ledger has signed two different trees of %llu entries: it was forked",
+                                                         (unsigned long long)cp->size)}};
+        v->proven = true;
+        if (v->ctl->json)
+            write_json(v, w, &both);
+        else
+            print_judged(v, &both);
+    }
+    struct seen *s = arena_alloc(v->ctl->a, sizeof *s);
+    if (!s)
+        return;
+    *s = (struct seen){v->first, f->path, *cp};
+    v->first = s;
 }
 
 static void verify_one(struct verify *v, const char *path, struct json_writer *w)
@@ -233,14 +308,19 @@ static void verify_one(struct verify *v, const char *path, struct json_writer *w
         v->unreadable = true;
         return;
     }
-    v->newer |= !f.ok && f.verdict.kind == VERDICT_NEWER;
-    v->negative |= !f.ok && f.verdict.kind != VERDICT_NEWER;
+    v->proven |= f.receipt.forged || (f.evidence && f.judged.kind == JUDGED_PROVEN);
+    v->newer |= !f.evidence && !f.ok && f.verdict.kind == VERDICT_NEWER;
+    v->negative |= f.evidence || (!f.ok && f.verdict.kind != VERDICT_NEWER);
     if (v->ctl->json)
         write_json(v, w, &f);
+    else if (f.evidence)
+        print_judged(v, &f);
     else if (f.ok)
         print_good(v, &f);
     else
         print_bad(v, &f);
+    if (f.ok)
+        compare(v, &f, w);
 }
 
 static int read_policy(struct verify *v, const char *path)
@@ -290,6 +370,8 @@ int cmd_verify(struct ctl *ctl, int argc, char **argv)
         json_end(&w);
         exit = ctl_print_json(ctl, &w);
     }
+    if (v.proven)
+        return EXIT_TAMPERED;
     if (v.negative)
         return EXIT_NEGATIVE;
     if (v.unreadable)

@@ -449,6 +449,8 @@ start_daemon
 tell 4 ledgerctl check $bag1 --for administer --org $hospital --coi $coi_a --subject-commit "$commit_a"
 say "It keeps both signed statements: proof for a third party that the ledger contradicted itself."
 tell 0 ls hospital/pins
+tell 4 ledgerctl verify hospital/pins/evidence-*.txt --policy policy.copy
+wants PROVEN
 stop_daemon
 
 printf '\n%s%s%s\n' "$green" "$steps steps, each as expected, in $(($(date +%s) - began)) seconds. Nothing is left running." "$plain"

@@ -66,7 +66,7 @@ static struct span note_of(struct world *w, const struct checkpoint *cp)
 
 static struct pin pin_of(struct world *w, const struct checkpoint *cp)
 {
-    return (struct pin){true, cp->size, cp->root, note_of(w, cp)};
+    return (struct pin){true, cp->size, cp->root, note_of(w, cp), SPAN_NONE};
 }
 
 /* ---- pins ---- */
@@ -173,7 +173,7 @@ TEST(evidence_holds_both_notes_and_is_never_overwritten)
     struct world *w = world_new();
     struct checkpoint five = checkpoint_at(w, 5), nine = checkpoint_at(w, 9);
     struct span a = note_of(w, &five), b = note_of(w, &nine), text;
-    struct pin_evidence e = {.what = "they differ", .known = a, .received = b, .proof = span_of(five.root.b, HASH_LEN)};
+    struct evidence e = {.what = "they differ", .known = a, .received = b, .proof = span_of(five.root.b, HASH_LEN)};
     char one[PROFILE_PATH_MAX + 64], two[PROFILE_PATH_MAX + 64];
     CHECK_EQ_INT(pin_write_evidence(w->a, &w->p, &e, one, NULL), LEDGER_OK);
     CHECK_EQ_INT(pin_write_evidence(w->a, &w->p, &e, two, NULL), LEDGER_OK);

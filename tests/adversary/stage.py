@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a lie is told: a copy of the honest ledger, a daemon over it that lies, and those who look at it, each with a profile folder and
+an organisation of their own. A profile is fresh (it has never seen this ledger) or wary (it has)."""
+import os
+import re
+import shutil
+import subprocess
+import time
+
+import story
+import suite as lib
+
+ORIGIN = "ledger.example/told"
+CLIENTS = {"hospital": "urn:ledgerd:client:hospital", "sponsor": "urn:ledgerd:client:sponsor", "auditor": "urn:ledgerd:client:auditor"}
+
+
+def copy_ledger(source, target):
+    shutil.copytree(source, target)
+    shutil.copyfile(source + ".anchor", target + ".anchor")
+
+
+class Server:
+    """A daemon over a data folder: ledgerd itself, or the liar."""
+
+    def __init__(self, program, folder, settings=None):
+        self.log_path = folder + ".log"
+        address = os.path.join(folder, "run", "address")
+        if os.path.exists(address):
+            os.unlink(address)
+        environment = dict(os.environ, **(settings or {}))
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen([program, "run", folder, "--listen", "127.0.0.1:0"], env=environment, stdout=log, stderr=log)
+        for _ in range(lib.WAIT_S * 100):
+            if self.process.poll() is not None:
+                raise RuntimeError(f"{program} ended: {self.log()}")
+            if os.path.exists(address) and os.path.getsize(address):
+                break
+            time.sleep(0.01)
+        with open(address, encoding="ascii") as f:
+            self.address = f.read().strip()
+
+    def log(self):
+        with open(self.log_path, errors="replace", encoding="utf-8") as f:
+            return f.read()
+
+    def end(self):
+        """Its exit code."""
+        self.process.terminate()
+        try:
+            return self.process.wait(lib.WAIT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+
+class Honest:
+    """The ledger that all lies start from, made once: suite.scratch/base/…"""
+
+    def __init__(self, suite):
+        self.suite = suite
+        self.folder = os.path.join(suite.scratch, "base")
+        os.mkdir(self.folder)
+        self.ledger, self.ring = (os.path.join(self.folder, n) for n in ("ledger", "ring"))
+        self.must(suite.ledgerd, "init", self.ledger, "--origin", ORIGIN)
+        for who, name in CLIENTS.items():
+            self.must(suite.ledgerd, "cert", "issue", self.ledger, "--name", name, "--out", self.profile(who), "--address", "127.0.0.1:1")
+        self.shrink_map()
+        server = Server(suite.ledgerd, self.ledger)
+        admin = [suite.ctl, "--profile", os.path.join(self.ledger, "profile"), "--server", server.address]
+        story.make_people(suite.run, admin, self.ring)
+        life = story.life()
+        self.lot_made = next(e["occurred"] for e in life if e["kind"] == "LOT_CREATED")
+        self.must(*admin, "record", "-f", "-", "--keys", self.ring, stdin=story.lines(life))
+        shutil.copytree(os.path.join(self.ledger, "profile"), self.profile("operator"))
+        shutil.rmtree(os.path.join(self.profile("operator"), "pins"))
+        server.end()
+
+    def shrink_map(self):
+        """Many copies, and sanitizers, leave little room for maps of the default size."""
+        path = os.path.join(self.ledger, "ledgerd.conf")
+        with open(path, encoding="utf-8") as f:
+            text = f.read()
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text.replace("#map_size = 1T", "map_size = 1G"))
+
+    def profile(self, who):
+        return os.path.join(self.folder, who)
+
+    def must(self, *command, **how):
+        code, out, err = self.suite.run(*command, **how)
+        if code:
+            raise RuntimeError(f"{' '.join(command)}: {code}\n{out}{err}")
+        return out
+
+
+class Stage:
+    """One lie: `with Stage(honest, name) as s`, then s.serve(…)."""
+
+    def __init__(self, honest, name):
+        self.honest, self.suite = honest, honest.suite
+        self.folder = os.path.join(self.suite.scratch, name)
+        os.mkdir(self.folder)
+        self.server = None
+        self.n = 0
+        self.liar = os.path.join(self.suite.build, "tests", "adversary", "liar")
+        self.last = None  # (code, output, errors) of the submission that the lie is about
+        self.kept = None  # the latest evidence file
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def fresh_ledger(self):
+        self.n += 1
+        path = os.path.join(self.folder, f"ledger{self.n}")
+        copy_ledger(self.honest.ledger, path)
+        return path
+
+    def older_copy(self):
+        """One of its own: only one process may hold a folder."""
+        path = os.path.join(self.folder, "older")
+        if not os.path.exists(path):
+            copy_ledger(self.honest.ledger, path)
+        return path
+
+    def serve(self, lie=None, a="", b="", old=False, folder=None):
+        """The liar, or (without a lie) the honest daemon, over a copy of the honest ledger."""
+        folder = folder or self.fresh_ledger()
+        program, settings = self.suite.ledgerd, {}
+        if lie:
+            program = self.liar
+            settings = {"LIAR_LIE": lie, "LIAR_A": a, "LIAR_B": str(b)}
+            if old:
+                settings["LIAR_OLD"] = self.older_copy()
+        self.server = Server(program, folder, settings)
+        return folder
+
+    def stop(self):
+        if not self.server:
+            return
+        code = self.server.end()
+        if code != 0:
+            raise RuntimeError(f"the server ended with {code}: {self.server.log()[-2000:]}")
+        self.server = None
+
+    @staticmethod
+    def must(ran, code=0):
+        if ran[0] != code:
+            raise RuntimeError(f"{ran[0]}: {ran[1]}{ran[2]}")
+
+    def file(self, name):
+        return os.path.join(self.folder, name)
+
+    def keep(self, name, text):
+        with open(self.file(name), "w", encoding="utf-8") as f:
+            f.write(text)
+
+    def profile(self, who):
+        path = os.path.join(self.folder, who)
+        if not os.path.exists(path):
+            shutil.copytree(self.honest.profile(who), path)
+        return path
+
+    def forget(self, who):
+        """The profile becomes a fresh one."""
+        shutil.rmtree(self.profile(who))
+
+    def ctl(self, who, *arguments, stdin=b""):
+        return self.suite.run(self.suite.ctl, "--profile", self.profile(who), "--server", self.server.address, "--timeout",
+                              str(lib.WAIT_S // 2), *arguments, stdin=stdin)
+
+    def record(self, *events, occurred=None):
+        """By the operator's own people, as occurred now. (code, output, errors)"""
+        events = [dict(e, occurred=occurred or story.later()) for e in events]
+        return self.ctl("operator", "record", "-f", "-", "--keys", self.honest.ring, stdin=story.lines(events))
+
+    def evidence(self, err):
+        """The evidence file that an error names."""
+        found = re.search(r"evidence: (.*evidence-\S+\.txt)", err)
+        return found[1] if found and os.path.exists(found[1]) else None
