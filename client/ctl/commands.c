@@ -144,6 +144,7 @@ const struct command ctl_commands[] = {
      "  --url URL           init: where it will be reached, for its line (default: http://127.0.0.1:7463)\n"
      "  --listen ADDRESS:PORT  run: default 127.0.0.1:7463; port 0 takes any free one. The address is logged and in DIR/address.\n"
      "  --certificate FILE --key FILE   run: serve HTTPS\n"
+     "  --timeout SECONDS   run: for a request to arrive and its answer to be taken (default: 15)\n"
      "  --plain             run: serve HTTP beyond loopback addresses\n",
      cmd_witness},
 };
