@@ -54,6 +54,7 @@ struct auditor {
     struct arena *scratch;
     struct crypto *c;
     struct verdict verdict;   /* what ended the replay */
+    bool wrong_profile;       /* … and the ledger is not to blame */
     struct span bad;          /* the record that did, owned */
     uint8_t *newest;          /* the newest verified checkpoint, a note; owned */
     size_t newest_n;
@@ -172,6 +173,17 @@ static void push_seal(struct auditor *a, uint64_t size, const struct hash *root)
     pthread_mutex_unlock(&a->mutex);
 }
 
+/* A profile with the index key of another ledger derives nothing, and accuses nobody. */
+static bool is_wrong_profile(struct auditor *a, const struct entry_claim *raw, const struct header *h)
+{
+    struct genesis g;
+    struct hash commit;
+    if (h->kind != OWN_GENESIS || genesis_decode(raw->event, &g, NULL))
+        return false;
+    index_key_commit(a->c, &a->profile->index_key, &commit);
+    return !hash_eq(&commit, &g.index_key_commit);
+}
+
 /* Each entry, in order, in the auditor's thread. */
 static void on_step(void *user, const struct replay_step *s)
 {
@@ -186,6 +198,7 @@ static void on_step(void *user, const struct replay_step *s)
     const struct entry_record parts = {.header = raw->header, .event = raw->event, .block = raw->block,
                                        .opening = raw->erased_by ? raw->opening : SPAN_NONE, .erased_by = raw->erased_by};
     a->verdict = *s->verdict;
+    a->wrong_profile = is_wrong_profile(a, raw, h);
     struct arena *scratch = arena_new(4 * (raw->header.n + raw->event.n + raw->block.n + raw->opening.n) + 65536);
     struct span record = scratch ? entry_record_join(scratch, &parts) : SPAN_NONE;
     uint8_t *copy = record.n ? malloc(record.n) : NULL;
@@ -349,15 +362,17 @@ static void failed(struct auditor *a, enum ledger_rc rc, const struct ledger_err
     enum ledger_rc ended = a->replayer ? replayer_ended(a->replayer, NULL) : LEDGER_OK;
     if (rc == LEDGER_ECANCELED)
         return;
-    if (ended == LEDGER_ETAMPER) {
+    if (ended == LEDGER_ETAMPER && !a->wrong_profile) {
         stop_with_entry(a);
         return;
     }
-    if (rc == LEDGER_ETAMPER) { /* the library has kept the evidence, and the message names it */
+    if (rc == LEDGER_ETAMPER && !ended) { /* the library has kept the evidence, and the message names it */
         stop(a, err->msg);
         return;
     }
-    if (ended)
+    if (ended && a->wrong_profile)
+        snprintf(why, sizeof why, "index.key of the profile is not this ledger's");
+    else if (ended)
         snprintf(why, sizeof why, "entry #%" PRIu64 ": %s: %s", a->verdict.index, a->verdict.what, a->verdict.text);
     else
         snprintf(why, sizeof why, "%s", err->msg[0] ? err->msg : ledger_rc_text(rc));

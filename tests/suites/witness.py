@@ -346,6 +346,17 @@ def withheld(suite, ledger):
         suite.check(not w.status(ledger)["stopped"] and not w.status(ledger)["cosigned"], "withholding is no lie", str(w.status(ledger)))
 
 
+def wrong_profile(suite, ledger):
+    """The index key of another ledger: nothing can be derived with it, and nobody is accused."""
+    folder = os.path.join(ledger.folder, "wrong")
+    shutil.copytree(ledger.profile, folder)
+    with open(os.path.join(folder, "index.key"), "w") as f:
+        f.write("ab" * 32 + "\n")
+    with Witness(suite, "wrong", [ledger], [folder]) as w:
+        w.until(lambda: b"index.key" in w.health()[1], "it says that the profile is wrong")
+        suite.check(not w.status(ledger)["stopped"], "a wrong profile accuses nobody", str(w.status(ledger)))
+
+
 def rules_ignored(suite):
     """A daemon that accepts what the rules refuse: no client can see it, whoever derives it does (tests/adversary)."""
     liar = os.path.join(suite.build, "tests", "adversary", "liar")
@@ -396,6 +407,7 @@ def main():
             restarts(suite, one, w)
             beyond(suite, one, w)
             withheld(suite, two)
+            wrong_profile(suite, two)
             forked(suite, one, w)
             for_good(suite, one, two, w)
             rolled_back(suite, two, w)
