@@ -88,10 +88,14 @@ const struct command ctl_commands[] = {
      "Options:\n"
      "  --policy FILE       default: the profile's\n",
      cmd_verify},
-    {"audit", "[--at SIZE]", "read the whole ledger and derive everything again",
-     "Signatures, rules, states, links, chain map, tree. Says exactly what was and was not checked.\n"
+    {"audit", "[--report DIR] [--at SIZE] [--state DIR]", "read the whole ledger and derive everything again",
+     "Signatures, rules, states, links, chain map, tree, on all cores. Says exactly what was and was not checked. Goes on after something did\n"
+     "not hold, as far as that has a meaning. Exit code 0: everything was checked and holds; 3: not everything could be checked; 4: something\n"
+     "does not hold, and the evidence is kept.\n"
      "Options:\n"
-     "  --at SIZE           up to the checkpoint of that size\n"
+     "  --report DIR        write DIR/report.json and DIR/report.html\n"
+     "  --at SIZE           up to the checkpoint of that size: the report is then the same, byte for byte, for everybody who may read the same\n"
+     "  --state DIR         keep there what was derived: an audit that was interrupted, or is repeated later, goes on from there\n"
      "  --hashes-only       leave out the signatures\n",
      cmd_audit},
     {"export-tiles", "DIR", "the tree as files that stock tools verify (c2sp.org/tlog-tiles)",

@@ -23,6 +23,7 @@
 #define SEALS_KEPT 1024u  /* roots that are answered at once; older ones the auditor's thread looks up */
 #define FOLLOW_MS 1000u   /* how long it waits for news; so long may the end take */
 #define CONNECT_MS 10000u /* how long the server may take for its first word before it counts as away */
+#define SAVE_S 10          /* at a quiet moment, or after so long */
 #define PAUSE_MS 2000u    /* before it tries again what did not work */
 #define SCRATCH_BUDGET ((size_t)2 << 20)
 
@@ -60,6 +61,7 @@ struct auditor {
     size_t newest_n;
     uint64_t newest_size, told, saved;
     bool connected;
+    int64_t saved_us;
 
     /* Shared. */
     pthread_mutex_t mutex;
@@ -231,8 +233,8 @@ static void answer_wanted(struct auditor *a)
     free(x.note);
 }
 
-/* What the server's thread may know, and what it has asked for. */
-static void publish(struct auditor *a)
+/* What the server's thread may know. */
+static void publish_state(struct auditor *a)
 {
     const struct machine *m = replayer_machine(a->replayer);
     pthread_mutex_lock(&a->mutex);
@@ -241,6 +243,12 @@ static void publish(struct auditor *a)
     memcpy(a->key, m->log_vkey, sizeof a->key);
     memcpy(a->key_before, m->log_vkey_before, sizeof a->key_before);
     pthread_mutex_unlock(&a->mutex);
+}
+
+/* The same, and an answer to what it has asked for. */
+static void publish(struct auditor *a)
+{
+    publish_state(a);
     answer_wanted(a);
     a->changed_cb(a->ctx);
 }
@@ -274,10 +282,10 @@ static void keep_newest(struct auditor *a, const struct reply *r)
 static void tell(struct auditor *a)
 {
     struct ledger_err err = {0};
-    if (a->replayed == a->told)
+    if (a->saved == a->told)
         return;
-    a->told = a->replayed;
-    if (witness_write_replayed(a->w, a->log, a->replayed, &err))
+    a->told = a->saved;
+    if (witness_write_replayed(a->w, a->log, a->saved, &err))
         witness_say(a->w, "%s", err.msg);
 }
 
@@ -288,6 +296,7 @@ static enum ledger_rc save(struct auditor *a, struct ledger_err *err)
     enum ledger_rc rc = replayer_save(a->replayer, err);
     if (!rc)
         a->saved = replayer_sealed(a->replayer);
+    a->saved_us = ctl_now_us();
     return rc;
 }
 
@@ -299,6 +308,7 @@ static enum ledger_rc open_replayer(struct auditor *a, struct ledger_err *err)
     if (rc)
         return rc;
     a->saved = replayer_sealed(a->replayer);
+    publish_state(a);
     if (a->saved && replayer_checkpoint(a->replayer, a->saved, &root))
         push_seal(a, a->saved, &root);
     return LEDGER_OK;
@@ -397,7 +407,7 @@ static void *audit(void *arg)
             if (a->connected)
                 set_unable(a, "");
             publish(a);
-            if (replayer_size(a->replayer) == before) /* a quiet moment */
+            if (replayer_size(a->replayer) == before || ctl_now_us() - a->saved_us > (int64_t)SAVE_S * 1000000)
                 rc = save(a, &err);
             tell(a);
         }
@@ -450,7 +460,7 @@ static enum ledger_rc open_parts(struct auditor *a, const char *profile, struct 
         return ledger_fail(err, LEDGER_EINVAL, "the path of the folder is too long");
     rc = open_replayer(a, err);
     if (!rc)
-        a->replayed = a->told = replayer_sealed(a->replayer);
+        a->told = a->saved;
     close_replayer(a); /* its transactions belong to the thread that it works in */
     return rc ? rc : ledger_client_open(a->profile, &options, &a->client, err);
 }

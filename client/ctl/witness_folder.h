@@ -9,7 +9,7 @@
  *                fsynced before an answer leaves. A damaged one is refused: it never starts over silently.
  *   evidence/    what logs have signed that cannot both be true
  *   stopped/HEX  an auditing witness cosigns for this log no more: when, and why. Whoever knows better deletes it
- *   audit/HEX/   what its replay has derived of the ledger (replay_store.h); audit/HEX.replayed: how much, for `status`
+ *   audit/HEX/   what its replay has derived of the ledger (replay_store.h); audit/HEX.replayed: how much is kept, for `status`
  *   lock         held by the one process that runs it                  address  while it runs: ADDRESS:PORT
  */
 #ifndef LEDGERD_CTL_WITNESS_FOLDER_H

@@ -231,12 +231,15 @@ def restarts(suite, ledger, w):
     """It goes on where it stood: without the server it still knows how far it had come."""
     w.until(lambda: w.status(ledger).get("replayed", 0) >= ledger.checkpoint()[0], "all is derived")
     replayed = w.status(ledger)["replayed"]
+    size, bytes_ = ledger.checkpoint()
+    w.submit(ledger, bytes_)
     w.stop(signal.SIGKILL)
     ledger.end()
     w.start()
     w.until(lambda: w.health()[0] == 503, "it says that the server does not answer")
     suite.check(b"replayed %d" % replayed in w.health()[1], "it goes on where it stood", f"{replayed}: {w.health()}")
     suite.check(not w.status(ledger)["stopped"], "a server that is away is no liar")
+    suite.check(replayed < size or w.submit(ledger, bytes_, size)[0] == 200, "what was derived before is cosigned again", w.log())
     w.stop()
     ledger.begin()
     w.start()
