@@ -317,7 +317,7 @@ static enum ledger_rc open_replayer(struct auditor *a, struct ledger_err *err)
 /* The newest checkpoint: tells whether the server is there, and how far there is to go. */
 static enum ledger_rc ask_newest(struct auditor *a, struct reply **r, struct ledger_err *err)
 {
-    const struct call_request call = {.op = CALL_SNAPSHOT};
+    const struct call_request call = {.op = CALL_SNAPSHOT, .log_only = true};
     enum ledger_rc rc = client_call(a->client, &call, CONNECT_MS, r, err);
     if (rc && *r && (*r)->err.rc)
         *err = (*r)->err;
@@ -328,7 +328,7 @@ static enum ledger_rc ask_newest(struct auditor *a, struct reply **r, struct led
 /* Waits for the next batch. A server that says nothing in this short time is asked in another way before it counts as away. */
 static enum ledger_rc wait_for_batch(struct auditor *a, struct reply **r, struct ledger_err *err)
 {
-    struct call_request call = {.op = CALL_ENTRIES, .u.entries = {.follow = true}};
+    struct call_request call = {.op = CALL_ENTRIES, .log_only = true, .u.entries = {.follow = true}};
     if (!replayer_cursor(a->replayer, &call.u.entries.cursor))
         return ledger_fail(err, LEDGER_EIO, "the state of the replay has no whole tree");
     enum ledger_rc rc = client_call(a->client, &call, FOLLOW_MS, r, err);
@@ -347,7 +347,7 @@ static enum ledger_rc wait_for_batch(struct auditor *a, struct reply **r, struct
 static enum ledger_rc read_on(struct auditor *a, struct ledger_err *err)
 {
     struct reply *r = NULL;
-    const struct replay_read rq = {.client = a->client, .replayer = a->replayer, .progress = on_progress, .stop = on_portion, .user = a};
+    const struct replay_read rq = {.client = a->client, .log_only = true, .replayer = a->replayer, .progress = on_progress, .stop = on_portion, .user = a};
     enum ledger_rc rc = !a->connected                                  ? ask_newest(a, &r, err)
                         : replayer_size(a->replayer) < a->newest_size ? replay_read(&rq, &r, err)
                                                                        : wait_for_batch(a, &r, err);
