@@ -182,10 +182,13 @@ const struct command ctl_commands[] = {
      "POST /add-checkpoint, GET /HEX/checkpoint and GET /healthz until SIGTERM. status shows what was cosigned last for each log.\n"
      "Options:\n"
      "  --name NAME         init: its name, like witness.example/w1\n"
+     "  --audit PROFILE     init: the keys of this profile's ledger, too. run: an auditing witness of it: follows the ledger, derives\n"
+     "                      everything again and cosigns only that; stops for good when it lies. May be repeated.\n"
      "  --log VKEY          init: a key of a log that it cosigns for; may be repeated. More are added in DIR/policy.\n"
      "  --url URL           init: where it will be reached, for its line (default: http://127.0.0.1:7463)\n"
      "  --listen ADDRESS:PORT  run: default 127.0.0.1:7463; port 0 takes any free one. The address is logged and in DIR/address.\n"
      "  --certificate FILE --key FILE   run: serve HTTPS\n"
+     "  --timeout SECONDS   run: for a request to arrive and its answer to be taken (default: 15)\n"
      "  --plain             run: serve HTTP beyond loopback addresses\n",
      cmd_witness},
 };
