@@ -70,7 +70,7 @@ BENCH_BIN := $(BENCH_SRC:tests/%.c=$(O)/tests/%)
 LIBS := $(O)/libclient-ctl.a $(O)/libledgerd.a $(O)/libdaemon.a $(O)/libproto.a $(O)/libgen.a
 
 .DELETE_ON_ERROR:
-.PHONY: all lib programs demo check check-programs bench bench-peers lint install uninstall clean help deps-build deps-demo deps-check deps-lint deps-peers
+.PHONY: all lib programs demo demo-consortium check check-programs bench bench-peers lint install uninstall clean help deps-build deps-demo deps-check deps-lint deps-peers
 
 all: deps-build
 	$(Q)$(SUBMAKE) programs lib
@@ -80,6 +80,7 @@ lib: $(O)/libledgerd.so $(O)/libledgerd.a $(O)/libledgerd.pc
 
 help:
 	@echo "make demo      a CAR-T lot from collection to bedside, seen from three chairs (installs what it needs)"
+	@echo "make demo-consortium  two organisations, two witnesses, and an operator who rewrites history"
 	@echo "make check     all tests (installs what they need); SAN=address,undefined or SAN=thread for sanitizers"
 	@echo "make all       build/ledgerd, build/ledgerctl, build/libledgerd.so, build/libledgerd.a"
 	@echo "make bench     durable events a second, and this machine's limits beside them"
@@ -182,6 +183,10 @@ check: deps-check
 demo: deps-demo
 	$(Q)$(SUBMAKE) programs
 	$(Q)sh tests/demo/demo.sh $(O)
+
+demo-consortium: deps-demo
+	$(Q)$(SUBMAKE) programs
+	$(Q)sh tests/demo/consortium.sh $(O)
 
 bench: deps-check
 	$(Q)$(SUBMAKE) programs $(BENCH_BIN)
