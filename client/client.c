@@ -405,3 +405,18 @@ LEDGER_API void ledger_client_close(struct ledger_client *cl)
     conn_join(cl->connection);
     client_free(cl);
 }
+
+void client_keep_recorded(struct ledger_client *cl, unsigned timeout_ms, uint64_t index, const char *what, struct span note,
+                          struct span record, struct ledger_err *err)
+{
+    struct call_request call = {.op = CALL_RECEIPT, .log_only = true, .u.receipt = {.by_index = true, .index = index}};
+    struct reply *r = NULL;
+    enum ledger_rc rc = client_call(cl, &call, timeout_ms, &r, err);
+    if (rc == LEDGER_OK)
+        client_keep_entry(cl->profile, what, r->u.receipt.file, err);
+    else if (rc == LEDGER_ETAMPER && r) /* a receipt that does not verify is evidence itself, and kept already */
+        *err = r->err;
+    else
+        client_keep_evidence(cl->profile, what, note, record, err);
+    reply_free(r);
+}

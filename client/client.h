@@ -189,6 +189,10 @@ void client_keep_evidence(const struct ledger_profile *p, const char *what, stru
                           struct ledger_err *err);
 /* The same about one entry, with the receipt file that proves that the ledger has recorded it. */
 void client_keep_entry(const struct ledger_profile *p, const char *what, struct span receipt, struct ledger_err *err);
+/* The same about an entry of which only note and record are at hand: asks the server for its receipt first, and keeps these if there is
+ * none to be had. Waits, as client_call does. */
+void client_keep_recorded(struct ledger_client *cl, unsigned timeout_ms, uint64_t index, const char *what, struct span note,
+                          struct span record, struct ledger_err *err);
 
 /* The profile that the client was opened with; borrowed. */
 const struct ledger_profile *client_profile(const struct ledger_client *cl);

@@ -73,17 +73,7 @@ int ctl_tampered(struct ctl *ctl, const struct reply *r, struct span answer, con
 
 void ctl_keep_entry(struct ctl *ctl, uint64_t index, const char *what, struct span note, struct span record, struct ledger_err *err)
 {
-    const struct ledger_profile *p = client_profile(ctl->client);
-    struct call_request call = {.op = CALL_RECEIPT, .u.receipt = {.by_index = true, .index = index}};
-    struct reply *r = NULL;
-    enum ledger_rc rc = client_call(ctl->client, &call, ctl->timeout_ms, &r, err);
-    if (rc == LEDGER_OK)
-        client_keep_entry(p, what, r->u.receipt.file, err);
-    else if (rc == LEDGER_ETAMPER && r) /* a receipt that does not verify is evidence itself, and kept already */
-        *err = r->err;
-    else
-        client_keep_evidence(p, what, note, record, err);
-    reply_free(r);
+    client_keep_recorded(ctl->client, ctl->timeout_ms, index, what, note, record, err);
 }
 
 void ctl_note(struct ctl *ctl, const char *fmt, ...)

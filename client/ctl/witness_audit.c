@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "evidence.h"
 #include "pins.h"
 #include "replayer.h"
 
@@ -144,7 +145,7 @@ static void stop_with_entry(struct auditor *a)
     struct ledger_err err = {0};
     char what[WITNESS_WHY_MAX];
     snprintf(what, sizeof what, "entry #%" PRIu64 ", %s: %s", a->verdict.index, a->verdict.what, a->verdict.text);
-    client_keep_evidence(a->profile, what, newest_note(a), a->bad, &err);
+    client_keep_recorded(a->client, 0, a->verdict.index, what, newest_note(a), a->bad, &err);
     stop(a, err.msg);
 }
 
@@ -156,7 +157,7 @@ static void stop_with_checkpoint(struct auditor *a, const struct wanted *x, cons
     struct merkle_store tree = machine_tree(replayer_machine(a->replayer));
     char file[PIN_PATH_MAX], why[WITNESS_WHY_MAX];
     struct ledger_err err = {0};
-    struct pin_evidence e = {.what = what, .known = newest_note(a), .received = span_of(x->note, x->note_n)};
+    struct evidence e = {.what = what, .known = newest_note(a), .received = span_of(x->note, x->note_n)};
     arena_reset(a->scratch);
     if (x->size && a->newest_size > x->size && a->newest_size <= replayer_size(a->replayer) &&
         merkle_consistency(a->c, &tree, x->size, a->newest_size, &path))

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "liar.h"
 #include "server/message.h"
@@ -309,7 +310,7 @@ static void add_witness(struct query *q, struct arena *a, ProtobufCBinaryData *n
     checkpoint_text(&cp, &text);
     wbuf_init(&w, a);
     wbuf_bytes(&w, note_bytes->data, note_bytes->len);
-    note_cosign_line(q->c, &k, &secret, UINT64_C(1780000000), wbuf_span(&text), &w);
+    note_cosign_line(q->c, &k, &secret, (uint64_t)time(NULL), wbuf_span(&text), &w);
     *note_bytes = bin(wbuf_span(&w));
 }
 

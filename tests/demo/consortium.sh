@@ -41,7 +41,7 @@ start_witness() {
 }
 # Commands whose answer comes with the next cosignatures: until it is there.
 patiently() {
-    for try in 1 2 3 4 5 6 7 8; do
+    for _ in 1 2 3 4 5 6 7 8; do
         status=0
         "$@" >output 2>&1 || status=$?
         [ "$status" = 3 ] || break
@@ -96,6 +96,7 @@ kantoku_vkey=$(sed -n 's/.*"vkey": *"\([^"]*\)".*/\1/p' output | head -n 1)
 tell 0 cat policy
 cp policy hospital/policy
 cp policy newcomer/policy
+cp policy ledger/profile/policy
 cp policy ledger/witnesses
 stop_daemon
 sed 's/^#policy = witnesses$/policy = witnesses/' ledger/ledgerd.conf >conf && cat conf >ledger/ledgerd.conf
@@ -173,7 +174,8 @@ say "It keeps both signed statements of the ledger: proof that a third party can
 stop_daemon
 evidence=$(ls hospital/pins/evidence-* | head -n 1)
 tell 0 ls hospital/pins
-tell 0 ledgerctl verify "$evidence" --policy policy
+tell 1 ledgerctl verify "$evidence" --policy policy
+wants "SIGNED BY THE LEDGER"
 start_daemon
 say "Somebody who has never seen the ledger has nothing to compare. But its policy asks for the cosignatures, and nobody cosigns this."
 chair newcomer

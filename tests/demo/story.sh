@@ -8,7 +8,7 @@ LC_ALL=C.UTF-8
 export LC_ALL
 began=$(date +%s)
 scratch=$(mktemp -d)
-daemon= others=
+daemon= others= address=
 steps=0
 
 finish() {
@@ -133,10 +133,10 @@ digest() { printf '%s' "$1" | sha256sum | cut -d ' ' -f 1; }
 
 # ---- the daemon ----
 
-# `ledgerd run ledger` on any free port, which is then written into those of $profiles that are there.
+# `ledgerd run ledger`, at first on any free port, which it keeps and which is then written into those of $profiles that are there.
 start_daemon() {
     rm -f ledger/run/address
-    "$build/ledgerd" run ledger --listen 127.0.0.1:0 >>daemon.log 2>&1 &
+    "$build/ledgerd" run ledger --listen "${address:-127.0.0.1:0}" >>daemon.log 2>&1 &
     daemon=$!
     tries=0
     until [ -s ledger/run/address ]; do
