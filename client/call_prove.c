@@ -163,10 +163,11 @@ static bool verify_one(struct ledger_client *cl, struct call *k, struct gathered
     struct verifier vf = session_verifier(cl, r->a);
     const struct prove_request *rq = &k->rq.u.prove;
     out->name = (struct chain_name){g->proof.claim.type, g->proof.claim.id};
+    out->claim = g->proof.claim;
     if (!verify_chain(&vf, &r->snapshot, &g->proof.claim, &out->proven, &r->verdict) ||
         !check_asked(rq, g, out, &r->verdict))
         return false;
-    if (!rq->history || !out->proven.present || !is_named(rq, &g->proof.claim))
+    if (!out->proven.present || (!rq->history_all && (!rq->history || !is_named(rq, &g->proof.claim))))
         return true;
     out->n_history = g->history.n;
     out->raw = list_join(r->a, &g->history, sizeof(struct entry_claim));

@@ -49,6 +49,7 @@ bool step_snapshot(struct ledger_client *cl, struct call *k, const struct snapsh
         return false;
     }
     r->has_checkpoint = r->has_seal = true;
+    r->claim = *claim;
     if (r->snapshot.cp.size < k->floor) {
         char what[160];
         struct trust_conflict conflict = {cl->trust.latest->note, claim->note, SPAN_NONE};

@@ -47,6 +47,7 @@ struct prove_request {
     size_t n;
     enum closure closure;
     bool members, history, related;
+    bool history_all, event_related, openings; /* as in ledger.proto */
 };
 struct find_request {
     enum chain_type type;
@@ -100,10 +101,11 @@ struct submit_result {
 };
 struct proven_subject {
     struct chain_name name;
+    struct chain_claim claim; /* what it was verified from */
     struct proven_chain proven;
     size_t n_history;       /* 0, or all entries of the chain */
     struct entry *history;  /* in order; content only where `content` says so */
-    struct entry_claim *raw; /* the same entries' bytes */
+    struct entry_claim *raw; /* the same entries' bytes; with openings, where they were asked for, not yet verified */
 };
 struct read_entry {
     struct entry_claim raw;
@@ -124,6 +126,7 @@ struct reply {
      * and submit). */
     bool has_checkpoint, has_seal;
     struct snapshot snapshot;
+    struct snapshot_claim claim;   /* has_seal: what the snapshot was verified from */
     bool stale;                    /* has_seal: older than fresh_within by this machine's clock */
     int64_t age_s;                 /* has_seal: now minus the seal's recorded time */
     union {

@@ -147,6 +147,9 @@ struct span rpc_put_prove(struct arena *a, uint64_t id, const struct prove_reque
     m.members = rq->members;
     m.history = rq->history;
     m.related = rq->related;
+    m.history_all = rq->history_all;
+    m.event_related = rq->event_related;
+    m.openings = rq->openings;
     m.credit = credit;
     r.prove = &m;
     return pack(a, &r.base);
