@@ -2,8 +2,8 @@
 /*
  * dossier_replay: a ledger of which only some chains are here, replayed by the one machine (dossier.h).
  *
- * The machine reads through a kv that notices when it is asked for a chain that is not here. What it then derives is worth nothing: it
- * is not written, and the states after that entry come from its opening. A chain that is not here counts as not yet begun where the
+ * The machine reads through a kv that notices when it is asked for a chain that is not here, and ends the judgement with an error; the
+ * states after that entry come from its opening. A refusal that was reached without such a question is the rules' verdict. A chain that is not here counts as not yet begun where the
  * entry's own link says that this is its first entry: so the split of a lot is judged although its other units are not here.
  *
  * What a part of the log cannot tell is answered so that it stands against nothing: whether a reference or a key was used on a chain
@@ -71,16 +71,15 @@ static enum ledger_rc part_get(void *ctx, enum kv_table t, struct span key, stru
 {
     struct dossier_state *st = ctx;
     enum ledger_rc rc = kv_get(&st->kv, t, key, value);
-    if (rc == LEDGER_ENOTFOUND && !known_absent(st, t, key))
-        st->missing = true;
-    return rc;
+    if (rc != LEDGER_ENOTFOUND || known_absent(st, t, key))
+        return rc;
+    st->missing = true;
+    return LEDGER_ECANCELED; /* ends the judgement */
 }
 
 static enum ledger_rc part_put(void *ctx, enum kv_table t, struct span key, struct span value)
 {
     struct dossier_state *st = ctx;
-    if (st->missing)
-        return LEDGER_ECANCELED;
     if ((t == KV_CHAIN || t == KV_MEMBER) && !chain_of_key(st, key))
         return LEDGER_OK; /* began in this entry; not followed further */
     return kv_put(&st->kv, t, key, value);

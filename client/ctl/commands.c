@@ -82,11 +82,24 @@ const struct command ctl_commands[] = {
      "  -o FILE             where to write it\n"
      "  --force             overwrite\n",
      cmd_receipt},
-    {"verify", "FILE…", "verify receipts offline",
-     "Needs only the files and a policy (c2sp.org/tlog-policy). Says what was proven and what a receipt cannot prove. Exit code 1:\n"
-     "one does not verify, and which part of it is wrong is said; 2: one cannot be read; 3: one needs a newer version.\n"
+    {"dossier", "ITEM -o FILE", "one file with all that is needed to check an item without a server",
+     "Its chain and those of its whole lineage, of the parties who signed, the subjects, cases, products and every shipment that it or its\n"
+     "lineage travelled in, each complete, with the signed events and one checkpoint. `ledgerctl verify` checks it offline.\n"
      "Options:\n"
-     "  --policy FILE       default: the profile's\n",
+     "  -o FILE             where to write it; --force overwrites it\n"
+     "  --back              with everything that it came from (default)\n"
+     "  --forward           with everything that came from it: for a recall\n"
+     "  --withhold KIND,…   leave out the signed content of these kinds; every proof still holds. Not PARTY_REGISTERED.\n"
+     "  --type TYPE         of something else than an item, as for show\n",
+     cmd_dossier},
+    {"verify", "FILE…", "verify receipts and dossiers offline",
+     "Needs only the files and a policy (c2sp.org/tlog-policy). Says what was proven, by whom, as of when, and what was not proven. Exit\n"
+     "code 1: one does not verify, and which part of it is wrong is said, or the item is not fit; 2: one cannot be read; 3: one needs a\n"
+     "newer version, or the answer leads outside the dossier; 4: what the ledger signed contradicts itself, and the dossier is the evidence.\n"
+     "Options:\n"
+     "  --policy FILE       default: the profile's\n"
+     "  --for PURPOSE       dossiers: may the item be used for that? administer, consume, dispatch, release\n"
+     "  --coi, --subject-commit, --org, --into, --at TIME   with --for, as for check\n",
      cmd_verify},
     {"audit", "[--at SIZE]", "read the whole ledger and derive everything again",
      "Signatures, rules, states, links, chain map, tree. Says exactly what was and was not checked.\n"
