@@ -137,6 +137,7 @@ static const char *count_text(struct ctl *ctl, uint64_t n, const char *what)
 /* "12 items, 3 parties, …" */
 static const char *chains_text(const struct dossier_report *r)
 {
+    static const char *const names[] = {"", "item", "part", "subject", "shipment", "case", "product", "ledger"};
     uint64_t n[CHAIN_LEDGER + 1] = {0}, absent = 0;
     const char *out = "";
     for (size_t i = 0; i < r->proof.n_chains; i++) {
@@ -148,7 +149,8 @@ static const char *chains_text(const struct dossier_report *r)
     }
     for (unsigned t = CHAIN_ITEM; t <= CHAIN_LEDGER; t++)
         if (n[t])
-            out = ctl_text(r->ctl, "%s%s%llu %s", out, *out ? ", " : "", (unsigned long long)n[t], chain_type_name((enum chain_type)t));
+            out = ctl_text(r->ctl, "%s%s%llu %s%s", out, *out ? ", " : "", (unsigned long long)n[t], names[t],
+                           t == CHAIN_PARTY ? (n[t] == 1 ? "y" : "ies") : n[t] == 1 ? "" : "s");
     return absent ? ctl_text(r->ctl, "%s; %llu proven absent", out, (unsigned long long)absent) : out;
 }
 
