@@ -15,6 +15,10 @@ struct dossier_check {
     /* Chains that belong here and are not: how many names of them were met, and the first. */
     uint64_t n_missing;
     char missing[160];
+    /* Items that the subjects and the closure lead to: places in p->chains, in the order in which they were met. */
+    size_t n_reached;
+    size_t *reached;
+    bool *is_reached;
 };
 
 /* The file is not what it claims to be. False. */

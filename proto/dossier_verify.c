@@ -231,25 +231,29 @@ static bool check_chains(struct dossier_check *k)
 
 struct naming {
     struct dossier_check *k;
-    const char *by; /* "the lists of item BAG-1" */
+    const char *by;   /* "entry 17", "the lists of item BAG-1" */
+    bool reaches;     /* the items named are of the closure */
 };
 
 static enum ledger_rc need(void *ctx, enum chain_type type, struct span id)
 {
     struct naming *n = ctx;
     struct dossier_check *k = n->k;
-    if (dossier_find(k->vf->c, k->p, type, id))
+    const struct dossier_proven *pc = dossier_find(k->vf->c, k->p, type, id);
+    if (!pc && k->n_missing++ == 0)
+        snprintf(k->missing, sizeof k->missing, "%s %.*s, named by %s", chain_type_name(type), (int)(id.n < 60 ? id.n : 60),
+                 (const char *)id.p, n->by);
+    if (!pc || !n->reaches || type != CHAIN_ITEM || k->is_reached[pc - k->p->chains])
         return LEDGER_OK;
-    if (k->n_missing++ == 0)
-        snprintf(k->missing, sizeof k->missing, "%s %.*s, which %s name%s", chain_type_name(type), (int)(id.n < 60 ? id.n : 60),
-                 (const char *)id.p, n->by, n->by[0] == 'e' ? "s" : "");
+    k->is_reached[pc - k->p->chains] = true;
+    k->reached[k->n_reached++] = (size_t)(pc - k->p->chains);
     return LEDGER_OK;
 }
 
 bool dossier_names(struct dossier_check *k, const struct entry *e)
 {
     char by[48];
-    struct naming n = {k, by};
+    struct naming n = {k, by, false};
     const struct related r = {k->vf->a, need, &n};
     snprintf(by, sizeof by, "entry %llu", (unsigned long long)e->header.index);
     enum ledger_rc rc = LEDGER_OK;
@@ -294,15 +298,16 @@ static enum ledger_rc need_of_item(struct dossier_check *k, const struct related
     return rc;
 }
 
-static bool check_states_names(struct dossier_check *k)
+/* From the subjects on, breadth first: what they lead to is here. */
+static bool check_items(struct dossier_check *k)
 {
     enum ledger_rc rc = LEDGER_OK;
-    for (size_t i = 0; i < k->p->n_chains && !rc; i++) {
-        const struct dossier_proven *pc = &k->p->chains[i];
+    for (size_t i = 0; i < k->n_reached && !rc; i++) {
+        const struct dossier_proven *pc = &k->p->chains[k->reached[i]];
         char by[140];
-        struct naming n = {k, by};
+        struct naming n = {k, by, true};
         const struct related r = {k->vf->a, need, &n};
-        if (!pc->present || pc->chain->name.type != CHAIN_ITEM)
+        if (!pc->present)
             continue;
         snprintf(by, sizeof by, "state and lists of item %.*s", SPAN_FMT(pc->chain->name.id));
         struct arena_mark mark = arena_mark(k->vf->a);
@@ -312,17 +317,30 @@ static bool check_states_names(struct dossier_check *k)
     return rc ? dossier_damaged(k, VERDICT_NO_INDEX, "completeness", "%s", ledger_rc_text(rc)) : true;
 }
 
+/* Whatever else is here as an item would pass for a part of the lineage. */
+static bool check_no_others(struct dossier_check *k)
+{
+    for (size_t i = 0; i < k->p->n_chains; i++)
+        if (k->p->chains[i].chain->name.type == CHAIN_ITEM && !k->is_reached[i])
+            return chain_wrong(k, k->p->chains[i].chain, "nothing that the dossier is about leads to this item");
+    return true;
+}
+
 static bool check_complete(struct dossier_check *k)
 {
-    struct naming n = {k, "the dossier's own subjects"};
+    struct naming n = {k, "the dossier itself", true};
     if (k->d->n_subjects == 0)
         return dossier_damaged(k, VERDICT_NO_INDEX, "dossier", "it is about nothing");
+    k->reached = arena_alloc(k->vf->a, (k->p->n_chains + 1) * sizeof *k->reached);
+    k->is_reached = arena_alloc(k->vf->a, (k->p->n_chains + 1) * sizeof *k->is_reached);
+    if (!k->reached || !k->is_reached)
+        return dossier_damaged(k, VERDICT_NO_INDEX, "dossier", "it needs more memory than there may be");
     for (size_t i = 0; i < k->d->n_subjects; i++)
         (void)need(&n, k->d->subjects[i].type, k->d->subjects[i].id);
-    if (!check_states_names(k))
+    if (!check_items(k))
         return false;
     if (k->n_missing == 0)
-        return true;
+        return check_no_others(k);
     if (k->n_missing == 1)
         return dossier_damaged(k, VERDICT_NO_INDEX, "completeness", "not in the dossier: %s", k->missing);
     return dossier_damaged(k, VERDICT_NO_INDEX, "completeness", "not in the dossier: %s, and further chains that are named (%llu)",

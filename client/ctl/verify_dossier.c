@@ -205,6 +205,8 @@ static void print_signers(const struct dossier_report *r)
                                 ctl_time(ctl, all[i].first_us), ctl_time(ctl, all[i].last_us), all[i].meanings};
         ctl_table_row(t, cells);
     }
+    if (!n)
+        return;
     printf("Signed by:\n");
     ctl_table_print(t);
 }
@@ -225,6 +227,8 @@ static void print_items(const struct dossier_report *r)
         ctl_table_row(t, cells);
         n++;
     }
+    if (!n)
+        return;
     if (r->d.closure == DOSSIER_FORWARD)
         printf("These are all the affected items as of the checkpoint: %llu.\n", (unsigned long long)n);
     else
