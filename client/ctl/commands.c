@@ -90,6 +90,7 @@ const struct command ctl_commands[] = {
      "  --back              with everything that it came from (default)\n"
      "  --forward           with everything that came from it: for a recall\n"
      "  --withhold KIND,…   leave out the signed content of these kinds; every proof still holds. Not PARTY_REGISTERED.\n"
+     "  --coi COI           also this chain of identity: of the patient for whom an allogeneic item is meant\n"
      "  --type TYPE         of something else than an item, as for show\n",
      cmd_dossier},
     {"verify", "FILE…", "verify receipts and dossiers offline",

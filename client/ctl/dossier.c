@@ -13,7 +13,7 @@
 
 struct making {
     struct ctl *ctl;
-    struct chain_name subject;
+    struct chain_name subjects[1 + OPT_LIST_MAX];
     struct dossier_plan plan;
     const char *path;
     bool force;
@@ -85,7 +85,7 @@ static int build(struct making *m, const struct reply *reply)
 static int make(struct making *m)
 {
     struct ctl *ctl = m->ctl;
-    struct chain_name names[2];
+    struct chain_name names[2 + OPT_LIST_MAX];
     struct reply *reply;
     int exit = ctl_profile(ctl);
     if (exit)
@@ -106,12 +106,14 @@ int cmd_dossier(struct ctl *ctl, int argc, char **argv)
     struct making m = {.ctl = ctl, .plan = {.n_subjects = 1, .budget = DOSSIER_REPLAY_BYTES}};
     const char *type = NULL, *withheld = NULL;
     bool back = false, forward = false, done;
+    struct ctl_list cois = {0};
     const struct ctl_opt opts[] = {{"output", OPT_TEXT, {.text = &m.path}, 'o'},   {"force", OPT_FLAG, {.flag = &m.force}, 0},
                                    {"back", OPT_FLAG, {.flag = &back}, 'b'},       {"forward", OPT_FLAG, {.flag = &forward}, 'f'},
-                                   {"withhold", OPT_TEXT, {.text = &withheld}, 0}, {"type", OPT_TEXT, {.text = &type}, 't'}};
+                                   {"withhold", OPT_TEXT, {.text = &withheld}, 0}, {"type", OPT_TEXT, {.text = &type}, 't'},
+                                   {"coi", OPT_LIST, {.list = &cois}, 0}};
     char **args;
     unsigned n;
-    if (!ctl_options(ctl, argc, argv, opts, 6, 1, 1, &args, &n, &done))
+    if (!ctl_options(ctl, argc, argv, opts, 7, 1, 1, &args, &n, &done))
         return EXIT_USAGE;
     if (done)
         return EXIT_GOOD;
@@ -119,9 +121,11 @@ int cmd_dossier(struct ctl *ctl, int argc, char **argv)
         return ctl_fail(ctl, EXIT_USAGE, "where to? Name the dossier's file with -o FILE");
     if (back && forward)
         return ctl_fail(ctl, EXIT_USAGE, "one way at a time: --back or --forward");
-    int exit = ask_name(ctl, type, args[0], &m.subject);
-    m.plan.subjects = &m.subject;
-    m.plan.closure = m.subject.type != CHAIN_ITEM ? CLOSE_NONE : forward ? CLOSE_FORWARD : CLOSE_BACK;
+    int exit = ask_name(ctl, type, args[0], &m.subjects[0]);
+    for (unsigned i = 0; i < cois.n; i++)
+        m.subjects[m.plan.n_subjects++] = (struct chain_name){CHAIN_SUBJECT, span_str(cois.v[i])};
+    m.plan.subjects = m.subjects;
+    m.plan.closure = m.subjects[0].type != CHAIN_ITEM ? CLOSE_NONE : forward ? CLOSE_FORWARD : CLOSE_BACK;
     if (!exit)
         exit = read_withheld(&m, withheld);
     return exit ? exit : make(&m);
