@@ -326,8 +326,10 @@ enum ledger_rc dossier_build(const struct verifier *vf, const struct reply *r, c
     enum ledger_rc rc = fill(&b);
     if (rc)
         return rc;
-    if (!dossier_prune(vf, d, plan->budget, v))
+    if (!dossier_prune(vf, d, plan->budget, v)) {
+        *file = dossier_encode(vf->c, vf->a, d); /* it shows what is wrong to whoever verifies it: what comes before is pruned */
         return rc_of(v, err);
+    }
     *file = dossier_encode(vf->c, vf->a, d);
     rc = file->p ? dossier_decode(vf->c, vf->a, *file, d, err) : no_memory(&b);
     if (rc)

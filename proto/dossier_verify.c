@@ -349,8 +349,17 @@ static bool check_complete(struct dossier_check *k)
 
 /* ---- all of it ---- */
 
+/* How the key that signs the checkpoint follows from one that the policy lists. Nothing may stand in a dossier that nobody has verified. */
+static bool follow_log_keys(struct dossier_check *k)
+{
+    return k->d->n_log_keys == 0 ? true
+                                 : verdict_bad(k->v, VERDICT_NEWER, VERDICT_NO_INDEX, "log keys", "changes of the log's key take a newer version");
+}
+
 static bool check_snapshot(struct dossier_check *k)
 {
+    if (!follow_log_keys(k))
+        return false;
     if (!verify_snapshot(k->vf, &k->d->snapshot, &k->p->snapshot, k->v))
         return dossier_file_wrong(k);
     if (!span_eq(k->d->origin, k->p->snapshot.cp.origin) || k->d->index_key.n != HASH_LEN)

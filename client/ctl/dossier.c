@@ -64,6 +64,14 @@ static int write_out(struct making *m, const struct dossier_report *r, struct sp
     return EXIT_GOOD;
 }
 
+/* What the log signed contradicts itself: then the dossier is written, as the evidence. Otherwise what the server said is kept as a claim. */
+static int convict(struct making *m, const struct reply *reply, const struct dossier_report *r, struct span file, const struct ledger_err *err)
+{
+    if (r->verdict.kind != VERDICT_TAMPERED || !file.p || ctl_write_file(m->ctl, m->path, file, m->force))
+        return ctl_tampered(m->ctl, reply, SPAN_NONE, err->msg);
+    return ctl_tampered(m->ctl, reply, SPAN_NONE, ctl_text(m->ctl, "%s (`ledgerctl verify %s` shows it)", err->msg, m->path));
+}
+
 static int build(struct making *m, const struct reply *reply)
 {
     struct ctl *ctl = m->ctl;
@@ -76,7 +84,7 @@ static int build(struct making *m, const struct reply *reply)
         return ctl_fail(ctl, EXIT_NO_ANSWER, "out of memory");
     enum ledger_rc rc = dossier_build(&r.vf, reply, &m->plan, &file, &r.d, &r.proof, &r.verdict, &err);
     int exit = rc == LEDGER_OK        ? write_out(m, &r, file)
-               : rc == LEDGER_ETAMPER ? ctl_tampered(ctl, reply, file, err.msg)
+               : rc == LEDGER_ETAMPER ? convict(m, reply, &r, file, &err)
                                       : ctl_fail_err(ctl, &err, (enum ledger_recorded)0);
     dossier_report_end(&r);
     return exit;

@@ -422,27 +422,34 @@ TEST(another_policy_does_not_vouch_for_it)
 
 /* ---- a ledger that erases ---- */
 
-TEST(an_erased_event_is_named_with_its_erasure)
+static void act(struct world *w, enum own_kind kind, struct span payload)
 {
-    struct world *w = make_ledger();
     struct refusal why = {0};
     struct appended_entry e;
     struct sigblock *b = arena_alloc(w->a, 2 * sizeof *b);
+    struct event ev = {.occurred = world_time(w, w->now_us)};
+    event_id(w->c, payload, &ev.id);
+    world_block(w, &ev, "admin,u.qa", b);
+    struct span block = sigblock_encode(w->a, b);
+    MUST(sigblock_decode(block, b + 1, err));
+    struct signed_own s = {.kind = kind, .payload = payload, .block = block, .b = b + 1};
+    MUST(machine_own_signed(&w->m, &s, w->now_us, &e, &why, err));
+}
+
+TEST(an_erased_event_is_named_with_its_erasure)
+{
+    struct world *w = make_ledger();
+    const struct parameters rules = {.rules_version = RULES_VERSION, .n_algorithms = 1, .algorithms = {SIG_ED25519}, .n_retentions = 1,
+                                     .retentions = {{KIND_LOT_DERIVED, 3650}}};
     world_begin(w);
+    act(w, OWN_PARAMETERS, parameters_encode(w->a, &rules));
     play(w, "STORAGE_MOVED", "u.op", "item=L1;location=shelf of Mr. N.");
     struct hash moved = w->last_event;
     play(w, "STORAGE_MOVED", "u.op", "item=L1;location=shelf 2");
     world_commit(w);
     world_begin(w);
     struct erasure x = {.reason = SPAN_LIT("a name was written into it"), .n = 1, .ids = moved.b};
-    struct event ev = {.occurred = world_time(w, w->now_us)};
-    struct span payload = erasure_encode(w->a, &x);
-    event_id(w->c, payload, &ev.id);
-    world_block(w, &ev, "admin,u.qa", b);
-    struct span block = sigblock_encode(w->a, b);
-    MUST(sigblock_decode(block, b + 1, err));
-    struct signed_own s = {.kind = OWN_ERASURE, .payload = payload, .block = block, .b = b + 1};
-    MUST(machine_own_signed(&w->m, &s, w->now_us, &e, &why, err));
+    act(w, OWN_ERASURE, erasure_encode(w->a, &x));
     world_commit(w);
     struct made m = make(w, "U2", CLOSE_BACK, NULL);
     CHECK_EQ_INT(m.bases[DOSSIER_ERASED], 1);
@@ -453,6 +460,23 @@ TEST(an_erased_event_is_named_with_its_erasure)
             refused(w, &m.d, "it is said to be erased under entry");
             m.d.entries[i].erased_by++;
         }
+    world_close(w);
+}
+
+/* Somebody who may not read some kinds makes dossiers without their content. */
+TEST(what_the_server_withholds_is_withheld)
+{
+    struct world *w = released();
+    struct made m = {0};
+    struct verdict v = {0};
+    w->access.read_kinds &= ~(1u << (KIND_QUALITY_DECISION - EVENT_KIND_FIRST));
+    m = make(w, "U2", CLOSE_BACK, NULL);
+    CHECK(m.bases[DOSSIER_WITHHELD] > 0);
+    CHECK_EQ_INT(m.d.n_withheld, 1);
+    CHECK(span_eq(m.d.withheld[0], SPAN_LIT("QUALITY_DECISION")));
+    CHECK_EQ_INT(judge_file(w, &w->policy, m.file, &v), VERDICT_GOOD);
+    w->access.read_kinds = UINT32_MAX & ~1u; /* PARTY_REGISTERED */
+    CHECK_EQ_INT(try_make(w, "U2", CLOSE_BACK, NULL, &m, &v), LEDGER_EDENIED);
     world_close(w);
 }
 
@@ -491,9 +515,11 @@ TEST(a_forged_signature_convicts_the_ledger)
     CHECK_EQ_INT(try_make(w, "U2", CLOSE_BACK, NULL, &m, &v), LEDGER_ETAMPER);
     CHECK_EQ_INT(v.kind, VERDICT_TAMPERED);
     CHECK(strstr(v.text, "E_SIG_INVALID") != NULL);
+    CHECK_EQ_INT(judge_file(w, &w->policy, m.file, &v), VERDICT_TAMPERED); /* the file is the evidence */
     /* M1 forward: L1 is there, its other inputs are not. */
     CHECK_EQ_INT(try_make(w, "M1", CLOSE_FORWARD, NULL, &m, &v), LEDGER_ETAMPER);
     CHECK_EQ_INT(v.kind, VERDICT_TAMPERED);
+    CHECK_EQ_INT(judge_file(w, &w->policy, m.file, &v), VERDICT_TAMPERED);
     world_close(w);
 }
 
@@ -535,5 +561,6 @@ TEST_MAIN(TEST_ENTRY(a_bag_back_to_its_cells), TEST_ENTRY(a_material_forward_to_
           TEST_ENTRY(standing_from_the_file_alone), TEST_ENTRY(withheld_content_changes_no_proof), TEST_ENTRY(every_byte_counts),
           TEST_ENTRY(nothing_can_be_left_out), TEST_ENTRY(a_member_cannot_be_left_out), TEST_ENTRY(a_dossier_is_about_what_it_says),
           TEST_ENTRY(openings_stand_where_they_are_needed_only), TEST_ENTRY(another_policy_does_not_vouch_for_it),
-          TEST_ENTRY(an_erased_event_is_named_with_its_erasure), TEST_ENTRY(a_forged_signature_convicts_the_ledger),
+          TEST_ENTRY(an_erased_event_is_named_with_its_erasure), TEST_ENTRY(what_the_server_withholds_is_withheld),
+          TEST_ENTRY(a_forged_signature_convicts_the_ledger),
           TEST_ENTRY(a_wrong_state_convicts_the_ledger))
