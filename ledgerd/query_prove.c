@@ -38,6 +38,9 @@ struct prove {
     struct frontier members; /* … and the log so far, to be compared with the state's */
     uint64_t *indexes;       /* PHASE_HISTORY: entry of each sequence number; on the side */
     uint64_t seq;
+    /* Entries that were sent, as 1 + index: sent again by that alone, where openings are asked for. Open addressing, at least half empty. */
+    uint64_t *sent;
+    size_t n_sent, n_places;
     struct state_walk *walk; /* stands at the entry before `seq`, if openings are asked for; on the side */
 };
 
@@ -404,6 +407,53 @@ static enum ledger_rc decode_content(struct query *q, const struct stored *e, st
     return rc == LEDGER_OK ? rc : read_bad(err, e->h.index, "its content does not decode");
 }
 
+/* ---- entries that were sent before ---- */
+
+static uint64_t *place_of(uint64_t *places, size_t n, uint64_t v)
+{
+    size_t i = (size_t)(v * UINT64_C(0x9e3779b97f4a7c15) >> 20) & (n - 1);
+    while (places[i] && places[i] != v)
+        i = (i + 1) & (n - 1);
+    return &places[i];
+}
+
+/* Has the entry been sent? It has from now on, unless there is no more room to remember it. */
+static bool sent_before(struct query *q, uint64_t index)
+{
+    struct prove *st = q->state;
+    if (2 * (st->n_sent + 1) > st->n_places) {
+        size_t n = st->n_places ? 2 * st->n_places : 1024;
+        uint64_t *places = arena_alloc(q->a, n * sizeof *places);
+        if (!places)
+            return st->n_places && *place_of(st->sent, st->n_places, index + 1);
+        for (size_t i = 0; i < st->n_places; i++)
+            if (st->sent[i])
+                *place_of(places, n, st->sent[i]) = st->sent[i];
+        st->sent = places;
+        st->n_places = n;
+    }
+    uint64_t *place = place_of(st->sent, st->n_places, index + 1);
+    bool before = *place != 0;
+    *place = index + 1;
+    st->n_sent += !before;
+    return before;
+}
+
+/* The record, or its index alone. */
+static enum ledger_rc build_once(struct query *q, struct reply *r, const struct stored *e, bool before, Ledgerd__V1__Record **out,
+                                 struct ledger_err *err)
+{
+    if (!before)
+        return build_record(q, r, e, false, out, err);
+    *out = arena_alloc(r->a, sizeof **out);
+    if (!*out)
+        return no_room(err);
+    ledgerd__v1__record__init(*out);
+    (*out)->sent_before = e->h.index + 1;
+    r->bytes += 2 * ELEMENT_OVERHEAD;
+    return LEDGER_OK;
+}
+
 /* One record of the history, with what was asked for beside it. */
 static enum ledger_rc add_record(struct query *q, struct reply *r, struct plist *list, struct ledger_err *err)
 {
@@ -414,8 +464,9 @@ static enum ledger_rc add_record(struct query *q, struct reply *r, struct plist 
     struct event *ev = arena_alloc(q->scratch, sizeof *ev);
     struct sigblock *b = arena_alloc(q->scratch, sizeof *b);
     enum ledger_rc rc = ev && b ? read_entry(q, st->indexes[st->seq], &e, err) : no_room(err);
+    bool before = rc == LEDGER_OK && req->openings && sent_before(q, e.h.index);
     if (rc == LEDGER_OK)
-        rc = build_record(q, r, &e, false, &rec, err);
+        rc = build_once(q, r, &e, before, &rec, err);
     if (rc == LEDGER_OK && !plist_push(list, r->a, rec))
         rc = no_room(err);
     if (rc == LEDGER_OK && (st->walk || req->event_related))
@@ -424,7 +475,7 @@ static enum ledger_rc add_record(struct query *q, struct reply *r, struct plist 
         rc = state_walk_next(st->walk, err);
     if (rc == LEDGER_OK && st->walk)
         rc = add_opening(q, r, &e, ev, rec, err);
-    if (rc == LEDGER_OK && req->event_related && !e.erased_by && access_reads_kind(q->env.access, e.h.kind))
+    if (rc == LEDGER_OK && req->event_related && !before && !e.erased_by && access_reads_kind(q->env.access, e.h.kind))
         rc = lineage_spread_event(q, &st->lineage, e.h.kind >= EVENT_KIND_FIRST ? ev : NULL, b, err);
     return rc;
 }
