@@ -478,6 +478,31 @@ TEST(an_erased_event_is_named_with_its_erasure)
     world_close(w);
 }
 
+TEST(openings_are_for_those_who_may_read_states)
+{
+    struct world *w = released();
+    Ledgerd__V1__ProveRequest p = LEDGERD__V1__PROVE_REQUEST__INIT;
+    Ledgerd__V1__Request req = REQUEST(7);
+    struct answers ans;
+    const struct chain_name name = {CHAIN_ITEM, SPAN_LIT("U2")};
+    const struct prove_request rq = {.chains = &name, .n = 1};
+    w->access.may_read_states = false;
+    p.n_chains = 1;
+    p.chains = name_list(w, &rq);
+    req.op_case = LEDGERD__V1__REQUEST__OP_PROVE;
+    req.prove = &p;
+    p.history_all = true;
+    ask(w, &req, &ans); /* histories are headers, and what the kinds allow */
+    CHECK_EQ_INT(ans.r[0]->answer_case, LEDGERD__V1__RESPONSE__ANSWER_PROVE);
+    for (int i = 0; i < 2; i++) {
+        p.openings = i == 0;
+        p.event_related = i == 1;
+        ask(w, &req, &ans);
+        check_error(&ans, LEDGERD__V1__ERROR_CODE__ERROR_DENIED, "may not read states");
+    }
+    world_close(w);
+}
+
 /* Somebody who may not read some kinds makes dossiers without their content. */
 TEST(what_the_server_withholds_is_withheld)
 {
@@ -577,5 +602,6 @@ TEST_MAIN(TEST_ENTRY(a_bag_back_to_its_cells), TEST_ENTRY(a_material_forward_to_
           TEST_ENTRY(nothing_can_be_left_out), TEST_ENTRY(a_member_cannot_be_left_out), TEST_ENTRY(a_dossier_is_about_what_it_says),
           TEST_ENTRY(openings_stand_where_they_are_needed_only), TEST_ENTRY(another_policy_does_not_vouch_for_it),
           TEST_ENTRY(an_erased_event_is_named_with_its_erasure), TEST_ENTRY(what_the_server_withholds_is_withheld),
+          TEST_ENTRY(openings_are_for_those_who_may_read_states),
           TEST_ENTRY(a_forged_signature_convicts_the_ledger),
           TEST_ENTRY(a_wrong_state_convicts_the_ledger))
