@@ -34,6 +34,7 @@ enum call_op {
     CALL_FIND,        /* u.find; on the server's word */
     CALL_RECEIPT,     /* u.receipt */
     CALL_STATUS,      /* u.status; on the server's word */
+    CALL_CONSISTENCY, /* u.consistency; not verified here: whoever asks knows the roots */
 };
 
 struct chain_name {
@@ -89,6 +90,7 @@ struct call_request {
         struct find_request find;
         struct receipt_request receipt;
         struct entries_request entries;
+        struct { uint64_t size1, size2; } consistency;
     } u;
 };
 
@@ -137,6 +139,7 @@ struct reply {
         struct { size_t n; struct span *ids; bool truncated; } find;
         struct { struct receipt receipt; struct receipt_claim claim; struct span file; } receipt; /* file: receipt_file.h */
         struct { size_t n; struct status_metric *metrics; } status;
+        struct { struct span path; } consistency;
     } u;
 };
 void reply_free(struct reply *r); /* NULL is allowed; any thread */

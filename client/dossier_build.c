@@ -234,14 +234,39 @@ static void thin_out_stamps(struct building *b)
             struct entry_claim *e = &b->d->entries[i];
             struct arena_mark mark = arena_mark(b->vf->a);
             bool stamp = !header_decode(b->vf->a, e->header, &h, NULL) && h.kind == OWN_TIME_STAMP;
-            if (stamp && round == 0 && h.index < s.first)
+            if (stamp && round == 0 && b->plan->consistency && h.index < s.first)
                 s.before = e;
-            if (stamp && round == 0 && !s.after && stamped_size(b->vf->a, e->event, &size) && size > s.last)
+            if (stamp && round == 0 && b->plan->consistency && !s.after && stamped_size(b->vf->a, e->event, &size) && size > s.last)
                 s.after = e;
             if (stamp && round == 1 && e != s.before && e != s.after)
                 withhold(e);
             arena_release(b->vf->a, mark);
         }
+}
+
+/* Each that is kept is tied to the tree of the snapshot. */
+static enum ledger_rc fill_stamps(struct building *b)
+{
+    struct dossier *d = b->d;
+    struct header h;
+    uint64_t size;
+    enum ledger_rc rc = LEDGER_OK;
+    d->stamps = take(b, 2, sizeof *d->stamps);
+    if (!d->stamps)
+        return no_memory(b);
+    for (size_t i = 0; i < d->n_entries && !rc; i++) {
+        const struct entry_claim *e = &d->entries[i];
+        struct arena_mark mark = arena_mark(b->vf->a);
+        bool kept = !e->withheld && !header_decode(b->vf->a, e->header, &h, NULL) && h.kind == OWN_TIME_STAMP &&
+                    stamped_size(b->vf->a, e->event, &size);
+        arena_release(b->vf->a, mark);
+        if (!kept)
+            continue;
+        struct dossier_stamp *s = &d->stamps[d->n_stamps++];
+        s->entry = h.index;
+        rc = b->plan->consistency(b->plan->consistency_ctx, b->vf->a, size, b->r->snapshot.cp.size, &s->path, b->err);
+    }
+    return rc;
 }
 
 /* ---- the rest ---- */
@@ -306,6 +331,8 @@ static enum ledger_rc fill(struct building *b)
         rc = fill_entries(b);
     if (!rc)
         thin_out_stamps(b);
+    if (!rc)
+        rc = fill_stamps(b);
     return rc ? rc : name_withheld(b);
 }
 

@@ -16,6 +16,9 @@ struct dossier_plan {
     size_t n_withheld;
     const char *const *withheld; /* kinds whose content is left out, by name */
     size_t budget;               /* of the replay, in bytes */
+    /* The consistency path between two sizes, in the arena: for the time stamps that bound the subjects. NULL: they are left out. */
+    enum ledger_rc (*consistency)(void *ctx, struct arena *a, uint64_t size1, uint64_t size2, struct span *path, struct ledger_err *err);
+    void *consistency_ctx;
 };
 /* The request whose answer a dossier is made of: the subjects first, then the ledger's own chain, in `names` (n_subjects + 1). */
 struct prove_request dossier_request(const struct dossier_plan *plan, const char *origin, struct chain_name *names);

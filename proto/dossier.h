@@ -34,6 +34,7 @@ struct dossier_chain {
     uint64_t *entries;                /* indexes, sequence number 0 first */
 };
 struct dossier_log_key { struct span header, payload, path, note; };
+struct dossier_stamp { uint64_t entry; struct span path; };
 enum dossier_closure { DOSSIER_NAMED = 0, DOSSIER_BACK, DOSSIER_FORWARD }; /* numbers of Closure in ledger.proto */
 struct dossier {
     struct span origin, index_key;
@@ -49,6 +50,8 @@ struct dossier {
     struct dossier_log_key *log_keys;
     size_t n_withheld;
     struct span *withheld;            /* names of kinds of which content may be left out, ascending */
+    size_t n_stamps;
+    struct dossier_stamp *stamps;     /* ascending by entry */
 };
 /* The bytes of the file. SPAN_NONE: over the budget. */
 struct span dossier_encode(struct crypto *c, struct arena *a, const struct dossier *d);
@@ -79,6 +82,8 @@ struct dossier_proven { /* a chain of the file */
     bool present;       /* false: proven absent */
     uint64_t count, head_index;
 };
+/* A recorded time stamp over a checkpoint that is proven to be a beginning of the snapshot's tree. Its token is not looked at here. */
+struct dossier_stamped { const struct dossier_entry *entry; uint64_t size; };
 struct dossier_state;
 struct dossier_proof {
     struct snapshot snapshot;
@@ -88,6 +93,8 @@ struct dossier_proof {
     uint64_t bases[DOSSIER_BASES];  /* how many entries */
     uint64_t signatures;            /* verified, one for each entry and signer … */
     uint64_t distinct;              /* … of which so many are different ones: a batch shares its signatures */
+    size_t n_stamps;
+    struct dossier_stamped *stamps;
     struct hash index_key;
     struct dossier_state *state;    /* the chains as the replay left them; dossier_proof_free */
 };

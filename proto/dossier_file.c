@@ -85,6 +85,14 @@ static void put_log_key(struct wbuf *w, const struct dossier_log_key *k)
     wire_end(w, at);
 }
 
+static void put_stamp(struct wbuf *w, const struct dossier_stamp *s)
+{
+    size_t at = wire_begin(w, 10);
+    put_uint(w, 1, s->entry);
+    put_bytes(w, 2, s->path);
+    wire_end(w, at);
+}
+
 static void put_body(struct wbuf *w, const struct dossier *d)
 {
     put_bytes(w, 1, d->origin);
@@ -105,6 +113,8 @@ static void put_body(struct wbuf *w, const struct dossier *d)
         put_log_key(w, &d->log_keys[i]);
     for (size_t i = 0; i < d->n_withheld; i++)
         wire_put_bytes(w, 9, d->withheld[i]);
+    for (size_t i = 0; i < d->n_stamps; i++)
+        put_stamp(w, &d->stamps[i]);
 }
 
 struct span dossier_encode(struct crypto *c, struct arena *a, const struct dossier *d)
@@ -248,6 +258,19 @@ static void read_log_key(struct span s, struct dossier_log_key *k)
     read_fields(s, fields, 4);
 }
 
+static void read_stamp(struct span s, struct dossier_stamp *out)
+{
+    struct wire_reader r;
+    struct wire_field f;
+    wire_open(&r, s);
+    while (wire_next(&r, &f)) {
+        if (f.number == 1)
+            out->entry = f.u;
+        else if (f.number == 2)
+            out->path = f.s;
+    }
+}
+
 static bool read_lists(struct reading *rd, struct span body, struct dossier *d)
 {
     d->subjects = take(rd, count_field(body, 3), sizeof *d->subjects);
@@ -255,6 +278,7 @@ static bool read_lists(struct reading *rd, struct span body, struct dossier *d)
     d->entries = take(rd, count_field(body, 7), sizeof *d->entries);
     d->log_keys = take(rd, count_field(body, 8), sizeof *d->log_keys);
     d->withheld = take(rd, count_field(body, 9), sizeof *d->withheld);
+    d->stamps = take(rd, count_field(body, 10), sizeof *d->stamps);
     return !rd->no_memory;
 }
 
@@ -277,6 +301,7 @@ static void read_body(struct reading *rd, struct span body, struct dossier *d)
         case 7: read_entry(f.s, &d->entries[d->n_entries++]); break;
         case 8: read_log_key(f.s, &d->log_keys[d->n_log_keys++]); break;
         case 9: d->withheld[d->n_withheld++] = f.s; break;
+        case 10: read_stamp(f.s, &d->stamps[d->n_stamps++]); break;
         default: break;
         }
     }

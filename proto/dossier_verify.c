@@ -227,6 +227,42 @@ static bool check_chains(struct dossier_check *k)
     return check_links(k);
 }
 
+/* ---- time stamps ---- */
+
+static bool check_stamp(struct dossier_check *k, const struct dossier_entry *e, const struct dossier_stamp *s)
+{
+    const struct checkpoint *cp = &k->p->snapshot.cp;
+    struct time_stamp t;
+    struct note note;
+    struct checkpoint stamped;
+    if (s->entry != e->header.index)
+        return dossier_damaged(k, e->header.index, "time stamps", "there is no path for this one, or one for another entry");
+    if (time_stamp_decode(e->claim->event, &t, NULL) || note_parse(k->vf->a, t.note, &note, NULL) || checkpoint_parse(note.text, &stamped, NULL))
+        return dossier_damaged(k, e->header.index, "time stamps", "what it stamps is no checkpoint");
+    if (!verify_consistency(k->vf, stamped.size, &stamped.root, cp->size, &cp->root, s->path, k->v))
+        return dossier_file_wrong(k);
+    k->p->stamps[k->p->n_stamps++] = (struct dossier_stamped){e, stamped.size};
+    return true;
+}
+
+/* The replay has found them well-formed; here each is tied to the tree. */
+static bool check_stamps(struct dossier_check *k)
+{
+    const struct dossier *d = k->d;
+    k->p->stamps = arena_alloc(k->vf->a, (d->n_stamps + 1) * sizeof *k->p->stamps);
+    if (!k->p->stamps)
+        return dossier_damaged(k, VERDICT_NO_INDEX, "dossier", "it needs more memory than there may be");
+    for (size_t i = 0; i < k->p->n_entries; i++) {
+        const struct dossier_entry *e = &k->p->entries[i];
+        if (e->header.kind != OWN_TIME_STAMP || e->claim->withheld)
+            continue;
+        const struct dossier_stamp none = {.entry = UINT64_MAX};
+        if (!check_stamp(k, e, k->p->n_stamps < d->n_stamps ? &d->stamps[k->p->n_stamps] : &none))
+            return false;
+    }
+    return k->p->n_stamps == d->n_stamps ? true : dossier_damaged(k, VERDICT_NO_INDEX, "time stamps", "a path for one that is not here");
+}
+
 /* ---- nothing is missing ---- */
 
 struct naming {
@@ -383,7 +419,7 @@ static bool verify_all(const struct verifier *vf, const struct dossier *d, struc
     out->state = dossier_state_new(vf->a, out, budget);
     if (!out->state)
         return dossier_damaged(&k, VERDICT_NO_INDEX, "dossier", "it needs more memory than there may be");
-    return dossier_replay(&k) && check_complete(&k);
+    return dossier_replay(&k) && check_stamps(&k) && check_complete(&k);
 }
 
 bool dossier_verify(const struct verifier *vf, const struct dossier *d, size_t budget, struct dossier_proof *out, struct verdict *v)

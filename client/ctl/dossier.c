@@ -90,6 +90,20 @@ static int build(struct making *m, const struct reply *reply)
     return exit;
 }
 
+static enum ledger_rc consistency(void *ctx, struct arena *a, uint64_t size1, uint64_t size2, struct span *path, struct ledger_err *err)
+{
+    const struct making *m = ctx;
+    const struct call_request rq = {.op = CALL_CONSISTENCY, .u.consistency = {size1, size2}};
+    struct reply *r = NULL;
+    enum ledger_rc rc = client_call(m->ctl->client, &rq, m->ctl->timeout_ms, &r, err);
+    if (!rc)
+        *path = arena_copy(a, r->u.consistency.path.n ? r->u.consistency.path : span_of("", 0));
+    else if (r && r->err.rc)
+        *err = r->err;
+    reply_free(r);
+    return rc || path->p ? rc : ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+}
+
 static int make(struct making *m)
 {
     struct ctl *ctl = m->ctl;
@@ -133,6 +147,8 @@ int cmd_dossier(struct ctl *ctl, int argc, char **argv)
     for (unsigned i = 0; i < cois.n; i++)
         m.subjects[m.plan.n_subjects++] = (struct chain_name){CHAIN_SUBJECT, span_str(cois.v[i])};
     m.plan.subjects = m.subjects;
+    m.plan.consistency = consistency;
+    m.plan.consistency_ctx = &m;
     m.plan.closure = m.subjects[0].type != CHAIN_ITEM ? CLOSE_NONE : forward ? CLOSE_FORWARD : CLOSE_BACK;
     if (!exit)
         exit = read_withheld(&m, withheld);

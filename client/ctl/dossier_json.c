@@ -142,6 +142,19 @@ static void put_missing_content(const struct dossier_report *r, struct json_writ
     json_end(w);
 }
 
+static void put_stamps(const struct dossier_report *r, struct json_writer *w)
+{
+    json_name(w, SPAN_LIT("time_stamps"));
+    json_array(w);
+    for (size_t i = 0; i < r->proof.n_stamps; i++) {
+        json_object(w);
+        json_put_uint(w, "entry", r->proof.stamps[i].entry->header.index);
+        json_put_uint(w, "checkpoint_size", r->proof.stamps[i].size);
+        json_end(w);
+    }
+    json_end(w);
+}
+
 static void put_standing(const struct dossier_report *r, struct json_writer *w)
 {
     if (!r->found)
@@ -209,6 +222,7 @@ void dossier_report_json(struct dossier_report *r, struct json_writer *w)
     put_items(r, w);
     put_signers(r, w);
     put_missing_content(r, w);
+    put_stamps(r, w);
     json_name(w, SPAN_LIT("not_proven"));
     json_array(w);
     unsigned n = dossier_unproven(r, unproven);

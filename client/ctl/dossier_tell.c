@@ -81,14 +81,6 @@ static unsigned withheld_stamps(const struct dossier_report *r)
     return n;
 }
 
-static unsigned present_stamps(const struct dossier_report *r)
-{
-    unsigned n = 0;
-    for (size_t i = 0; i < r->proof.n_entries; i++)
-        n += r->proof.entries[i].basis != DOSSIER_WITHHELD && r->proof.entries[i].header.kind == OWN_TIME_STAMP;
-    return n;
-}
-
 unsigned dossier_unproven(const struct dossier_report *r, const char *out[DOSSIER_UNPROVEN_MAX])
 {
     struct ctl *ctl = r->ctl;
@@ -108,8 +100,9 @@ unsigned dossier_unproven(const struct dossier_report *r, const char *out[DOSSIE
     if (n[DOSSIER_ERASED])
         out[k++] = ctl_text(ctl, "content, signers and judgement of %llu entries: erased. Their states are taken from what the ledger "
                                  "committed to", (unsigned long long)n[DOSSIER_ERASED]);
-    if (present_stamps(r))
-        out[k++] = ctl_text(ctl, "when, but by the ledger's clock: the tokens of %u time stamps were not verified", present_stamps(r));
+    if (r->proof.n_stamps)
+        out[k++] = ctl_text(ctl, "when, but by the ledger's clock: the tokens of %zu time stamps, which are over beginnings of this tree, were not "
+                                 "verified", r->proof.n_stamps);
     out[k++] = "that no reference and no key was used before on a chain that is not here, and that an administrator was always left";
     if (r->d.closure != DOSSIER_BACK)
         out[k++] = "what these items came from: the dossier does not go back";

@@ -101,6 +101,7 @@ class Dossier:
         for before, entry in zip(self.entries[:1] + self.entries, self.entries):
             self._replay(entry, before)
         self._check_log_key(policy)
+        self._check_stamps(message.get("stamps", []))
         self._check_complete()
 
     # ---- entries and chains ----
@@ -238,6 +239,15 @@ class Dossier:
     def _check_log_key(self, policy):
         key = next(key for size, key in reversed(self.log_keys) if size <= self.snapshot.checkpoint.size)
         need(note.VerifierKey(key.decode()).key == policy.logs[self.origin].key, "dossier: the checkpoint's key is not the one in force")
+
+    def _check_stamps(self, stamps):
+        here, now = [entry for entry in self.entries if entry.kind == layout.TIME_STAMP and entry.payload], self.snapshot.checkpoint
+        need([stamp.get("entry", 0) for stamp in stamps] == [entry.index for entry in here], "dossier: paths of time stamps")
+        for entry, stamp in zip(here, stamps):
+            found = re.match(rb"[^\n]+\n(\d+)\n([A-Za-z0-9+/]{43}=)\n", entry.payload.note)
+            need(found, f"entry {entry.index}: it stamps no checkpoint")
+            size, root = int(found[1]), layout.unbase64(found[2].decode())
+            need(tree.consistent(size, root, now.size, now.root, stamp.get("path", b"")), f"entry {entry.index}: it stamps another tree")
 
     # ---- nothing is missing ----
 

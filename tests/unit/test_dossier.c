@@ -143,13 +143,29 @@ struct made {
     uint64_t bases[DOSSIER_BASES];
 };
 
+static enum ledger_rc path_between(void *ctx, struct arena *a, uint64_t size1, uint64_t size2, struct span *path, struct ledger_err *failed)
+{
+    struct world *w = ctx;
+    struct store_snapshot *sn;
+    struct merkle_path p;
+    (void)failed;
+    MUST(store_snapshot_open(w->store, &sn, err));
+    struct kv kv = store_snapshot_kv(sn);
+    struct merkle_store tree = kv_tree(&kv);
+    CHECK(merkle_consistency(w->c, &tree, size1, size2, &p));
+    *path = arena_copy(a, span_of(p.h, p.n * HASH_LEN));
+    store_snapshot_close(sn);
+    return LEDGER_OK;
+}
+
 static enum ledger_rc try_make(struct world *w, const char *item, enum closure closure, const char *withhold, struct made *out,
                                struct verdict *v)
 {
     const struct chain_name name = {CHAIN_ITEM, span_str(item)};
     const char *const kinds[] = {withhold};
     const struct dossier_plan plan = {.subjects = &name, .n_subjects = 1, .closure = closure, .withheld = kinds,
-                                      .n_withheld = withhold != NULL, .budget = BUDGET};
+                                      .n_withheld = withhold != NULL, .budget = BUDGET, .consistency = path_between,
+                                      .consistency_ctx = w};
     struct verifier vf = world_verifier(w);
     struct ledger_err err = {0};
     enum ledger_rc rc = dossier_build(&vf, fetch(w, &plan), &plan, &out->file, &out->d, &out->proof, v, &err);
@@ -503,6 +519,61 @@ TEST(openings_are_for_those_who_may_read_states)
     world_close(w);
 }
 
+/* Records a stamp over the checkpoint before the open batch. */
+static uint64_t stamp(struct world *w)
+{
+    struct note_key key;
+    struct wbuf note;
+    struct appended_entry e;
+    struct span root;
+    uint8_t k[KV_KEY_MAX];
+    struct time_stamp t = {.token = SPAN_LIT("a token"), .nonce = {7}};
+    struct checkpoint cp = {.origin = SPAN_LIT(WORLD_ORIGIN), .size = w->m.batch_first};
+    MUST(kv_get(&w->m.kv, KV_CHECKPOINT, kv_key_u64(k, cp.size), &root));
+    memcpy(cp.root.b, root.p, HASH_LEN);
+    CHECK(note_key_make(w->c, WORLD_ORIGIN, NOTE_ED25519, span_of(w->log_key.pub, w->log_key.pub_len), &key));
+    wbuf_init(&note, w->a);
+    checkpoint_sign(w->c, &key, &w->log_key, &cp, &note);
+    t.note = wbuf_span(&note);
+    MUST(machine_own(&w->m, OWN_TIME_STAMP, time_stamp_encode(w->a, &t), w->now_us, &e, err));
+    return e.index;
+}
+
+TEST(the_stamps_that_bound_an_item_are_tied_to_the_tree)
+{
+    struct world *w = make_ledger();
+    struct verdict v;
+    uint64_t stamps[3];
+    for (unsigned i = 0; i < 3; i++) {
+        world_begin(w);
+        stamps[i] = stamp(w);
+        if (i == 0)
+            play_material(w, "M2");
+        world_commit(w);
+    }
+    /* The second one covers M2's latest entry; the third one says no more. */
+    struct made m = make(w, "M2", CLOSE_BACK, NULL);
+    CHECK_EQ_INT(judge_file(w, &w->policy, m.file, &v), VERDICT_GOOD);
+    CHECK_EQ_INT(m.d.n_stamps, 2);
+    CHECK_EQ_INT(m.d.stamps[0].entry, stamps[0]);
+    CHECK_EQ_INT(m.d.stamps[1].entry, stamps[1]);
+    CHECK_EQ_INT(m.bases[DOSSIER_WITHHELD], 1);
+    CHECK(m.d.n_withheld == 1 && span_eq(m.d.withheld[0], SPAN_LIT("TIME_STAMP")));
+    m.d.n_stamps--;
+    refused(w, &m.d, "there is no path for this one");
+    m.d.n_stamps++;
+    m.d.stamps[0].entry++;
+    refused(w, &m.d, "there is no path for this one");
+    m.d.stamps[0].entry--;
+    struct span path = m.d.stamps[0].path;
+    m.d.stamps[0].path = m.d.stamps[1].path;
+    refused(w, &m.d, "no proof that the tree");
+    m.d.stamps[0].path = path;
+    m.d.stamps[1] = m.d.stamps[0];
+    refused(w, &m.d, "there is no path for this one");
+    world_close(w);
+}
+
 /* Somebody who may not read some kinds makes dossiers without their content. */
 TEST(what_the_server_withholds_is_withheld)
 {
@@ -603,5 +674,6 @@ TEST_MAIN(TEST_ENTRY(a_bag_back_to_its_cells), TEST_ENTRY(a_material_forward_to_
           TEST_ENTRY(openings_stand_where_they_are_needed_only), TEST_ENTRY(another_policy_does_not_vouch_for_it),
           TEST_ENTRY(an_erased_event_is_named_with_its_erasure), TEST_ENTRY(what_the_server_withholds_is_withheld),
           TEST_ENTRY(openings_are_for_those_who_may_read_states),
+          TEST_ENTRY(the_stamps_that_bound_an_item_are_tied_to_the_tree),
           TEST_ENTRY(a_forged_signature_convicts_the_ledger),
           TEST_ENTRY(a_wrong_state_convicts_the_ledger))
