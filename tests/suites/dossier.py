@@ -263,14 +263,49 @@ def compare_trace(ledger, item, report):
     ledger.suite.check(traced == sorted(row["item"] for row in report["items"]), f"{item}: the affected items are those of the trace", f"{traced} {report['items']}")
 
 
+def erased(suite):
+    """An event that was erased is told with its erasure, its states are taken from its commitment, and what stands on it is judged as before."""
+    code, _, _ = suite.run(suite.ctl, "erase", "--help")
+    if code != 0:
+        suite.skip("erased content in a dossier", "this ledgerctl erases nothing")
+        return
+    with Daemon(suite) as daemon:
+        ledger = Ledger(suite, daemon, [])
+        keys = {"admin": os.path.join(daemon.data, "profile", "keys", "admin.key")}
+        for party, roles in (("u.wh", "WAREHOUSE"), ("u.qa", "QA")):
+            keys[party] = suite.path(party + ".key")
+            for arguments in (("key", "new", party, "-o", keys[party]),
+                              ("party", "register", party, "--roles", roles, "--org", "CPC", "--key", keys[party])):
+                code, out, err = daemon.ctl(*arguments)
+                suite.check(code == 0, " ".join(arguments[:3]), out + err)
+        for arguments in (("MATERIAL_RECEIVED", "item=SERUM", "gtin=1", "lot=L", "supplier=Mr. N.", "quantity=5", "uom=L", "origin=x",
+                           "expiry=2099-01-01T00:00:00Z", "coa_hash=aa"),
+                          ("STORAGE_MOVED", "item=SERUM", "location=shelf of Mr. N."), ("STORAGE_MOVED", "item=SERUM", "location=shelf 2")):
+            code, out, err = daemon.ctl("--json", "record", *arguments, "--sign", keys["u.wh"])
+            suite.check(code == 0, arguments[0], out + err)
+            if "location=shelf of Mr. N." in arguments:
+                event = json.loads(out)["event_id"]
+        before = ledger.make("SERUM", name="before")
+        code, out, err = daemon.ctl("erase", event, "--reason", "a name was written into it", "--sign", keys["admin"], "--sign", keys["u.qa"])
+        suite.check(code == 0, "erase", out + err)
+        path = ledger.make("SERUM", name="after")
+        report = ledger.good(path, "a dossier with erased content")
+        rows = report["erased_entries"]
+        suite.check(report["erased"] == 1 and rows[0]["reason"] == "a name was written into it" and sorted(rows[0]["by"])[-1] == "u.qa", "who erased, and why", str(rows))
+        suite.check(report["outside"] == 0, "the other entries are judged", str(report["outside"]))
+        code, out, err = suite.run(suite.ctl, "verify", "--policy", ledger.policy, path)
+        suite.check("erased under entry #" in out and "a name was written into it" in out, "erasure is told", out + err)
+        ledger.good(before, "a dossier that was made before the erasure")
+
+
 def main():
     suite = Suite(sys.argv)
     if not shared():
         suite.skip("dossiers of the scenarios", "there is no folder of shared data")
-        suite.end()
-    for path in sorted(glob.glob(os.path.join(shared(), "scenarios", "[ab]_*.jsonl"))):
+    for path in sorted(glob.glob(os.path.join(shared() or "/nonexistent", "scenarios", "[ab]_*.jsonl"))):
         a_bag(suite, os.path.basename(path))
         every_item(suite, os.path.basename(path))
+    erased(suite)
     suite.end()
 
 
