@@ -28,7 +28,11 @@ struct gathered {
     struct list logs[LOGS_MAX];
     struct list history;
 };
+/* Records by 1 + index, for those that are sent again by their index alone. Open addressing, at least half empty. */
+struct sent_record { uint64_t key; struct entry_claim claim; };
+struct sent_records { struct sent_record *places; size_t n, n_places; };
 struct prove_work {
+    struct sent_records sent;
     struct gathered *first, *last;
     size_t n;
     bool snapshot;
@@ -74,6 +78,59 @@ static bool continues(const struct gathered *g, const struct message_proof *p)
     return g && p->claim.map_proof.n == 0 && g->proof.claim.type == p->claim.type && span_eq(g->proof.claim.id, p->claim.id);
 }
 
+static struct sent_record *sent_place(struct sent_record *places, size_t n, uint64_t key)
+{
+    size_t i = (size_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 20) & (n - 1);
+    while (places[i].key && places[i].key != key)
+        i = (i + 1) & (n - 1);
+    return &places[i];
+}
+
+static bool sent_keep(struct arena *a, struct sent_records *s, const struct entry_claim *e)
+{
+    struct rbuf r;
+    rbuf_init(&r, e->header);
+    (void)rbuf_u8(&r); /* version; whether this is a header, is found out when it is verified */
+    uint64_t key = rbuf_u64(&r) + 1;
+    if (r.failed || key == 0)
+        return true;
+    if (2 * (s->n + 1) > s->n_places) {
+        size_t n = s->n_places ? 2 * s->n_places : 1024;
+        struct sent_record *places = arena_alloc(a, n * sizeof *places);
+        if (!places)
+            return false;
+        for (size_t i = 0; i < s->n_places; i++)
+            if (s->places[i].key)
+                *sent_place(places, n, s->places[i].key) = s->places[i];
+        s->places = places;
+        s->n_places = n;
+    }
+    struct sent_record *at = sent_place(s->places, s->n_places, key);
+    s->n += at->key == 0;
+    *at = (struct sent_record){key, *e};
+    return true;
+}
+
+/* Puts in what was sent before. What comes of it is verified like everything else. */
+static enum call_step fill_in(struct call *k, struct prove_work *w, const struct message_proof *p)
+{
+    for (size_t i = 0; i < p->n_history; i++) {
+        struct entry_claim *e = &p->history[i];
+        if (p->sent_before[i] == 0) {
+            if (!sent_keep(k->reply->a, &w->sent, e))
+                return step_no_memory(k);
+            continue;
+        }
+        const struct sent_record *at = w->sent.n_places ? sent_place(w->sent.places, w->sent.n_places, p->sent_before[i]) : NULL;
+        if (!at || !at->key)
+            return step_fail(k, LEDGER_EPROTO, "the server refers to an entry that it has not sent");
+        struct span opening = e->opening;
+        *e = at->claim;
+        e->opening = opening;
+    }
+    return STEP_MORE;
+}
+
 static enum call_step gather(struct call *k, struct prove_work *w, const struct message_proof *p)
 {
     struct arena *a = k->reply->a;
@@ -98,6 +155,8 @@ static enum call_step gather(struct call *k, struct prove_work *w, const struct 
     }
     if (p->n_history && p->history_first != g->history.n)
         return step_fail(k, LEDGER_ETAMPER, "the server left out a part of a history");
+    if (k->rq.u.prove.openings && fill_in(k, w, p) != STEP_MORE)
+        return STEP_FAILED;
     return !p->n_history || list_add(a, &g->history, p->history, p->n_history) ? STEP_MORE : step_no_memory(k);
 }
 
@@ -165,10 +224,11 @@ static bool verify_one(struct ledger_client *cl, struct call *k, struct gathered
     struct verifier vf = session_verifier(cl, r->a);
     const struct prove_request *rq = &k->rq.u.prove;
     out->name = (struct chain_name){g->proof.claim.type, g->proof.claim.id};
+    out->claim = g->proof.claim;
     if (!verify_chain(&vf, &r->snapshot, &g->proof.claim, &out->proven, &r->verdict) ||
         !check_asked(rq, g, out, &r->verdict))
         return false;
-    if (!rq->history || !out->proven.present || !is_named(rq, &g->proof.claim))
+    if (!out->proven.present || (!rq->history_all && (!rq->history || !is_named(rq, &g->proof.claim))))
         return true;
     out->n_history = g->history.n;
     out->raw = list_join(r->a, &g->history, sizeof(struct entry_claim));

@@ -52,6 +52,7 @@ bool step_snapshot(struct ledger_client *cl, struct call *k, const struct snapsh
         return false;
     }
     r->has_checkpoint = r->has_seal = true;
+    r->claim = *claim;
     if (r->snapshot.cp.size < k->floor) {
         char what[160];
         struct trust_conflict conflict = {cl->trust.latest->note, claim->note, SPAN_NONE};
@@ -254,3 +255,23 @@ static enum call_step status_answer(struct ledger_client *cl, struct call *k, co
 }
 
 const struct call_ops ops_status = {.request = status_request, .answer = status_answer};
+
+/* ---- consistency ---- */
+
+static struct span consistency_request(struct ledger_client *cl, struct call *k, struct arena *a, uint64_t id)
+{
+    (void)cl;
+    return rpc_put_consistency(a, id, k->rq.u.consistency.size1, k->rq.u.consistency.size2);
+}
+
+static enum call_step consistency_answer(struct ledger_client *cl, struct call *k, const struct message *m)
+{
+    (void)cl;
+    if (m->kind != MESSAGE_CONSISTENCY || m->u.consistency.size1 != k->rq.u.consistency.size1 ||
+        m->u.consistency.size2 != k->rq.u.consistency.size2)
+        return wrong_answer(k);
+    k->reply->u.consistency.path = m->u.consistency.path;
+    return STEP_TRUST;
+}
+
+const struct call_ops ops_consistency = {.request = consistency_request, .answer = consistency_answer};

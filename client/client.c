@@ -56,6 +56,8 @@ const struct call_ops *call_ops_of(enum call_op op)
         return &ops_receipt;
     case CALL_STATUS:
         return &ops_status;
+    case CALL_CONSISTENCY:
+        return &ops_consistency;
     case CALL_CONNECT:
     default:
         return NULL;

@@ -34,6 +34,7 @@ enum call_op {
     CALL_FIND,        /* u.find; on the server's word */
     CALL_RECEIPT,     /* u.receipt */
     CALL_STATUS,      /* u.status; on the server's word */
+    CALL_CONSISTENCY, /* u.consistency; not verified here: whoever asks knows the roots */
 };
 
 struct chain_name {
@@ -47,6 +48,7 @@ struct prove_request {
     size_t n;
     enum closure closure;
     bool members, history, related;
+    bool history_all, event_related, openings; /* as in ledger.proto */
 };
 /* Notes that others were given: the answer is good only if the server proves that all of them are of one log. EUNTRUSTED if one is
  * not signed by it. */
@@ -104,6 +106,7 @@ struct call_request {
         struct find_request find;
         struct receipt_request receipt;
         struct entries_request entries;
+        struct { uint64_t size1, size2; } consistency;
     } u;
 };
 
@@ -116,10 +119,11 @@ struct submit_result {
 };
 struct proven_subject {
     struct chain_name name;
+    struct chain_claim claim; /* what it was verified from */
     struct proven_chain proven;
     size_t n_history;       /* 0, or all entries of the chain */
     struct entry *history;  /* in order; content only where `content` says so */
-    struct entry_claim *raw; /* the same entries' bytes */
+    struct entry_claim *raw; /* the same entries' bytes; with openings, where they were asked for, not yet verified */
 };
 struct read_entry {
     struct entry_claim raw;
@@ -154,6 +158,7 @@ struct reply {
      * with the same seal, is `cosigned` (its note is absent if the snapshot's own note is the cosigned one). */
     bool has_checkpoint, has_seal;
     struct snapshot snapshot;
+    struct snapshot_claim claim;   /* has_seal: what the snapshot was verified from */
     struct snapshot_claim cosigned;
     struct witnessed_note witnessed; /* has_seal, and submissions at that level */
     bool stale;                    /* has_seal: it, or the quorum that the policy demands, is older than fresh_within */
@@ -166,6 +171,7 @@ struct reply {
         struct { size_t n; struct span *ids; bool truncated; } find;
         struct { struct receipt receipt; struct receipt_claim claim; struct span file; } receipt; /* file: receipt_file.h */
         struct { size_t n; struct status_metric *metrics; } status;
+        struct { struct span path; } consistency;
     } u;
 };
 void reply_free(struct reply *r); /* NULL is allowed; any thread */

@@ -205,6 +205,6 @@ bool step_snapshot(struct ledger_client *cl, struct call *k, const struct snapsh
 /* One more response may be sent on this call's stream. */
 void step_credit(struct ledger_client *cl, struct call *k);
 
-extern const struct call_ops ops_snapshot, ops_submit, ops_prove, ops_entries, ops_find, ops_receipt, ops_status;
+extern const struct call_ops ops_snapshot, ops_submit, ops_prove, ops_entries, ops_find, ops_receipt, ops_status, ops_consistency;
 
 #endif

@@ -169,6 +169,9 @@ struct span rpc_put_prove(struct arena *a, uint64_t id, const struct prove_reque
     m.members = rq->members;
     m.history = rq->history;
     m.related = rq->related;
+    m.history_all = rq->history_all;
+    m.event_related = rq->event_related;
+    m.openings = rq->openings;
     m.credit = credit;
     r.prove = &m;
     return pack(a, &r.base);
@@ -357,7 +360,10 @@ static bool read_proof(struct arena *a, const Ledgerd__V1__ChainProof *m, struct
     out->n_history = m->n_history;
     out->history_first = m->history_first;
     out->history = read_records(a, m->history, m->n_history);
-    return out->history && read_logs(a, m, out);
+    out->sent_before = arena_alloc(a, (m->n_history + 1) * sizeof *out->sent_before);
+    for (size_t i = 0; out->sent_before && i < m->n_history; i++)
+        out->sent_before[i] = m->history[i]->sent_before;
+    return out->history && out->sent_before && read_logs(a, m, out);
 }
 
 static bool read_prove(struct arena *a, const Ledgerd__V1__ProveResponse *m, struct message_prove *out)

@@ -54,6 +54,7 @@ struct message_proof {
     struct member_claim *logs; /* what claim.logs points to */
     size_t n_history;
     struct entry_claim *history;
+    uint64_t *sent_before; /* parallel to history: 1 + index of an entry that was sent earlier in the answer; else 0 */
     uint64_t history_first;
 };
 struct message_prove { bool has_snapshot; struct snapshot_claim snapshot; size_t n; struct message_proof *proofs; };

@@ -114,6 +114,7 @@ void query_end(struct query *q)
     if (!q)
         return;
     view_close(q);
+    arena_free(q->side);
     arena_free(q->scratch);
     arena_free(q->a);
     crypto_free(q->c);
@@ -222,6 +223,7 @@ static enum ledger_rc answer(struct query *q, struct arena *a, struct span *out,
         return rc;
     }
     rc = view_check_time(q, err);
+    view_going_on(q);
     if (rc == LEDGER_OK)
         rc = q->family->next(q, &r, err);
     if (rc != LEDGER_OK)

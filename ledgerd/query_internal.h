@@ -40,6 +40,7 @@ struct query {
     struct crypto *c;
     struct arena *a;       /* lives as long as the query */
     struct arena *scratch; /* emptied by each query_next */
+    struct arena *side;    /* the family's, for what lives from one query_next to a later one; NULL until it is asked for */
     uint64_t id;
     Ledgerd__V1__Request *request;
     const struct family *family;
@@ -54,6 +55,8 @@ struct query {
     struct machine m;
     struct merkle_store tree;
     int64_t opened_ms;
+    int64_t asked_ms;      /* when the response before the present one was asked for, or opened_ms */
+    bool long_answer;      /* may take QUERY_LONG_MS_MAX, if it goes on */
 };
 
 struct reply {
@@ -67,7 +70,9 @@ struct reply {
 enum ledger_rc view_open(struct query *q, struct ledger_err *err) LEDGER_MUST_USE;
 void view_close(struct query *q);
 int64_t query_now_ms(void); /* CLOCK_MONOTONIC */
-/* ECANCELED when this view has been open for too long. */
+/* A further response was asked for. */
+void view_going_on(struct query *q);
+/* ECANCELED when this view has been open for too long; a long answer: when it is not being read, or takes far too long. */
 enum ledger_rc view_check_time(const struct query *q, struct ledger_err *err) LEDGER_MUST_USE;
 
 /* A query without a request, with its view open, for reads outside the protocol; to be looked away from also after an error. */

@@ -8,7 +8,6 @@
 
 #include "query_lineage.h"
 
-#define EXCURSION_PREFIX "excursion/"
 #define TIME_CHECK_EVERY 1024 /* members read between two looks at the clock */
 
 static size_t first_slot(const struct hash *key, size_t n_slots)
@@ -67,7 +66,10 @@ enum ledger_rc lineage_add(struct query *q, struct lineage *l, enum chain_type t
     struct wanted *w = arena_alloc(q->a, sizeof *w);
     if (!w)
         return too_many(l, err);
-    *w = (struct wanted){.type = type, .id = id, .key = key, .named = named};
+    /* Ids of cases are put together from a prefix and what names them, in memory that does not last. */
+    *w = (struct wanted){.type = type, .id = type == CHAIN_CASE ? arena_copy(q->a, id) : id, .key = key, .named = named};
+    if (!w->id.p)
+        return too_many(l, err);
     *slot = w;
     l->n_seen++;
     if (l->last)
@@ -88,87 +90,82 @@ struct wanted *lineage_take(struct lineage *l)
     return w;
 }
 
-/* What one member of a log names: an item by an edge, a case by its id, a case by an excursion
- * fact. */
-static enum ledger_rc add_member(struct query *q, struct lineage *l, unsigned log,
-                                 struct span member, struct ledger_err *err)
+/* ---- what names further chains (related.h) ---- */
+
+struct spreading {
+    struct query *q;
+    struct lineage *l;
+    struct ledger_err *err;
+};
+
+static enum ledger_rc add_related(void *ctx, enum chain_type type, struct span id)
 {
-    struct edge edge;
-    struct excursion_fact fact;
-    struct wbuf w;
-    if (log == ITEM_LOG_CASES)
-        return lineage_add(q, l, CHAIN_CASE, member, false, err);
-    if (log != ITEM_LOG_EXCURSIONS) {
-        if (!edge_decode(member, &edge))
-            return ledger_fail(err, LEDGER_ETAMPER, "stored data does not verify: malformed edge");
-        return lineage_add(q, l, CHAIN_ITEM, edge.item, false, err);
-    }
-    if (!excursion_fact_decode(member, &fact))
-        return ledger_fail(err, LEDGER_ETAMPER, "stored data does not verify: malformed excursion");
-    wbuf_init(&w, q->a);
-    wbuf_bytes(&w, EXCURSION_PREFIX, sizeof EXCURSION_PREFIX - 1);
-    wbuf_bytes(&w, fact.id.p, fact.id.n);
-    return w.failed ? too_many(l, err) : lineage_add(q, l, CHAIN_CASE, wbuf_span(&w), false, err);
+    struct spreading *s = ctx;
+    return lineage_add(s->q, s->l, type, id, false, s->err);
 }
 
-static enum ledger_rc spread_log(struct query *q, struct lineage *l, const struct chain *ch,
-                                 unsigned log, struct ledger_err *err)
+static struct related related_to(struct spreading *s)
 {
+    return (struct related){s->q->scratch, add_related, s};
+}
+
+static enum ledger_rc spread_log(struct spreading *s, const struct chain *ch, unsigned log)
+{
+    const struct related r = related_to(s);
+    bool cases = log == ITEM_LOG_CASES || log == ITEM_LOG_EXCURSIONS;
     for (uint64_t i = 0; i < ch->item.logs[log].size; i++) {
         struct span member;
-        enum ledger_rc rc = read_member(q, ch, log, i, &member, err);
+        enum ledger_rc rc = read_member(s->q, ch, log, i, &member, s->err);
         if (rc == LEDGER_OK)
-            rc = add_member(q, l, log, member, err);
+            rc = cases ? related_of_case_member(&r, log, member) : related_of_edge(&r, member);
+        if (rc == LEDGER_EINVAL)
+            return ledger_fail(s->err, LEDGER_ETAMPER, "stored data does not verify: malformed member of a list");
+        if (rc == LEDGER_ENOMEM)
+            return too_many(s->l, s->err);
         if (rc == LEDGER_OK && i % TIME_CHECK_EVERY == 0)
-            rc = view_check_time(q, err);
+            rc = view_check_time(s->q, s->err);
         if (rc != LEDGER_OK)
             return rc;
     }
     return LEDGER_OK;
 }
 
-static enum ledger_rc spread_related(struct query *q, struct lineage *l,
-                                     const struct item_state *it, struct ledger_err *err)
+enum ledger_rc lineage_spread_event(struct query *q, struct lineage *l, const struct event *ev, const struct sigblock *b,
+                                    struct ledger_err *err)
 {
-    const struct {
-        enum chain_type type;
-        struct span id;
-    } named[] = {
-        {CHAIN_SUBJECT, it->coi},          {CHAIN_SUBJECT, it->for_coi},
-        {CHAIN_SUBJECT, it->patient},      {CHAIN_SHIPMENT, it->shipment},
-        {CHAIN_PRODUCT, it->product_code},
-    };
-    for (size_t i = 0; i < sizeof named / sizeof named[0]; i++) {
-        enum ledger_rc rc = lineage_add(q, l, named[i].type, named[i].id, false, err);
-        if (rc != LEDGER_OK)
-            return rc;
-    }
-    return LEDGER_OK;
+    struct spreading s = {q, l, err};
+    const struct related r = related_to(&s);
+    enum ledger_rc rc = ev ? related_of_event(&r, ev) : LEDGER_OK;
+    if (rc == LEDGER_OK)
+        rc = related_of_signatures(&r, b);
+    return rc == LEDGER_ENOMEM ? too_many(l, err) : rc;
 }
 
 enum ledger_rc lineage_spread(struct query *q, struct lineage *l, const struct chain *ch,
                               struct ledger_err *err)
 {
     const Ledgerd__V1__ProveRequest *req = q->request->prove;
+    struct spreading s = {q, l, err};
+    const struct related r = related_to(&s);
     enum ledger_rc rc = LEDGER_OK;
     if (ch->type != CHAIN_ITEM)
         return LEDGER_OK;
     if (req->closure == LEDGERD__V1__CLOSURE__CLOSURE_BACK) {
         rc = lineage_add(q, l, CHAIN_ITEM, ch->item.parent, false, err);
         if (rc == LEDGER_OK)
-            rc = spread_log(q, l, ch, ITEM_LOG_INPUTS, err);
+            rc = spread_log(&s, ch, ITEM_LOG_INPUTS);
     }
     if (req->closure == LEDGERD__V1__CLOSURE__CLOSURE_FORWARD) {
-        rc = spread_log(q, l, ch, ITEM_LOG_USES, err);
+        rc = spread_log(&s, ch, ITEM_LOG_USES);
         if (rc == LEDGER_OK)
-            rc = spread_log(q, l, ch, ITEM_LOG_UNITS, err);
+            rc = spread_log(&s, ch, ITEM_LOG_UNITS);
     }
     if (rc == LEDGER_OK && req->related) {
-        rc = spread_related(q, l, &ch->item, err);
+        rc = related_of_item(&r, &ch->item);
         if (rc == LEDGER_OK)
-            rc = spread_log(q, l, ch, ITEM_LOG_CASES, err);
+            rc = spread_log(&s, ch, ITEM_LOG_CASES);
         if (rc == LEDGER_OK)
-            rc = spread_log(q, l, ch, ITEM_LOG_EXCURSIONS, err);
+            rc = spread_log(&s, ch, ITEM_LOG_EXCURSIONS);
     }
     return rc;
 }

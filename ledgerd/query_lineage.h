@@ -11,6 +11,7 @@
 #define LEDGERD_QUERY_LINEAGE_H
 
 #include "query_internal.h"
+#include "related.h"
 
 struct wanted {
     struct wanted *next;
@@ -40,5 +41,9 @@ struct wanted *lineage_take(struct lineage *l);
  */
 enum ledger_rc lineage_spread(struct query *q, struct lineage *l, const struct chain *ch,
                               struct ledger_err *err) LEDGER_MUST_USE;
+
+/* Adds what an event (NULL: an act of the ledger) and its signatures name. Spans as above. */
+enum ledger_rc lineage_spread_event(struct query *q, struct lineage *l, const struct event *ev, const struct sigblock *b,
+                                    struct ledger_err *err) LEDGER_MUST_USE;
 
 #endif

@@ -17,10 +17,13 @@
  */
 #include <string.h>
 
+#include "opening.h"
 #include "query_lineage.h"
+#include "state_history.h"
 
 #define MEMBERS_PER_PART 32768 /* above what fits in a response */
 #define ELEMENT_OVERHEAD 8     /* tag and length in the encoding */
+#define TIME_CHECK_EVERY 1024  /* entries walked between two looks at the clock */
 
 enum phase { PHASE_LOGS, PHASE_HISTORY, PHASE_DONE };
 
@@ -33,9 +36,12 @@ struct prove {
     unsigned log; /* PHASE_LOGS: the next member to send … */
     uint64_t number;
     struct frontier members; /* … and the log so far, to be compared with the state's */
-    uint64_t *indexes;       /* PHASE_HISTORY: entry of each sequence number */
+    uint64_t *indexes;       /* PHASE_HISTORY: entry of each sequence number; on the side */
     uint64_t seq;
-    struct arena_mark before_history;
+    /* Entries that were sent, as 1 + index: sent again by that alone, where openings are asked for. Open addressing, at least half empty. */
+    uint64_t *sent;
+    size_t n_sent, n_places;
+    struct state_walk *walk; /* stands at the entry before `seq`, if openings are asked for; on the side */
 };
 
 /* What one response holds. */
@@ -46,7 +52,7 @@ struct page {
 
 static bool states_asked(const Ledgerd__V1__ProveRequest *req)
 {
-    return req->closure != LEDGERD__V1__CLOSURE__CLOSURE_NONE || req->related;
+    return req->closure != LEDGERD__V1__CLOSURE__CLOSURE_NONE || req->related || req->event_related || req->openings;
 }
 
 static enum ledger_rc check_request(const struct query *q, struct ledger_err *err)
@@ -86,6 +92,10 @@ static enum ledger_rc start(struct query *q, struct reply *r, struct ledger_err 
     if (!st || !ch)
         return no_room(err);
     st->chain = ch;
+    q->long_answer = req->history_all;
+    q->side = arena_new(QUERY_BUDGET);
+    if (!q->side)
+        return no_room(err);
     for (size_t i = 0; i < req->n_chains && rc == LEDGER_OK; i++)
         rc = lineage_add(q, &st->lineage, (enum chain_type)req->chains[i]->type,
                          span_of(req->chains[i]->id.data, req->chains[i]->id.len), true, err);
@@ -186,7 +196,7 @@ static void skip_phases(const struct query *q)
     const Ledgerd__V1__ProveRequest *req = q->request->prove;
     if (st->phase == PHASE_LOGS && (!req->members || !q->env.access->may_read_states))
         st->phase = PHASE_HISTORY;
-    if (st->phase == PHASE_HISTORY && (!req->history || !st->current->named))
+    if (st->phase == PHASE_HISTORY && !req->history_all && (!req->history || !st->current->named))
         st->phase = PHASE_DONE;
 }
 
@@ -218,6 +228,7 @@ static enum ledger_rc begin_chain(struct query *q, struct reply *r, struct page 
     st->number = 0;
     st->seq = 0;
     st->indexes = NULL;
+    st->walk = NULL;
     st->members = (struct frontier){.size = 0};
     return rc;
 }
@@ -296,11 +307,11 @@ static enum ledger_rc collect_history(struct query *q, struct ledger_err *err)
     const struct chain *ch = st->chain;
     uint64_t index = ch->head_index;
     struct hash expected = ch->head;
-    st->before_history = arena_mark(q->a);
     /* The count is the store's word so far: it cannot be above the number of entries. */
     if (ch->count > q->m.size)
         return chain_bad(ch, "more entries than the log has", err);
-    st->indexes = arena_alloc(q->a, (size_t)ch->count * sizeof *st->indexes);
+    arena_reset(q->side);
+    st->indexes = arena_alloc(q->side, (size_t)ch->count * sizeof *st->indexes);
     if (!st->indexes)
         return ledger_fail(err, LEDGER_ELIMIT, "the chain has too many entries for one answer");
     for (uint64_t seq = ch->count; seq-- > 0;) {
@@ -317,8 +328,156 @@ static enum ledger_rc collect_history(struct query *q, struct ledger_err *err)
         st->indexes[seq] = index;
         expected = link->prev;
         arena_release(q->scratch, mark);
+        if (seq % TIME_CHECK_EVERY == 0 && (rc = view_check_time(q, err)) != LEDGER_OK)
+            return rc;
     }
+    if (!q->request->prove->openings)
+        return LEDGER_OK;
+    st->walk = arena_alloc(q->side, sizeof *st->walk);
+    return st->walk ? state_walk_begin(st->walk, q->c, &q->m.kv, q->side, &ch->key, err) : no_room(err);
+}
+
+/* The nonce of what stands behind an entry: under it the salts of its commitments were made. */
+static struct span nonce_of(const struct stored *e, const struct event *ev)
+{
+    if (e->h.kind >= EVENT_KIND_FIRST)
+        return ev->nonce;
+    size_t n = e->h.kind == OWN_GENESIS ? HASH_LEN : NONCE_LEN;
+    return e->event.n > n ? span_of(e->event.p + 1, n) : SPAN_NONE; /* after the version byte in all of them */
+}
+
+/* What an erased entry's own opening says of this chain. */
+static enum ledger_rc erased_part(struct query *q, const struct stored *e, unsigned link, struct opening_part *out,
+                                  struct ledger_err *err)
+{
+    struct opening o;
+    const struct opening_part *part;
+    enum ledger_rc rc = opening_decode(q->scratch, e->opening, &o, err);
+    if (rc == LEDGER_ENOMEM)
+        return no_room(err);
+    if (rc != LEDGER_OK || !(part = opening_part(&o, link)))
+        return read_bad(err, e->h.index, "its opening is malformed");
+    *out = *part;
     return LEDGER_OK;
+}
+
+/* The opening of the chain's state after this entry, into the record. */
+static enum ledger_rc add_opening(struct query *q, struct reply *r, const struct stored *e, const struct event *ev,
+                                  Ledgerd__V1__Record *rec, struct ledger_err *err)
+{
+    const struct prove *st = q->state;
+    const struct link *link = header_link(&e->h, &st->chain->key);
+    struct opening_part part;
+    struct chain opened;
+    struct ledger_err why = {.rc = LEDGER_OK};
+    const struct opening o = {.n = 1, .parts = &part};
+    if (!link)
+        return read_bad(err, e->h.index, "it is not of the chain that names it");
+    unsigned number = (unsigned)(link - e->h.links);
+    enum ledger_rc rc = e->erased_by ? erased_part(q, e, number, &part, err)
+                                     : opening_of_step(q->scratch, st->walk, number, nonce_of(e, ev), &part, err);
+    if (rc != LEDGER_OK)
+        return rc;
+    rc = opening_check(q->c, q->scratch, &q->m.index_key, &e->h, &part, NULL, &opened, &why);
+    if (rc != LEDGER_OK)
+        return read_failed(err, &why);
+    struct span bytes = opening_encode(r->a, &o);
+    if (!bytes.p)
+        return no_room(err);
+    r->bytes += bytes.n - rec->opening.len;
+    rec->opening = bin(bytes);
+    return LEDGER_OK;
+}
+
+/* Content of an entry, as far as openings and further chains need it: an erased one has none. */
+static enum ledger_rc decode_content(struct query *q, const struct stored *e, struct event *ev, struct sigblock *b, struct ledger_err *err)
+{
+    struct refusal why;
+    struct ledger_err bad = {.rc = LEDGER_OK};
+    enum ledger_rc rc = LEDGER_OK;
+    b->n = 0;
+    if (e->erased_by)
+        return LEDGER_OK;
+    if (e->h.kind >= EVENT_KIND_FIRST)
+        rc = event_decode(q->c, q->scratch, e->event, ev, &why, &bad);
+    if (rc == LEDGER_OK && (e->h.kind >= EVENT_KIND_FIRST || own_kind_signed(e->h.kind)))
+        rc = sigblock_decode(e->block, b, &bad);
+    if (rc == LEDGER_ENOMEM)
+        return no_room(err);
+    return rc == LEDGER_OK ? rc : read_bad(err, e->h.index, "its content does not decode");
+}
+
+/* ---- entries that were sent before ---- */
+
+static uint64_t *place_of(uint64_t *places, size_t n, uint64_t v)
+{
+    size_t i = (size_t)(v * UINT64_C(0x9e3779b97f4a7c15) >> 20) & (n - 1);
+    while (places[i] && places[i] != v)
+        i = (i + 1) & (n - 1);
+    return &places[i];
+}
+
+/* Has the entry been sent? It has from now on, unless there is no more room to remember it. */
+static bool sent_before(struct query *q, uint64_t index)
+{
+    struct prove *st = q->state;
+    if (2 * (st->n_sent + 1) > st->n_places) {
+        size_t n = st->n_places ? 2 * st->n_places : 1024;
+        uint64_t *places = arena_alloc(q->a, n * sizeof *places);
+        if (!places)
+            return st->n_places && *place_of(st->sent, st->n_places, index + 1);
+        for (size_t i = 0; i < st->n_places; i++)
+            if (st->sent[i])
+                *place_of(places, n, st->sent[i]) = st->sent[i];
+        st->sent = places;
+        st->n_places = n;
+    }
+    uint64_t *place = place_of(st->sent, st->n_places, index + 1);
+    bool before = *place != 0;
+    *place = index + 1;
+    st->n_sent += !before;
+    return before;
+}
+
+/* The record, or its index alone. */
+static enum ledger_rc build_once(struct query *q, struct reply *r, const struct stored *e, bool before, Ledgerd__V1__Record **out,
+                                 struct ledger_err *err)
+{
+    if (!before)
+        return build_record(q, r, e, false, out, err);
+    *out = arena_alloc(r->a, sizeof **out);
+    if (!*out)
+        return no_room(err);
+    ledgerd__v1__record__init(*out);
+    (*out)->sent_before = e->h.index + 1;
+    r->bytes += 2 * ELEMENT_OVERHEAD;
+    return LEDGER_OK;
+}
+
+/* One record of the history, with what was asked for beside it. */
+static enum ledger_rc add_record(struct query *q, struct reply *r, struct plist *list, struct ledger_err *err)
+{
+    struct prove *st = q->state;
+    const Ledgerd__V1__ProveRequest *req = q->request->prove;
+    struct stored e;
+    Ledgerd__V1__Record *rec;
+    struct event *ev = arena_alloc(q->scratch, sizeof *ev);
+    struct sigblock *b = arena_alloc(q->scratch, sizeof *b);
+    enum ledger_rc rc = ev && b ? read_entry(q, st->indexes[st->seq], &e, err) : no_room(err);
+    bool before = rc == LEDGER_OK && req->openings && sent_before(q, e.h.index);
+    if (rc == LEDGER_OK)
+        rc = build_once(q, r, &e, before, &rec, err);
+    if (rc == LEDGER_OK && !plist_push(list, r->a, rec))
+        rc = no_room(err);
+    if (rc == LEDGER_OK && (st->walk || req->event_related))
+        rc = decode_content(q, &e, ev, b, err);
+    if (rc == LEDGER_OK && st->walk)
+        rc = state_walk_next(st->walk, err);
+    if (rc == LEDGER_OK && st->walk)
+        rc = add_opening(q, r, &e, ev, rec, err);
+    if (rc == LEDGER_OK && req->event_related && !before && !e.erased_by && access_reads_kind(q->env.access, e.h.kind))
+        rc = lineage_spread_event(q, &st->lineage, e.h.kind >= EVENT_KIND_FIRST ? ev : NULL, b, err);
+    return rc;
 }
 
 static enum ledger_rc add_history(struct query *q, struct reply *r, struct page *pg,
@@ -332,13 +491,7 @@ static enum ledger_rc add_history(struct query *q, struct reply *r, struct page 
     pg->part->history_first = st->seq;
     while (rc == LEDGER_OK && st->seq < st->chain->count && r->bytes < QUERY_RESPONSE_BYTES) {
         struct arena_mark mark = arena_mark(q->scratch);
-        struct stored e;
-        Ledgerd__V1__Record *rec;
-        rc = read_entry(q, st->indexes[st->seq], &e, err);
-        if (rc == LEDGER_OK)
-            rc = build_record(q, r, &e, false, &rec, err);
-        if (rc == LEDGER_OK && !plist_push(&list, r->a, rec))
-            rc = no_room(err);
+        rc = add_record(q, r, &list, err);
         st->seq++;
         arena_release(q->scratch, mark);
     }
@@ -347,7 +500,6 @@ static enum ledger_rc add_history(struct query *q, struct reply *r, struct page 
     pg->part->n_history = list.n;
     pg->part->history = (Ledgerd__V1__Record **)list.p;
     if (st->seq == st->chain->count) {
-        arena_release(q->a, st->before_history);
         st->phase = PHASE_DONE;
     }
     return LEDGER_OK;

@@ -30,7 +30,7 @@ enum ledger_rc view_open(struct query *q, struct ledger_err *err)
         q->sn = NULL;
         return rc;
     }
-    q->opened_ms = query_now_ms();
+    q->opened_ms = q->asked_ms = query_now_ms();
     q->m = (struct machine){
         .c = q->c,
         .a = q->scratch,
@@ -62,9 +62,15 @@ void view_close(struct query *q)
     q->pinned = false;
 }
 
+void view_going_on(struct query *q)
+{
+    q->asked_ms = query_now_ms();
+}
+
 enum ledger_rc view_check_time(const struct query *q, struct ledger_err *err)
 {
-    if (query_now_ms() - q->opened_ms <= QUERY_PIN_MS_MAX)
+    int64_t now = query_now_ms();
+    if (now - (q->long_answer ? q->asked_ms : q->opened_ms) <= QUERY_PIN_MS_MAX && now - q->opened_ms <= QUERY_LONG_MS_MAX)
         return LEDGER_OK;
     return ledger_fail(err, LEDGER_ECANCELED,
                        "the answer took longer than %d seconds; ask for less",

@@ -102,8 +102,7 @@ static enum ledger_rc save_history(struct machine *m, const struct chain *ch, ui
     return rc ? ledger_fail(err, rc, "history of a chain: %s", ledger_rc_text(rc)) : LEDGER_OK;
 }
 
-static enum ledger_rc save_chain(struct machine *m, struct advance *adv, const struct appended_entry *e,
-                                 struct ledger_err *err)
+enum ledger_rc machine_save_chain(struct machine *m, struct advance *adv, const struct appended_entry *e, struct ledger_err *err)
 {
     struct chain *ch = adv->chain;
     uint8_t key[KV_KEY_MAX];
@@ -113,7 +112,7 @@ static enum ledger_rc save_chain(struct machine *m, struct advance *adv, const s
         if (rc)
             return rc;
     }
-    rc = save_history(m, ch, e->index, err);
+    rc = m->partial ? LEDGER_OK : save_history(m, ch, e->index, err);
     if (rc)
         return rc;
     ch->exists = true;
@@ -143,10 +142,10 @@ enum ledger_rc machine_append(struct machine *m, struct header *h, struct conten
     uint8_t key[KV_KEY_MAX];
     rc = machine_put(m, KV_LOG, kv_key_u64(key, h->index), record, err);
     struct merkle_store tree = machine_tree(m);
-    if (!rc && !merkle_append(m->c, &tree, m->size, &out->leaf))
+    if (!rc && !m->partial && !merkle_append(m->c, &tree, m->size, &out->leaf))
         rc = ledger_fail(err, LEDGER_EIO, "tree: a stored hash is missing or could not be written");
     for (size_t i = 0; i < n && !rc; i++)
-        rc = save_chain(m, &adv[i], out, err);
+        rc = machine_save_chain(m, &adv[i], out, err);
     if (!rc)
         m->size++;
     return rc;

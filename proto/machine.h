@@ -28,6 +28,9 @@ struct machine {
     struct kv kv;
     struct hash index_key;
     bool wire;             /* false: a simulation without signatures */
+    /* A partial replay (dossier.h): kv holds some of the chains, and the caller sets `size` before each entry. Not kept are the tree and
+     * histories; not asked is what takes the whole log: that a stamped checkpoint is of this tree, what an ERASURE does to records. */
+    bool partial;
     /* Loaded from KV_META "machine" by machine_load, saved by machine_seal. */
     uint64_t size;         /* entries so far = index of the next one */
     uint64_t batch_first;  /* index at which the open batch began; == size right after a seal */

@@ -211,6 +211,8 @@ static enum ledger_rc open_link(struct machine *m, const struct header *h, const
     struct span v;
     if (!before || !after || !members)
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    if (part->link >= h->n_links)
+        return ledger_fail(err, LEDGER_EINVAL, "opening: there is no link %u", part->link);
     enum ledger_rc rc = kv_get(&m->kv, KV_CHAIN, span_of(h->links[part->link].chain.b, HASH_LEN), &v);
     if (rc == LEDGER_OK) {
         v = arena_copy(m->a, v);
@@ -268,5 +270,19 @@ enum ledger_rc machine_erased(struct machine *m, const struct header *recorded, 
         rc = machine_put(m, KV_REFERENCE, span_of(o.reference.b, HASH_LEN), v, err);
     if (!rc)
         m->erased_open++;
+    return rc;
+}
+
+enum ledger_rc machine_opened(struct machine *m, const struct header *recorded, const struct hash *leaf, const struct opening *o,
+                              struct ledger_err *err)
+{
+    const struct appended_entry e = {.index = recorded->index, .leaf = *leaf};
+    enum ledger_rc rc = LEDGER_OK;
+    for (size_t i = 0; i < o->n && !rc; i++) {
+        struct advance adv;
+        rc = open_link(m, recorded, &o->parts[i], &adv, err);
+        if (!rc)
+            rc = machine_save_chain(m, &adv, &e, err);
+    }
     return rc;
 }

@@ -21,6 +21,9 @@ struct content {
 /* Links the chains, encodes the header, writes record, tree, chains and members. h has kind, event_id and block_hash. */
 enum ledger_rc machine_append(struct machine *m, struct header *h, struct content *content, struct advance *adv, size_t n,
                               struct appended_entry *out, struct ledger_err *err) LEDGER_MUST_USE;
+/* What machine_append does for one chain: its members and its record, one entry further. */
+enum ledger_rc machine_save_chain(struct machine *m, struct advance *adv, const struct appended_entry *e, struct ledger_err *err)
+    LEDGER_MUST_USE;
 /* A row of the view or the log; an absent value stands for "out of memory". */
 enum ledger_rc machine_put(struct machine *m, enum kv_table t, struct span key, struct span value, struct ledger_err *err)
     LEDGER_MUST_USE;
@@ -39,6 +42,9 @@ enum ledger_rc machine_erase_targets(struct machine *m, const struct erasure *e,
 /* The replay of an erased event: states from its opening. */
 #define CHAIN_OPENED_LOGS 256 /* lists have a u8 number */
 enum ledger_rc machine_erased(struct machine *m, const struct header *recorded, const struct entry_record *r, struct appended_entry *out,
+                              struct ledger_err *err) LEDGER_MUST_USE;
+/* A partial replay: the states of those chains whose links the opening opens, checked as above. */
+enum ledger_rc machine_opened(struct machine *m, const struct header *recorded, const struct hash *leaf, const struct opening *o,
                               struct ledger_err *err) LEDGER_MUST_USE;
 
 #endif

@@ -106,13 +106,27 @@ const struct command ctl_commands[] = {
      "  --force             overwrite\n"
      "  --witnessed         under a checkpoint that the policy's witnesses have cosigned; waits for it\n",
      cmd_receipt},
-    {"verify", "FILE…", "verify receipts and evidence offline",
-     "Needs only the files and a policy (c2sp.org/tlog-policy). Says what was proven and what a receipt cannot prove; of evidence, what\n"
-     "it proves to anybody and what is the claim of whoever kept it. Receipts are compared with each other, too. Exit code 1: one does\n"
-     "not verify, and which part of it is wrong is said, or is evidence that by itself proves nothing; 2: one cannot be read; 3: one\n"
-     "needs a newer version; 4: the files prove that the ledger has broken its word.\n"
+    {"dossier", "ITEM -o FILE", "one file with all that is needed to check an item without a server",
+     "Its chain and those of its whole lineage, of the parties who signed, the subjects, cases, products and every shipment that it or its\n"
+     "lineage travelled in, each complete, with the signed events and one checkpoint. `ledgerctl verify` checks it offline.\n"
      "Options:\n"
-     "  --policy FILE       default: the profile's\n",
+     "  -o FILE             where to write it; --force overwrites it\n"
+     "  --back              with everything that it came from (default)\n"
+     "  --forward           with everything that came from it: for a recall\n"
+     "  --withhold KIND,…   leave out the signed content of these kinds; every proof still holds. Not PARTY_REGISTERED.\n"
+     "  --coi COI           also this chain of identity: of the patient for whom an allogeneic item is meant\n"
+     "  --type TYPE         of something else than an item, as for show\n",
+     cmd_dossier},
+    {"verify", "FILE…", "verify receipts, dossiers and evidence offline",
+     "Needs only the files and a policy (c2sp.org/tlog-policy). Says what was proven, by whom, as of when, and what was not proven; of\n"
+     "evidence, what it proves to anybody and what is the claim of whoever kept it. Receipts are compared with each other, too. Exit code\n"
+     "1: one does not verify, and which part of it is wrong is said, or is evidence that by itself proves nothing, or the item is not fit;\n"
+     "2: one cannot be read; 3: one needs a newer version, or the answer leads outside the dossier; 4: the files prove that the ledger has\n"
+     "broken its word.\n"
+     "Options:\n"
+     "  --policy FILE       default: the profile's\n"
+     "  --for PURPOSE       dossiers: may the item be used for that? administer, consume, dispatch, release\n"
+     "  --coi, --subject-commit, --org, --into, --at TIME   with --for, as for check\n",
      cmd_verify},
     {"audit", "[--report DIR] [--at SIZE] [--state DIR]", "read the whole ledger and derive everything again",
      "Signatures, rules, states, links, chain map, tree, on all cores. Says exactly what was and was not checked. Goes on after something did\n"

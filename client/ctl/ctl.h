@@ -130,6 +130,7 @@ int cmd_check(struct ctl *ctl, int argc, char **argv);
 int cmd_erase(struct ctl *ctl, int argc, char **argv);
 int cmd_parameters(struct ctl *ctl, int argc, char **argv);
 int cmd_receipt(struct ctl *ctl, int argc, char **argv);
+int cmd_dossier(struct ctl *ctl, int argc, char **argv);
 int cmd_verify(struct ctl *ctl, int argc, char **argv);
 int cmd_audit(struct ctl *ctl, int argc, char **argv);
 int cmd_export_tiles(struct ctl *ctl, int argc, char **argv);

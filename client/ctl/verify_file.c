@@ -5,6 +5,7 @@
  * only one that cannot be read at all, or needs a newer program, gets another exit code.
  */
 #include "ask.h"
+#include "dossier_report.h"
 #include "entry.h"
 #include "inquest.h"
 #include "message.h"
@@ -17,8 +18,9 @@ struct verify {
     struct ctl *ctl;
     struct policy *policy;
     const char *origin; /* the profile's ledger; NULL with --policy: any that it lists */
-    bool negative, unreadable, newer, proven; /* what was seen so far */
+    bool negative, unreadable, newer, proven; /* what was seen so far; proven: that the ledger has broken its word */
     struct seen *first;
+    struct dossier_question question; /* of dossiers */
 };
 
 /* Checkpoints of the receipts so far: two of one size must be the same. */
@@ -301,9 +303,28 @@ static void compare(struct verify *v, const struct checked *f, struct json_write
     v->first = s;
 }
 
+static void verify_dossier(struct verify *v, const char *path, struct json_writer *w)
+{
+    struct dossier_report r = {.ctl = v->ctl, .path = path, .policy = v->policy, .vf.origin = v->origin, .question = &v->question};
+    int exit = dossier_report_read(&r);
+    v->unreadable |= exit == EXIT_USAGE;
+    v->newer |= exit == EXIT_NO_ANSWER;
+    v->negative |= exit == EXIT_NEGATIVE;
+    v->proven |= exit == EXIT_TAMPERED;
+    if (exit != EXIT_USAGE && v->ctl->json)
+        dossier_report_json(&r, w);
+    else if (exit != EXIT_USAGE)
+        dossier_report_print(&r);
+    dossier_report_end(&r);
+}
+
 static void verify_one(struct verify *v, const char *path, struct json_writer *w)
 {
     struct checked f = {.path = path};
+    if (dossier_file(path)) {
+        verify_dossier(v, path, w);
+        return;
+    }
     if (!check_file(v, v->ctl->a, &f)) {
         v->unreadable = true;
         return;
@@ -349,16 +370,18 @@ int cmd_verify(struct ctl *ctl, int argc, char **argv)
 {
     struct verify v = {.ctl = ctl};
     const char *policy = NULL;
-    const struct ctl_opt opts[] = {{"policy", OPT_TEXT, {.text = &policy}, 0}};
+    const struct ctl_opt opts[] = {{"policy", OPT_TEXT, {.text = &policy}, 0}, DOSSIER_QUESTION_OPTIONS(&v.question)};
     struct json_writer w;
     char **args;
     unsigned n;
     bool done;
-    if (!ctl_options(ctl, argc, argv, opts, 1, 1, UINT32_MAX, &args, &n, &done))
+    if (!ctl_options(ctl, argc, argv, opts, 1 + DOSSIER_QUESTION_OPTIONS_N, 1, UINT32_MAX, &args, &n, &done))
         return EXIT_USAGE;
     if (done)
         return EXIT_GOOD;
     int exit = read_policy(&v, policy);
+    if (!exit)
+        exit = dossier_question_read(ctl, &v.question);
     if (exit)
         return exit;
     json_writer_init(&w, ctl->a, true);

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import datetime
+import functools
 import hashlib
 import hmac
 import re
@@ -171,9 +172,15 @@ def valid_key(algorithm, key):
     return ALGORITHMS[algorithm][1].valid_key(key)
 
 
+@functools.lru_cache(maxsize=8192)
+def _verifies(algorithm, key, message, signature):
+    """Events that were sent together share their signatures."""
+    return ALGORITHMS[algorithm][1].verify(key, message, signature)
+
+
 def verify(algorithm, key, message, signature):
     need(algorithm in ALGORITHMS, "a signature of an unknown algorithm")
-    need(ALGORITHMS[algorithm][1].verify(key, message, signature), "a signature does not verify")
+    need(_verifies(algorithm, key, message, signature), "a signature does not verify")
 
 
 def check_key_proof(origin, party, algorithm, key, proof):
@@ -183,7 +190,8 @@ def check_key_proof(origin, party, algorithm, key, proof):
 
 # ---- headers ----
 
-GENESIS, SEAL, EPOCH, CLOCK_STEP = range(4)
+GENESIS, SEAL, EPOCH, CLOCK_STEP, PARAMETERS, LOG_KEY, TIME_STAMP, ERASURE = range(8)
+SIGNED_OWN = (PARAMETERS, ERASURE)
 FIRST_EVENT, LAST_EVENT = 64, 88
 
 
@@ -200,7 +208,7 @@ class Header:
         r.version()
         self.bytes = data
         self.index, self.epoch, self.recorded, self.kind = r.number(8), r.number(8), r.number(8, True), r.number(2)
-        if self.kind > CLOCK_STEP and not FIRST_EVENT <= self.kind <= LAST_EVENT:
+        if self.kind > ERASURE and not FIRST_EVENT <= self.kind <= LAST_EVENT:
             raise Unverifiable(f"entry {self.index}: kind {self.kind} needs a newer version")
         self.links = []
         if self.kind == SEAL:
@@ -275,6 +283,65 @@ class ClockStep:
         r = Reader(data, "clock step")
         r.version()
         self.nonce, self.reading, self.expected = r.take(16), r.number(8, True), r.number(8, True)
+        r.end()
+
+
+class Parameters:
+    def __init__(self, data):
+        r = Reader(data, "parameters")
+        r.version()
+        self.nonce, self.rules = r.take(16), r.number(2)
+        self.kept = data[r.at:]  # what the ledger's state keeps
+        self.algorithms = [r.number(2) for _ in range(r.number(2))]
+        self.retention = [(r.number(2), r.number(4)) for _ in range(r.number(2))]
+        r.end()
+        need(1 <= len(self.algorithms) <= 32 and self.algorithms == sorted(set(self.algorithms)) and 0 not in self.algorithms, "parameters: algorithms")
+        kinds = [kind for kind, _ in self.retention]
+        need(len(kinds) <= 64 and kinds == sorted(set(kinds)) and all(days for _, days in self.retention), "parameters: retention")
+
+
+class LogKey:
+    def __init__(self, data):
+        r = Reader(data, "log key")
+        r.version()
+        self.nonce, self.old, self.new, self.size, self.proof = r.take(16), r.var(), r.var(), r.number(8), r.var()
+        r.end()
+
+
+class TimeStamp:
+    def __init__(self, data):
+        r = Reader(data, "time stamp")
+        r.version()
+        self.nonce, self.note, self.token = r.take(16), r.var(), r.var()
+        r.end()
+        need(1 <= len(self.token) <= 32768, "time stamp: the token")
+
+
+class Erasure:
+    def __init__(self, data):
+        r = Reader(data, "erasure")
+        r.version()
+        self.nonce, self.reason = r.take(16), r.var()
+        self.ids = [r.take(32) for _ in range(r.number(2))]
+        r.end()
+        need(1 <= len(self.ids) <= 400 and self.ids == sorted(set(self.ids)), "erasure: ids")
+
+
+class Opening:
+    """{number of the link: (salt, state in stored form, [(list, member)])}, and the reference key or None"""
+
+    def __init__(self, data):
+        r = Reader(data, "opening")
+        r.version()
+        self.parts, links = {}, []
+        for _ in range(r.number(2)):
+            link, salt, state = r.number(2), r.take(32), r.var()
+            members = [(r.number(1), r.var()) for _ in range(r.number(4))]
+            need([log for log, _ in members] == sorted(log for log, _ in members), "opening: lists are not in order")
+            self.parts[link] = salt, state, members
+            links.append(link)
+        need(links == sorted(set(links)), "opening: links are not in order")
+        self.reference = r.take(32) if r.flag() else None
         r.end()
 
 

@@ -95,6 +95,9 @@ class Schema:
         out = b""
         for number, field in sorted(self.messages[name].items()):
             given = values.get(field.name)
+            if field.repeated and self._is_number(field):  # packed
+                out += wire.put(number, b"".join(map(wire.put_varint, given))) if given else b""
+                continue
             for value in given if field.repeated and given else [] if field.repeated else [given]:
                 out += self._field(field, number, value)
         return out

@@ -24,6 +24,7 @@ PRODUCT_FIELDS = "id text"
 LEDGER_FIELDS = """
 origin text; epoch u64; format_version u16; rules_version u16; log_key text; clock_tolerance i64; heartbeat u32;
 event_size_max u32; batch_events_max u32; clock instant"""
+LEDGER_LATER_FIELDS = "log_key_from u64; parameters text?"  # of version 2, which is used once one of them is set
 
 
 def table(text):
@@ -35,6 +36,7 @@ def table(text):
     return rows
 
 
+LATER = table(LEDGER_LATER_FIELDS)
 TABLES = {
     1: (table(ITEM_FIELDS), [("required", "text"), ("inputs", "edge"), ("uses", "edge"), ("units", "edge"), ("outcomes", "outcome"),
                              ("excursions", "fact"), ("cases", "text"), ("corrections", "correction")]),
@@ -68,6 +70,8 @@ def blank(chain_type, **given):
     fields, lists = TABLES[chain_type]
     state = {name: default(type_) for name, type_, _ in fields}
     state.update({name: [] for name, _ in lists})
+    if chain_type == 7:
+        state.update({name: default(type_) for name, type_, _ in LATER})
     need(set(given) <= set(state), f"no such field of a state: {sorted(set(given) - set(state))}")
     state.update(given)
     return state
@@ -97,7 +101,8 @@ def write_record(rows, record):
 
 def canonical(chain_type, state):
     fields, lists = TABLES[chain_type]
-    out = layout.u8(chain_type) + b"\1" + write_record(fields, state)
+    later = chain_type == 7 and bool(state["log_key_from"] or state["parameters"])
+    out = layout.u8(chain_type) + layout.u8(1 + later) + write_record(fields + LATER * later, state)
     for name, _ in lists:
         out += layout.u64(len(state[name])) + tree.root([tree.leaf(member) for member in state[name]])
     return out
@@ -168,9 +173,11 @@ class Stored:
         r = Reader(data, "state")
         self.type = r.number(1)
         need(self.type in TABLES, "state: chain type")
-        r.version()
         fields, lists = TABLES[self.type]
-        self.fields = read_record(r, fields)
+        later = self.type == 7 and data[r.at:r.at + 1] == b"\2"
+        r.version(1 + later)
+        self.fields = read_record(r, fields + LATER * later)
+        need(not later or self.fields["log_key_from"] or self.fields["parameters"], "state: a later version than it needs")
         head = data[:r.at]
         self.lists = {name: self._list(r) for name, _ in lists}
         r.end()

@@ -19,7 +19,7 @@ import tree
 import wire
 from layout import Header, need
 
-TWO_SIGNATURES = (69, 77, 83, 84, 86, 87)
+TWO_SIGNATURES = (*layout.SIGNED_OWN, 69, 77, 83, 84, 86, 87)
 NO_BLOCK = layout.block_hash(b"")
 
 
@@ -229,6 +229,8 @@ class Log:
         need(not self.headers or header.recorded >= self.headers[-1].recorded, "log: recorded time runs backwards")
         need((header.index == 0) == (header.kind == layout.GENESIS), "log: entry 0 is the genesis, and no other")
         need(not record.get("withheld"), "log: content is withheld")
+        if layout.CLOCK_STEP < header.kind < layout.FIRST_EVENT:
+            raise layout.Unverifiable(f"entry {header.index}: kind {header.kind} is not replayed here")
         if header.kind == layout.SEAL:
             self._add_seal(header, record)
         else:
