@@ -81,7 +81,8 @@ enum ledger_rc checkpoint_parse(struct span text, struct checkpoint *out, struct
 void checkpoint_sign(struct crypto *c, const struct note_key *k, const struct secret_key *secret,
                      const struct checkpoint *cp, struct wbuf *w);
 
-#define POLICY_MAX 32 /* logs, witnesses and groups, each */
+#define POLICY_MAX 32 /* logs, witnesses and groups of a policy file, each */
+#define POLICY_LOGS_MAX 64 /* with those that follow from changes of a log's key (log_keys.h) */
 struct policy_member { bool is_group; unsigned index; };
 struct policy_group {
     char name[64];
@@ -91,11 +92,14 @@ struct policy_group {
 };
 struct policy {
     unsigned n_logs, n_witnesses, n_groups;
-    struct note_key logs[POLICY_MAX];
+    struct note_key logs[POLICY_LOGS_MAX];
+    /* Which sizes a log's key signs: log_from <= size, and size < log_until unless that is 0. From a file: all of them. Known once a
+     * change of the key was followed. */
+    uint64_t log_from[POLICY_LOGS_MAX], log_until[POLICY_LOGS_MAX];
     struct note_key witnesses[POLICY_MAX];
     char witness_names[POLICY_MAX][64];
     char witness_urls[POLICY_MAX][256];
-    char log_urls[POLICY_MAX][256];
+    char log_urls[POLICY_MAX][256]; /* of those in the file */
     struct policy_group groups[POLICY_MAX];
     bool quorum_none;
     struct policy_member quorum;
@@ -112,6 +116,9 @@ struct policy_verdict {
     bool auditors_signed;  /* a group `auditors` exists and its threshold is met */
     uint64_t cosigned_at;  /* POSIX seconds: the newest time at which the quorum held; 0 if none */
     unsigned log;          /* index into policy.logs */
+    /* Not log_signed, but a log's key has signed it that is known to sign no checkpoint of this size: one that was replaced, or that was
+     * not in force yet. */
+    bool wrong_key;
 };
 /* False with err if the note is malformed or a known key's signature fails. cp borrows from bytes. */
 bool policy_check(struct crypto *c, struct arena *a, const struct policy *p, struct span bytes,
