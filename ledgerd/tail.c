@@ -7,6 +7,7 @@
 
 #include "anchor.h"
 #include "event.h"
+#include "log_key.h"
 #include "store/log.h"
 
 #define RESTORE_DOC "see \"Restoring\" in docs/operations.md"
@@ -24,8 +25,8 @@ enum ledger_rc tail_log_key(struct store *s, const struct machine *m, struct not
     enum ledger_rc rc = note_key_parse(m->c, span_str(m->log_vkey), out, err);
     if (rc)
         return ledger_wrap(err, LEDGER_ETAMPER, "the log key that the store names");
-    if (out->type != NOTE_ED25519 ||
-        !span_eq(span_of(secret->pub, secret->pub_len), span_of(out->key, out->key_n)))
+    struct span held = span_of(secret->pub, secret->pub_len);
+    if (out->type != NOTE_ED25519 || (!span_eq(held, span_of(out->key, out->key_n)) && !log_key_unfinished(s, m)))
         return ledger_fail(err, LEDGER_EINVAL, "keys/log.key is not the key of the ledger %s",
                            m->origin);
     return LEDGER_OK;
@@ -192,6 +193,21 @@ enum ledger_rc tail_verify(struct store *s, struct store_snapshot *sn, struct cr
     return rc ? rc : check_map(m, err);
 }
 
+/* Whose signature it must have: the present log key's, or the one's before. */
+static enum ledger_rc check_anchor_key(const char *path, const struct tail *t, const struct anchor_state *an,
+                                       struct ledger_err *err)
+{
+    uint64_t wanted = an->size < t->m.log_key_from ? 2 : 1;
+    if (an->signed_by & wanted)
+        return LEDGER_OK;
+    if (an->size > t->m.size)
+        return ledger_fail(err, LEDGER_ETAMPER,
+                           "rolled back: the store has %llu entries; %s says that %llu were signed, with a log key that this "
+                           "store does not know; " RESTORE_DOC,
+                           (unsigned long long)t->m.size, path, (unsigned long long)an->size);
+    return ledger_fail(err, LEDGER_EINVAL, "the anchor %s: it is not signed by the log key of its size", path);
+}
+
 enum ledger_rc tail_anchor(const char *path, const struct tail *t, uint64_t *size,
                            struct ledger_err *err)
 {
@@ -199,7 +215,11 @@ enum ledger_rc tail_anchor(const char *path, const struct tail *t, uint64_t *siz
     struct machine m = t->m;
     struct merkle_store tree = machine_tree(&m);
     struct hash root;
-    enum ledger_rc rc = anchor_read(path, m.c, &t->key, &an, err);
+    struct note_key keys[2] = {t->key};
+    bool before = m.log_vkey_before[0] && note_key_parse(m.c, span_str(m.log_vkey_before), &keys[1], NULL) == LEDGER_OK;
+    enum ledger_rc rc = anchor_read(path, m.c, keys, before ? 2 : 1, &an, err);
+    if (rc == LEDGER_OK)
+        rc = check_anchor_key(path, t, &an, err);
     if (rc)
         return rc;
     *size = an.size;

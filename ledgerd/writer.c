@@ -14,6 +14,8 @@
 #include "anchor.h"
 #include "files.h"
 #include "log.h"
+#include "log_key.h"
+#include "log_note.h"
 #include "pipeline_internal.h"
 #include "tail.h"
 
@@ -82,6 +84,16 @@ static enum ledger_rc anchor_path(const struct pipeline *p, char *out, struct le
     return LEDGER_OK;
 }
 
+/* A replacement of the log key that was interrupted after it was recorded. */
+static enum ledger_rc finish_log_key(struct writer *w, const char *anchor, struct ledger_err *err)
+{
+    bool finished = false;
+    enum ledger_rc rc = log_key_finish(w->p->o.store, w->c, w->a, anchor, &finished, err);
+    if (finished)
+        logline(LOG_INFO, "an interrupted replacement of the log key is finished", NULL);
+    return rc;
+}
+
 enum ledger_rc writer_init(struct writer *w, struct pipeline *p, struct ledger_err *err)
 {
     char path[FILES_PATH_MAX];
@@ -90,14 +102,18 @@ enum ledger_rc writer_init(struct writer *w, struct pipeline *p, struct ledger_e
     if (!rc)
         rc = anchor_path(p, path, err);
     if (!rc)
+        rc = finish_log_key(w, path, err);
+    if (!rc)
         rc = verify_tail(w, path, err);
     if (rc)
         return rc;
-    /* What is there already, signed again: the same note as the last time. An anchor that cannot be
-     * written is found out before anything is recorded. */
+    /* What is there already, with the same note as the last time. An anchor that cannot be written is
+     * found out before anything is recorded. */
     struct checkpoint present = {span_str(w->m.origin), w->note_size, w->root};
-    writer_sign(w, &present);
-    rc = anchor_write(path, span_of(w->note, w->note_n), err);
+    struct span note = SPAN_NONE;
+    rc = log_note(p->o.store, &w->m, &present, w->a, &note, err);
+    if (!rc)
+        rc = anchor_write(path, note, err);
     if (rc)
         return rc;
     memcpy(p->origin, w->m.origin, sizeof p->origin);
