@@ -38,12 +38,17 @@ static void pin_name(const char *origin, char out[NAME_TEXT_MAX + 32])
     out[n] = 0;
 }
 
-static enum ledger_rc pin_path(const struct ledger_profile *p, char out[PIN_PATH_MAX], struct ledger_err *err)
+enum ledger_rc pin_file(const struct ledger_profile *p, const char *ending, char out[PIN_PATH_MAX], struct ledger_err *err)
 {
     char name[NAME_TEXT_MAX + 32], relative[NAME_TEXT_MAX + 64];
     pin_name(p->origin, name);
-    snprintf(relative, sizeof relative, "pins/%s.checkpoint", name);
+    snprintf(relative, sizeof relative, "pins/%s.%s", name, ending);
     return profile_path(p, relative, out, err);
+}
+
+static enum ledger_rc pin_path(const struct ledger_profile *p, char out[PIN_PATH_MAX], struct ledger_err *err)
+{
+    return pin_file(p, "checkpoint", out, err);
 }
 
 static enum ledger_rc make_folder(const struct ledger_profile *p, struct ledger_err *err)
@@ -59,7 +64,7 @@ static enum ledger_rc make_folder(const struct ledger_profile *p, struct ledger_
 }
 
 /* Several programs may share a profile; whoever changes the pin holds this lock. It goes with the descriptor. */
-static enum ledger_rc lock_pins(const struct ledger_profile *p, int *fd, struct ledger_err *err)
+enum ledger_rc pin_lock(const struct ledger_profile *p, int *fd, struct ledger_err *err)
 {
     char path[PIN_PATH_MAX];
     enum ledger_rc rc = make_folder(p, err);
@@ -136,7 +141,7 @@ enum ledger_rc pin_advance(struct arena *a, const struct ledger_profile *p, cons
 {
     int fd = -1;
     memset(other, 0, sizeof *other);
-    enum ledger_rc rc = lock_pins(p, &fd, err);
+    enum ledger_rc rc = pin_lock(p, &fd, err);
     if (rc != LEDGER_OK)
         return rc;
     rc = advance_locked(a, p, mine, other, err);

@@ -42,7 +42,8 @@ static enum ledger_rc claim(struct check *k, uint64_t from, struct log_key_claim
     return out->path.p ? LEDGER_OK : ledger_fail(err, LEDGER_ENOMEM, "out of memory");
 }
 
-static void check_change(struct check *k, struct policy *p, uint64_t from)
+/* False: what follows cannot be looked at. */
+static bool check_change(struct check *k, struct policy *p, uint64_t from)
 {
     struct log_key_claim c;
     struct ledger_err err = {0};
@@ -50,10 +51,14 @@ static void check_change(struct check *k, struct policy *p, uint64_t from)
     unsigned taken;
     size_t failed;
     arena_reset(k->a);
-    if (claim(k, from, &c, &err) != LEDGER_OK)
+    bool there = claim(k, from, &c, &err) == LEDGER_OK;
+    if (!there)
         check_differ(k, from - 3, "log key", "%s: take log-keys/ from a backup", err.msg);
-    else if (!log_keys_follow(k->c, k->a, k->tail.m.origin, p, &c, 1, &taken, &failed, &v) || taken != 1)
+    else if (log_keys_follow(k->c, k->a, k->tail.m.origin, p, &c, 1, &taken, &failed, &v) && taken == 1)
+        return true;
+    if (there)
         check_differ(k, from - 3, "log key", "log-keys/%llu: %s", (unsigned long long)(from - 1), v.text[0] ? v.text : "it is of other keys");
+    return false;
 }
 
 void check_log_keys(struct check *k)
@@ -71,7 +76,7 @@ void check_log_keys(struct check *k)
     }
     /* The latest is kept when the rotation is finished: at the next start, if it was interrupted. */
     size_t n = sizes.n - (sizes.n > 0 && log_key_unfinished(k->store, &m));
-    for (size_t i = 0; i < n; i++)
-        check_change(k, p, sizes.from[i]);
+    for (size_t i = 0; i < n && check_change(k, p, sizes.from[i]); i++)
+        ;
     free(p);
 }

@@ -8,6 +8,7 @@
 
 #include "files.h"
 #include "state_history.h"
+#include "store/log.h"
 
 #define FOLDER "log-keys"
 
@@ -113,4 +114,20 @@ enum ledger_rc log_key_sizes(struct machine *m, struct log_key_sizes *out, struc
     if (out->n == 0 || out->from[out->n - 1] != m->log_key_from)
         return ledger_fail(err, LEDGER_ETAMPER, "stored data does not verify: the ledger's own chain does not end with the log key in force");
     return LEDGER_OK;
+}
+
+enum ledger_rc log_key_list(struct machine *m, const struct log_key_sizes *sizes, struct note_key out[LOG_KEY_CHANGES_MAX + 1],
+                            struct ledger_err *err)
+{
+    enum ledger_rc rc = note_key_parse(m->c, span_str(m->log_vkey), &out[sizes->n], err);
+    for (size_t i = 0; rc == LEDGER_OK && i < sizes->n; i++) {
+        struct entry_record r;
+        struct log_key_change k;
+        rc = log_read(&m->kv, sizes->from[i] - 3, &r, err);
+        if (rc == LEDGER_OK)
+            rc = log_key_change_decode(r.event, &k, err);
+        if (rc == LEDGER_OK)
+            rc = note_key_parse(m->c, k.old_vkey, &out[i], err);
+    }
+    return rc == LEDGER_OK ? rc : ledger_wrap(err, LEDGER_ETAMPER, "the log's keys");
 }

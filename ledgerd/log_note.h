@@ -30,5 +30,8 @@ enum ledger_rc log_note_kept(const char *dir, uint64_t size, struct arena *a, st
  * note. Walks the ledger's own chain. Scratch from m->a. ELIMIT: more than there may be. */
 struct log_key_sizes { size_t n; uint64_t from[LOG_KEY_CHANGES_MAX]; };
 enum ledger_rc log_key_sizes(struct machine *m, struct log_key_sizes *out, struct ledger_err *err) LEDGER_MUST_USE;
+/* The keys themselves: n + 1 of them, the last being the one in force. Key i signs from from[i − 1] on. */
+enum ledger_rc log_key_list(struct machine *m, const struct log_key_sizes *sizes, struct note_key out[LOG_KEY_CHANGES_MAX + 1],
+                            struct ledger_err *err) LEDGER_MUST_USE;
 
 #endif

@@ -8,6 +8,7 @@
 #include "anchor.h"
 #include "event.h"
 #include "log_key.h"
+#include "log_note.h"
 #include "store/log.h"
 
 #define RESTORE_DOC "see \"Restoring\" in docs/operations.md"
@@ -193,18 +194,30 @@ enum ledger_rc tail_verify(struct store *s, struct store_snapshot *sn, struct cr
     return rc ? rc : check_map(m, err);
 }
 
-/* Whose signature it must have: the present log key's, or the one's before. */
-static enum ledger_rc check_anchor_key(const char *path, const struct tail *t, const struct anchor_state *an,
-                                       struct ledger_err *err)
+/* The anchor, if the log key of its size has signed it. */
+static enum ledger_rc read_anchor(const char *path, struct machine *m, struct anchor_state *an, struct ledger_err *err)
 {
-    uint64_t wanted = an->size < t->m.log_key_from ? 2 : 1;
-    if (an->signed_by & wanted)
+    struct log_key_sizes *sizes = arena_alloc(m->a, sizeof *sizes);
+    struct note_key *keys = arena_alloc(m->a, (LOG_KEY_CHANGES_MAX + 1) * sizeof *keys);
+    if (!sizes || !keys)
+        return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    enum ledger_rc rc = log_key_sizes(m, sizes, err);
+    if (rc == LEDGER_OK)
+        rc = log_key_list(m, sizes, keys, err);
+    if (rc == LEDGER_OK)
+        rc = anchor_read(path, m->c, keys, sizes->n + 1, an, err);
+    if (rc)
+        return rc;
+    size_t i = 0;
+    while (i < sizes->n && sizes->from[i] <= an->size)
+        i++;
+    if (an->signed_by >> i & 1)
         return LEDGER_OK;
-    if (an->size > t->m.size)
+    if (an->size > m->size)
         return ledger_fail(err, LEDGER_ETAMPER,
                            "rolled back: the store has %llu entries; %s says that %llu were signed, with a log key that this "
                            "store does not know; " RESTORE_DOC,
-                           (unsigned long long)t->m.size, path, (unsigned long long)an->size);
+                           (unsigned long long)m->size, path, (unsigned long long)an->size);
     return ledger_fail(err, LEDGER_EINVAL, "the anchor %s: it is not signed by the log key of its size", path);
 }
 
@@ -215,11 +228,7 @@ enum ledger_rc tail_anchor(const char *path, const struct tail *t, uint64_t *siz
     struct machine m = t->m;
     struct merkle_store tree = machine_tree(&m);
     struct hash root;
-    struct note_key keys[2] = {t->key};
-    bool before = m.log_vkey_before[0] && note_key_parse(m.c, span_str(m.log_vkey_before), &keys[1], NULL) == LEDGER_OK;
-    enum ledger_rc rc = anchor_read(path, m.c, keys, before ? 2 : 1, &an, err);
-    if (rc == LEDGER_OK)
-        rc = check_anchor_key(path, t, &an, err);
+    enum ledger_rc rc = read_anchor(path, &m, &an, err);
     if (rc)
         return rc;
     *size = an.size;

@@ -16,7 +16,7 @@
 #include "note.h"
 #include "verdict.h"
 
-#define LOG_KEY_CHANGES_MAX 256 /* that one answer or file may name */
+#define LOG_KEY_CHANGES_MAX (POLICY_LOGS_MAX - 1) /* of one ledger */
 
 /* As it travels: a LOG_KEY entry under the checkpoint that covers it. */
 struct log_key_claim { struct span header, payload, path, note; };

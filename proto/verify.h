@@ -15,6 +15,7 @@
 #include "chainmap.h"
 #include "entry.h"
 #include "event.h"
+#include "log_keys.h"
 #include "note.h"
 #include "state.h"
 #include "verdict.h"
@@ -116,10 +117,13 @@ struct receipt_claim {
     struct snapshot_claim snapshot;
     const struct signer_key_claim *keys;
     size_t n_keys;
+    const struct log_key_claim *log_keys; /* followed from the policy's keys (log_keys.h) */
+    size_t n_log_keys;
 };
 struct receipt {
     struct snapshot snapshot;
     struct entry entry;
+    const struct policy *policy; /* the verifier's, or that one with the keys that follow: snapshot.trust is about it */
     unsigned signatures_checked; /* under keys whose registration is in the same log */
 };
 bool verify_receipt(const struct verifier *vf, const struct receipt_claim *claim, struct receipt *out, struct verdict *v)
