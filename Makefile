@@ -23,6 +23,7 @@ BUILD_PACKAGES := gcc libc6-dev make pkg-config protobuf-compiler protobuf-c-com
 	libuv1-dev libssl-dev libsodium-dev libyajl-dev libinih-dev libsystemd-dev libwebsockets-dev libwebsockets-evlib-uv
 DEMO_PACKAGES := $(BUILD_PACKAGES) openssl
 CHECK_PACKAGES := $(DEMO_PACKAGES) python3 golang-go golang-golang-x-mod-dev binutils universal-ctags
+PEER_PACKAGES := $(CHECK_PACKAGES) postgresql postgresql-contrib util-linux
 LINT_PACKAGES := $(CHECK_PACKAGES) cppcheck
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
@@ -64,7 +65,7 @@ BENCH_BIN := $(BENCH_SRC:tests/%.c=$(O)/tests/%)
 LIBS := $(O)/libclient-ctl.a $(O)/libledgerd.a $(O)/libdaemon.a $(O)/libproto.a $(O)/libgen.a
 
 .DELETE_ON_ERROR:
-.PHONY: all lib programs demo check check-programs bench lint install uninstall clean help deps-build deps-demo deps-check deps-lint
+.PHONY: all lib programs demo check check-programs bench bench-peers lint install uninstall clean help deps-build deps-demo deps-check deps-lint deps-peers
 
 all: deps-build
 	$(Q)$(SUBMAKE) programs lib
@@ -77,6 +78,7 @@ help:
 	@echo "make check     all tests (installs what they need); SAN=address,undefined or SAN=thread for sanitizers"
 	@echo "make all       build/ledgerd, build/ledgerctl, build/libledgerd.so, build/libledgerd.a"
 	@echo "make bench     durable events a second, and this machine's limits beside them"
+	@echo "make bench-peers  the same beside PostgreSQL (installs it); STRICT=1 fails below a target"
 	@echo "make lint      layers, purity, sizes, static analysis"
 	@echo "make install   into DESTDIR/PREFIX; make uninstall; make clean"
 
@@ -100,6 +102,8 @@ deps-demo:
 	$(call need,$(DEMO_PACKAGES))
 deps-check:
 	$(call need,$(CHECK_PACKAGES))
+deps-peers:
+	$(call need,$(PEER_PACKAGES))
 deps-lint:
 	$(call need,$(LINT_PACKAGES))
 
@@ -170,6 +174,11 @@ demo: deps-demo
 bench: deps-check
 	$(Q)$(SUBMAKE) programs $(BENCH_BIN)
 	$(Q)sh tests/bench/bench.sh $(O)
+
+# Ratios against PostgreSQL on the same machine; STRICT=1 fails below a target, ROUNDS and SECONDS are honoured.
+bench-peers: deps-peers
+	$(Q)$(SUBMAKE) programs $(BENCH_BIN)
+	$(Q)python3 tests/bench/peers.py $(O) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(STRICT),--strict)
 
 lint: deps-lint
 	$(Q)$(SUBMAKE) programs

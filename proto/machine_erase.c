@@ -248,7 +248,8 @@ enum ledger_rc machine_erased(struct machine *m, const struct header *recorded, 
     if (!adv)
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     for (size_t i = 0; i < o.n && !rc; i++)
-        rc = open_link(m, recorded, &o.parts[i], &adv[i], err);
+        rc = o.parts[i].link == i ? open_link(m, recorded, &o.parts[i], &adv[i], err)
+                                  : ledger_fail(err, LEDGER_EINVAL, "the opening of an erased event must open each link once");
     if (rc)
         return rc;
     if (recorded->recorded_us > m->recorded_us)

@@ -8,6 +8,9 @@
  * and one flight on its way at a time. A *commit* is told by its checkpoint: answers with the same
  * one were made durable together.
  *
+ * With --rate the requests are sent at given times, spread evenly over the clients, whatever the answers do; the time of an answer counts
+ * from the moment at which its request was due (so that a stall is seen by all that had to wait for it).
+ *
  * One thread sends, takes the time and keeps the answers as bytes. After the interval each of them
  * is decoded and verified: checkpoint signature, header, signature block, inclusion path, and that
  * no two events got the same entry.
@@ -45,6 +48,8 @@
 struct settings {
     const char *profile, *admin_key, *scratch, *json;
     unsigned seconds;
+    unsigned only;    /* run the load of so many clients alone, with single events; 0: all loads */
+    double rate;      /* with `only`: requests a second, of all clients together; 0: each as fast as it is answered */
     long pid; /* of the daemon; 0: unknown */
 };
 
@@ -60,6 +65,7 @@ struct flight {
 struct client {
     struct raw_client raw;
     struct flight *next, *end, *out; /* out: on its way, or NULL */
+    uint64_t due_ns;                 /* paced: when the next one is to be sent */
 };
 struct load {
     const char *name;
@@ -380,10 +386,11 @@ static void free_load(struct load *l)
 
 /* ---- the measured interval ---- */
 
-static void send_next(struct client *cl)
+static void send_next(struct client *cl, uint64_t step_ns)
 {
     cl->out = cl->next++;
-    cl->out->sent_ns = now_ns();
+    cl->out->sent_ns = step_ns ? cl->due_ns : now_ns();
+    cl->due_ns += step_ns;
     raw_client_send(&cl->raw, cl->out->request);
 }
 
@@ -407,13 +414,50 @@ static bool take_answer(struct client *cl)
     return true;
 }
 
+/* Sends what is due; milliseconds until the next one, at most 100. */
+static int send_due(struct load *l, struct client *clients, uint64_t step_ns, uint64_t until)
+{
+    uint64_t now = now_ns(), next = now + NS_PER_S / 10;
+    for (unsigned i = 0; i < l->clients; i++) {
+        struct client *cl = &clients[i];
+        if (cl->out || cl->next == cl->end || cl->due_ns >= until)
+            continue;
+        if (cl->due_ns <= now)
+            send_next(cl, step_ns);
+        else if (cl->due_ns < next)
+            next = cl->due_ns;
+    }
+    return (int)((next - now) / 1000000);
+}
+
+/* Each client has its own times, the clients' times are spread over one step. */
+static void drive_paced(struct bench *b, struct load *l, struct client *clients, int ep)
+{
+    struct epoll_event ready[CLIENTS_MAX];
+    uint64_t step = (uint64_t)((double)NS_PER_S * l->clients / b->set.rate), now = now_ns(), until = now + b->set.seconds * NS_PER_S;
+    unsigned flying = 1;
+    for (unsigned i = 0; i < l->clients; i++)
+        clients[i].due_ns = now + step * i / l->clients;
+    while (now_ns() < until || flying) {
+        int n = epoll_wait(ep, ready, CLIENTS_MAX, send_due(l, clients, step, until));
+        for (int i = 0; i < n; i++)
+            while (((struct client *)ready[i].data.ptr)->out && take_answer(ready[i].data.ptr))
+                ;
+        flying = 0;
+        for (unsigned i = 0; i < l->clients; i++)
+            flying += clients[i].out != NULL;
+        if (flying && now_ns() > until + 20 * NS_PER_S)
+            raw_die("no answer within 20 seconds");
+    }
+}
+
 static void drive(struct bench *b, struct load *l, struct client *clients, int ep)
 {
     struct epoll_event ready[CLIENTS_MAX];
     unsigned flying = l->clients;
     uint64_t until = now_ns() + b->set.seconds * NS_PER_S;
     for (unsigned i = 0; i < l->clients; i++)
-        send_next(&clients[i]);
+        send_next(&clients[i], 0);
     while (flying > 0) {
         int n = epoll_wait(ep, ready, CLIENTS_MAX, 10000);
         if (n == 0 || (n < 0 && errno != EINTR))
@@ -423,7 +467,7 @@ static void drive(struct bench *b, struct load *l, struct client *clients, int e
             if (!take_answer(cl))
                 continue;
             if (cl->next < cl->end && now_ns() < until)
-                send_next(cl);
+                send_next(cl, 0);
             else
                 flying--;
         }
@@ -447,7 +491,10 @@ static void fly(struct bench *b, struct load *l, struct result *r)
     }
     double disk = measure_disk(b), cpu = daemon_cpu(b);
     uint64_t began = now_ns();
-    drive(b, l, clients, ep);
+    if (b->set.rate > 0)
+        drive_paced(b, l, clients, ep);
+    else
+        drive(b, l, clients, ep);
     double all = seconds_since(began);
     r->daemon_cores = (daemon_cpu(b) - cpu) / all;
     r->fdatasyncs = (disk + measure_disk(b)) / 2;
@@ -621,6 +668,10 @@ static void read_options(int argc, char **argv, struct settings *s)
             s->json = argv[i + 1];
         else if (strcmp(argv[i], "--seconds") == 0)
             s->seconds = (unsigned)strtoul(argv[i + 1], NULL, 10);
+        else if (strcmp(argv[i], "--only") == 0)
+            s->only = (unsigned)strtoul(argv[i + 1], NULL, 10);
+        else if (strcmp(argv[i], "--rate") == 0)
+            s->rate = strtod(argv[i + 1], NULL);
         else if (strcmp(argv[i], "--pid") == 0)
             s->pid = strtol(argv[i + 1], NULL, 10);
         else
@@ -628,7 +679,7 @@ static void read_options(int argc, char **argv, struct settings *s)
     }
     if (!s->profile || !s->admin_key || !s->scratch || s->seconds < 1 || s->seconds > 60)
         raw_die("usage: bench --profile FOLDER --admin-key FILE --scratch FOLDER [--json FILE] "
-                "[--seconds 1..60] [--pid PID]");
+                "[--seconds 1..60] [--pid PID] [--only 1|8|64] [--rate REQUESTS]");
 }
 
 static void run_loads(struct bench *b, FILE *json)
@@ -639,18 +690,20 @@ static void run_loads(struct bench *b, FILE *json)
     struct load loads[] = {
         {.name = "1 client", .clients = 1, .batch = 1, .per_client = 4000 * s},
         {.name = "8 clients", .clients = 8, .batch = 1, .per_client = 1000 * s},
-        {.name = "64 clients", .clients = 64, .batch = 1, .per_client = 200 * s},
+        {.name = "64 clients", .clients = 64, .batch = 1, .per_client = 500 * s},
         {.name = "8 clients, batches of 100", .clients = 8, .batch = 100, .per_client = 40 * s},
     };
     size_t n = sizeof loads / sizeof *loads, checked = 0, bytes = 0;
     for (size_t i = 0; i < n; i++) {
         struct result r = {0};
+        if (b->set.only && (loads[i].clients != b->set.only || loads[i].batch != 1))
+            continue;
         make_load(b, &loads[i]);
         fly(b, &loads[i], &r);
         check_load(b, &loads[i], &r);
         print_result(b, &loads[i], &r);
         if (json)
-            json_result(json, &loads[i], &r, i + 1 == n);
+            json_result(json, &loads[i], &r, b->set.only || i + 1 == n);
         checked += r.events;
         bytes = loads[i].flights[0].events[0].bytes.n;
         free_load(&loads[i]);

@@ -2,11 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Measures a daemon in a scratch folder beside the build folder (so on the same file system) and writes BUILD/bench.json.
-# usage: bench.sh BUILD [SECONDS of each run]
+# usage: bench.sh BUILD [SECONDS of each run [further options of bench]]
+# BENCH_JSON: where the numbers go instead.
 set -eu
 
 build=$(cd "${1:?usage: bench.sh BUILD [SECONDS]}" && pwd)
 seconds=${2:-${BENCH_SECONDS:-3}}
+json=${BENCH_JSON:-$build/bench.json}
+shift
+[ $# = 0 ] || shift
 scratch=$(mktemp -d "$build/bench.XXXXXX")
 daemon=
 
@@ -40,8 +44,8 @@ done
 profile="$scratch/ledger/profile"
 sed "s/^address *=.*/address = $(cat "$scratch/ledger/run/address")/" "$profile/profile.conf" >"$scratch/conf"
 cat "$scratch/conf" >"$profile/profile.conf"
-set -- "$profile/keys/"*.key
 
-"$build/tests/bench/bench" --profile "$profile" --admin-key "$1" --scratch "$scratch" --seconds "$seconds" \
-    --pid "$daemon" --json "$build/bench.json"
-echo "  the numbers are in $build/bench.json"
+admin=$(echo "$profile/keys/"*.key)
+"$build/tests/bench/bench" --profile "$profile" --admin-key "$admin" --scratch "$scratch" --seconds "$seconds" \
+    --pid "$daemon" --json "$json" "$@"
+echo "  the numbers are in $json; the data folder has $(du -sb "$scratch/ledger/data" | cut -f1) bytes"

@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 import time
@@ -21,6 +22,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import ledger  # noqa: E402
 from ledger import WAIT_S, Failure, Ledger, acknowledged, eventually, files_below, material, need, program, run  # noqa: E402
 
+HERE = os.path.dirname(os.path.abspath(__file__))
 KILLS = 12
 STREAMS = 3
 PACE_S = 0.002  # between two events of a stream
@@ -85,6 +87,26 @@ def test_newer_format_is_refused_unharmed():
         before.pop("daemon.log", None), after.pop("daemon.log", None)
         changed = [name for name in before.keys() | after.keys() if before.get(name) != after.get(name)]
         need(not changed, f"changed: {changed}")
+
+
+def test_earlier_format_is_brought_up_to_date():
+    """tests/fixtures/data-1.tar.xz was made by the program that wrote format 1: 20 entries."""
+    for how in "rebuild", "run":
+        with Ledger() as l:
+            shutil.rmtree(l.dir)
+            with tarfile.open(os.path.join(HERE, "..", "fixtures", "data-1.tar.xz")) as kept:
+                kept.extractall(l.base)
+            path = os.path.join(l.dir, "FORMAT")
+            before = open(os.path.join(l.dir, "data", "data.mdb"), "rb").read()
+            ran = l.tool("check")
+            need(ran.status == 2 and "ledgerd rebuild" in ran.err, f"{ran}")
+            need(open(os.path.join(l.dir, "data", "data.mdb"), "rb").read() == before, "check wrote into an earlier folder")
+            if how == "rebuild":
+                l.tool("rebuild").expect(0, "20 entries verified")
+            else:
+                l.start("--plain").end()
+            need(open(path, encoding="ascii").read() == "ledgerd data 2\n", "the format number is the old one")
+            l.tool("check").expect(0)
 
 
 def test_each_start_is_an_epoch():

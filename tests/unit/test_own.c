@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The ledger's own acts: parameters, log keys, time stamps, erasure; and what erasure stands on: the history of states, and openings.
+ * Replays before and after an erasure come to the same headers, roots and view.
+ */
+#include "lib/query_world.h"
+
+#include "opening.h"
+#include "state_history.h"
+
+struct log_copy {
+    size_t n;
+    struct entry_record record[96];
+};
+
+/* In the open batch. */
+static void read_log(struct world *w, struct log_copy *out)
+{
+    uint8_t key[KV_KEY_MAX];
+    struct span v;
+    for (out->n = 0; kv_get(&w->m.kv, KV_LOG, kv_key_u64(key, out->n), &v) == LEDGER_OK; out->n++) {
+        CHECK(out->n < 96);
+        CHECK(entry_record_split(arena_copy(w->a, v), &out->record[out->n]));
+    }
+}
+
+struct replica {
+    struct kv_mem *mem;
+    struct machine m;
+};
+
+static struct replica replica_open(struct world *w)
+{
+    struct replica r = {.mem = kv_mem_new(NULL, (size_t)64 << 20)};
+    r.m = (struct machine){.c = w->c, .a = w->scratch, .kv = kv_mem_kv(r.mem), .index_key = w->index_key, .wire = true};
+    return r;
+}
+
+static enum ledger_rc feed(struct replica *r, const struct entry_record *e, struct verdict *v)
+{
+    arena_reset(r->m.a);
+    return machine_replay(&r->m, e, NULL, v, NULL);
+}
+
+static void feed_all(struct replica *r, const struct log_copy *log)
+{
+    struct verdict v;
+    for (size_t i = r->m.size; i < log->n; i++) {
+        if (feed(r, &log->record[i], &v) != LEDGER_OK)
+            fprintf(stderr, "entry %zu: %s: %s\n", i, v.what, v.text);
+        CHECK_EQ_INT(r->m.size, i + 1);
+    }
+}
+
+/* An act that two persons sign. */
+static struct signed_own sign_own(struct world *w, enum own_kind kind, struct span payload, const char *signers)
+{
+    struct event ev = {.occurred = world_time(w, w->now_us)};
+    struct sigblock *b = arena_alloc(w->a, 2 * sizeof *b);
+    event_id(w->c, payload, &ev.id);
+    world_block(w, &ev, signers, b);
+    struct span block = sigblock_encode(w->a, b);
+    MUST(sigblock_decode(block, b + 1, err));
+    return (struct signed_own){.kind = kind, .payload = payload, .block = block, .b = b + 1};
+}
+
+static enum refusal_code act(struct world *w, enum own_kind kind, struct span payload, const char *signers)
+{
+    struct refusal why = {0};
+    struct appended_entry e;
+    struct ledger_err err = {0};
+    w->now_us += WORLD_SECOND_US;
+    struct signed_own s = sign_own(w, kind, payload, signers);
+    enum ledger_rc rc = machine_own_signed(&w->m, &s, w->now_us, &e, &why, &err);
+    if (rc != LEDGER_OK && rc != LEDGER_EREFUSED)
+        fprintf(stderr, "%s\n", err.msg);
+    CHECK(rc == LEDGER_OK || (rc == LEDGER_EREFUSED && why.code != REFUSE_NONE && why.text[0]));
+    arena_reset(w->scratch);
+    return rc == LEDGER_OK ? REFUSE_NONE : why.code;
+}
+
+static int by_bytes(const void *x, const void *y)
+{
+    return memcmp(x, y, HASH_LEN);
+}
+
+static struct span erasure(struct world *w, struct hash *ids, unsigned n)
+{
+    static uint8_t nonce = 0x70;
+    struct erasure e = {.reason = SPAN_LIT("a name was written into it"), .n = (uint16_t)n, .ids = ids[0].b};
+    memset(e.nonce, nonce++, sizeof e.nonce);
+    qsort(ids, n, sizeof ids[0], by_bytes);
+    return erasure_encode(w->a, &e);
+}
+
+static enum refusal_code erase(struct world *w, struct hash *ids, unsigned n)
+{
+    return act(w, OWN_ERASURE, erasure(w, ids, n), "admin,u.qa");
+}
+
+struct ids { struct hash step, consumed, registration; };
+
+static struct world *busy_world(struct ids *ids)
+{
+    struct world *w = world_open();
+    world_begin(w);
+    play(w, "MATERIAL_RECEIVED", "u.wh",
+         "item=M-1;gtin=09521234543213;lot=L;supplier=S;quantity=100;uom=mL;expiry=2031-01-01T00:00:00Z;coa_hash=ab;origin=EU");
+    play(w, "QUALITY_DECISION", "u.qa,u.qp", "item=M-1;decision=RELEASE;spec_version=1;reason=ok");
+    play(w, "LOT_CREATED", "u.op",
+         "item=LOT-1;lot_class=BATCH;product_code=P;lot=L;use=ALLOGENEIC;required_tests=viability;spec_version=1");
+    play(w, "PROCESS_STEP", "u.op", "item=LOT-1;step=wash of Frau Beispiel;sop=S-1;equipment=E");
+    ids->step = w->last_event;
+    world_commit(w);
+    world_begin(w);
+    play(w, "INPUT_CONSUMED", "u.op", "item=LOT-1;input=M-1;quantity=20.5;uom=mL");
+    ids->consumed = w->last_event;
+    play(w, "QC_RESULT", "u.qc", "item=LOT-1;test=viability;value=91;unit=%;verdict=PASS;method=M;sample=S");
+    play(w, "LOT_DERIVED", "u.op", "item=LOT-1;quantity=60;uom=mL;expiry=2031-01-01T00:00:00Z");
+    play(w, "LOT_SPLIT", "u.op", "item=LOT-1;units=BAG-1:30|BAG-2:30");
+    play(w, "PARTY_REGISTERED", "admin", "action=ROTATE_KEY;org=CPC;party=u.op;roles=OPERATOR");
+    ids->registration = w->last_event;
+    world_commit(w);
+    world_begin(w);
+    return w;
+}
+
+/* After every entry, the state that the walk gives is what the entry's link commits to. */
+TEST(every_past_state_opens_its_commitment)
+{
+    struct ids ids;
+    struct world *w = busy_world(&ids);
+    struct log_copy log;
+    unsigned opened = 0;
+    read_log(w, &log);
+    for (size_t i = 0; i < log.n; i++) {
+        struct header h;
+        struct event ev;
+        MUST(header_decode(w->a, log.record[i].header, &h, err));
+        if (h.kind < EVENT_KIND_FIRST)
+            continue;
+        MUST(event_decode(w->c, w->a, log.record[i].event, &ev, NULL, err));
+        for (unsigned l = 0; l < h.n_links; l++, opened++) {
+            struct opening_part part;
+            struct chain ch;
+            MUST(opening_make(w->c, w->a, &w->m.kv, &h, l, ev.nonce, &part, err));
+            MUST(opening_check(w->c, w->a, &w->index_key, &h, &part, NULL, &ch, err));
+            CHECK_EQ_INT(ch.count, h.links[l].seq + 1);
+            CHECK_EQ_INT(ch.head_index, i);
+            part.salt.b[7] ^= 1;
+            CHECK_EQ_INT(opening_check(w->c, w->a, &w->index_key, &h, &part, NULL, &ch, NULL), LEDGER_EINVAL);
+        }
+    }
+    CHECK(opened > 15);
+    world_close(w);
+}
+
+/* Random states one after another: each row leads from one to the next, and is small. */
+TEST(history_rows_lead_from_state_to_state)
+{
+    struct world *w = world_open();
+    uint8_t before[400] = {0}, after[400];
+    size_t n = 0;
+    unsigned seed = 7;
+    for (unsigned round = 0; round < 2000; round++) {
+        size_t m = round % 3 ? n : (size_t)(rand_r(&seed) % 380);
+        memcpy(after, before, sizeof after);
+        for (unsigned k = 0; k < 3 && m; k++)
+            after[(unsigned)rand_r(&seed) % m] = (uint8_t)rand_r(&seed);
+        struct span row = history_row_encode(w->a, round, span_of(before, n), span_of(after, m)), got;
+        uint64_t index;
+        CHECK(row.p && history_row_index(row, &index) && index == round);
+        CHECK_EQ_INT(history_row_apply(w->a, row, span_of(before, n), &got), LEDGER_OK);
+        CHECK(span_eq(got, span_of(after, m)));
+        if (m == n)
+            CHECK(row.n <= 8 + 3 * 7);
+        for (size_t cut = 8; cut < row.n; cut++) /* cut off: refused, or another state, but never out of bounds */
+            CHECK(history_row_apply(w->a, span_of(row.p, cut), span_of(before, n), &got) != LEDGER_EIO);
+        memcpy(before, after, sizeof before);
+        n = m;
+        arena_reset(w->a);
+    }
+    world_close(w);
+}
+
+TEST(an_erased_event_is_gone_and_everything_goes_on)
+{
+    struct ids ids;
+    struct world *w = busy_world(&ids);
+    struct log_copy before, after;
+    struct replica early = replica_open(w), late = replica_open(w);
+    read_log(w, &before);
+    feed_all(&early, &before);
+    struct hash both[] = {ids.step, ids.consumed};
+    CHECK_EQ_INT(erase(w, both, 2), REFUSE_NONE);
+    play(w, "PROCESS_STEP", "u.op", "item=LOT-1;step=harvest;sop=S-1;equipment=E");
+    world_commit(w);
+    world_begin(w);
+    read_log(w, &after);
+    unsigned erased = 0;
+    for (size_t i = 0; i < before.n; i++) {
+        CHECK(span_eq(before.record[i].header, after.record[i].header));
+        if (!after.record[i].erased_by)
+            continue;
+        erased++;
+        CHECK_EQ_INT(after.record[i].erased_by, before.n);
+        CHECK(after.record[i].event.n == 0 && after.record[i].block.n == 0);
+        CHECK(!memmem(after.record[i].opening.p, after.record[i].opening.n, "Frau", 4));
+    }
+    CHECK_EQ_INT(erased, 2);
+    feed_all(&early, &after); /* read the content in time */
+    feed_all(&late, &after);  /* came too late */
+    CHECK_EQ_INT(late.m.erased_open, 0);
+    CHECK_EQ_MEM(early.m.map_root.b, w->m.map_root.b, HASH_LEN);
+    CHECK_EQ_MEM(late.m.map_root.b, w->m.map_root.b, HASH_LEN);
+    /* The view is the same too, row by row. */
+    struct kv x = kv_mem_kv(early.mem), y = kv_mem_kv(late.mem);
+    for (size_t i = 0; i < after.n; i++) {
+        uint8_t key[KV_KEY_MAX];
+        struct span a, b;
+        CHECK(kv_get(&x, KV_LOG, kv_key_u64(key, i), &a) == LEDGER_OK && kv_get(&y, KV_LOG, kv_key_u64(key, i), &b) == LEDGER_OK);
+        CHECK(span_eq(a, b));
+    }
+    kv_mem_free(early.mem);
+    kv_mem_free(late.mem);
+    world_close(w);
+}
+
+/* Content that is missing without an ERASURE, or with another opening, is found out. */
+TEST(nobody_erases_in_secret)
+{
+    struct ids ids;
+    struct world *w = busy_world(&ids);
+    struct log_copy log;
+    struct verdict v;
+    struct hash one = ids.step;
+    CHECK_EQ_INT(erase(w, &one, 1), REFUSE_NONE);
+    world_commit(w);
+    world_begin(w);
+    read_log(w, &log);
+    size_t at = 0;
+    while (!log.record[at].erased_by)
+        at++;
+    /* every byte of the opening counts */
+    for (size_t i = 0; i < log.record[at].opening.n; i += 3) {
+        struct replica r = replica_open(w);
+        struct entry_record bad = log.record[at];
+        uint8_t *p = arena_alloc(w->a, bad.opening.n);
+        memcpy(p, bad.opening.p, bad.opening.n);
+        p[i] ^= 0x41;
+        bad.opening = span_of(p, bad.opening.n);
+        for (size_t k = 0; k < at; k++)
+            CHECK_EQ_INT(feed(&r, &log.record[k], &v), LEDGER_OK);
+        bool reference = i + HASH_LEN >= bad.opening.n; /* not committed to: it can only make the ledger refuse more or less */
+        CHECK(reference || feed(&r, &bad, &v) != LEDGER_OK);
+        kv_mem_free(r.mem);
+    }
+    /* said to be erased by an entry that does not do so */
+    struct replica r = replica_open(w);
+    struct log_copy other = log;
+    other.record[at].erased_by = log.n - 1;
+    bool caught = false;
+    for (size_t k = 0; k < other.n && !caught; k++)
+        caught = feed(&r, &other.record[k], &v) != LEDGER_OK;
+    CHECK(caught || r.m.erased_open);
+    kv_mem_free(r.mem);
+    world_close(w);
+}
+
+TEST(what_cannot_be_erased)
+{
+    struct ids ids;
+    struct world *w = busy_world(&ids);
+    struct hash unknown = {{1, 2, 3}}, one;
+    one = unknown;
+    CHECK_EQ_INT(erase(w, &one, 1), E_ERASE_TARGET);
+    one = ids.registration;
+    CHECK_EQ_INT(erase(w, &one, 1), E_ERASE_TARGET);
+    one = ids.step;
+    CHECK_EQ_INT(act(w, OWN_ERASURE, erasure(w, &one, 1), "admin"), E_SIG_SECOND_MISSING);
+    CHECK_EQ_INT(act(w, OWN_ERASURE, erasure(w, &one, 1), "admin,admin"), E_SIG_SAME_PERSON);
+    CHECK_EQ_INT(act(w, OWN_ERASURE, erasure(w, &one, 1), "u.qa,admin"), E_ROLE);
+    CHECK_EQ_INT(act(w, OWN_ERASURE, erasure(w, &one, 1), "admin,u.op"), E_ROLE);
+    CHECK_EQ_INT(act(w, OWN_ERASURE, erasure(w, &one, 1), "admin,u.qa,u.qp"), E_SIG_COUNT);
+    uint64_t size = w->m.size;
+    CHECK_EQ_INT(erase(w, &one, 1), REFUSE_NONE);
+    CHECK_EQ_INT(w->m.size, size + 1);
+    CHECK_EQ_INT(erase(w, &one, 1), E_ERASE_TARGET); /* once */
+    world_close(w);
+}
+
+TEST(retention_holds)
+{
+    struct ids ids;
+    struct world *w = busy_world(&ids);
+    struct parameters p = {.nonce = {5}, .rules_version = 1, .n_algorithms = 1, .algorithms = {SIG_ED25519}, .n_retentions = 1,
+                           .retentions = {{KIND_PROCESS_STEP, 30}}};
+    CHECK_EQ_INT(act(w, OWN_PARAMETERS, parameters_encode(w->a, &p), "admin,u.qa"), REFUSE_NONE);
+    struct hash one = ids.step;
+    CHECK_EQ_INT(erase(w, &one, 1), E_RETAINED);
+    struct parameters now;
+    MUST(machine_parameters(&w->m, &now, err));
+    CHECK(now.n_retentions == 1 && now.retentions[0].days == 30 && now.n_algorithms == 1);
+    w->now_us += 31 * INT64_C(86400) * WORLD_SECOND_US;
+    CHECK_EQ_INT(erase(w, &one, 1), REFUSE_NONE);
+    world_commit(w);
+    world_begin(w);
+    struct log_copy log;
+    struct replica r = replica_open(w);
+    read_log(w, &log);
+    feed_all(&r, &log);
+    CHECK_EQ_INT(r.m.algorithms, UINT64_C(1) << SIG_ED25519);
+    kv_mem_free(r.mem);
+    world_close(w);
+}
+
+static void correct(struct world *w, const struct hash *target, struct hash *correction)
+{
+    char text[300], hex[2 * HASH_LEN + 1];
+    hex_encode(span_of(target->b, HASH_LEN), hex);
+    snprintf(text, sizeof text, "target_event=%s;reason=it was another day;did_not_occur=true", hex);
+    play(w, "EVENT_CORRECTED", "u.op,u.qa", text);
+    *correction = w->last_event;
+}
+
+TEST(a_corrected_event_goes_with_its_corrections)
+{
+    struct ids ids;
+    struct world *w = busy_world(&ids);
+    struct hash correction;
+    correct(w, &ids.step, &correction);
+    struct hash one = ids.step, both[] = {ids.step, correction};
+    CHECK_EQ_INT(erase(w, &one, 1), E_ERASE_TARGET);
+    CHECK_EQ_INT(erase(w, both, 2), REFUSE_NONE);
+    world_commit(w);
+    world_begin(w);
+    struct log_copy log;
+    struct replica r = replica_open(w);
+    read_log(w, &log);
+    feed_all(&r, &log);
+    CHECK_EQ_INT(r.m.erased_open, 0);
+    kv_mem_free(r.mem);
+    world_close(w);
+}
+
+/* ---- log key ---- */
+
+static struct span log_key_payload(struct world *w, const struct secret_key *new, const char *old_vkey, uint64_t from)
+{
+    struct note_key key;
+    char *vkey = arena_alloc(w->a, NOTE_NAME_MAX + 200);
+    struct span pub = span_of(new->pub, new->pub_len);
+    CHECK(note_key_make(w->c, WORLD_ORIGIN, NOTE_ED25519, pub, &key));
+    note_key_format(&key, vkey);
+    struct log_key_change k = {.old_vkey = span_str(old_vkey), .new_vkey = span_str(vkey), .from_size = from};
+    k.proof = world_sign(w, new, key_proof_input(w->a, SPAN_LIT(WORLD_ORIGIN), SPAN_LIT(WORLD_ORIGIN), SIG_ED25519, pub));
+    return log_key_change_encode(w->a, &k);
+}
+
+static enum ledger_rc own(struct world *w, enum own_kind kind, struct span payload)
+{
+    struct appended_entry e;
+    struct ledger_err err;
+    enum ledger_rc rc = machine_own(&w->m, kind, payload, w->now_us, &e, &err);
+    arena_reset(w->scratch);
+    return rc;
+}
+
+TEST(a_log_key_follows_another)
+{
+    struct ids ids;
+    struct world *w = busy_world(&ids);
+    struct secret_key new = world_key(w, 7, 77), other = world_key(w, 7, 78);
+    char old[sizeof w->m.log_vkey];
+    memcpy(old, w->m.log_vkey, sizeof old);
+    uint64_t index = w->m.size;
+    struct span good = log_key_payload(w, &new, old, index + 3);
+    CHECK_EQ_INT(own(w, OWN_LOG_KEY, log_key_payload(w, &new, old, index + 2)), LEDGER_EINVAL);
+    CHECK_EQ_INT(own(w, OWN_LOG_KEY, log_key_payload(w, &w->log_key, old, index + 3)), LEDGER_EINVAL);
+    struct span stolen = log_key_payload(w, &other, old, index + 3); /* the proof is by another key than the one named */
+    uint8_t *p = arena_alloc(w->a, good.n);
+    memcpy(p, good.p, good.n);
+    memcpy(p + good.n - 64, stolen.p + stolen.n - 64, 64);
+    CHECK_EQ_INT(own(w, OWN_LOG_KEY, span_of(p, good.n)), LEDGER_EINVAL);
+    CHECK_EQ_INT(w->m.size, index);
+    CHECK_EQ_INT(own(w, OWN_LOG_KEY, good), LEDGER_OK);
+    world_commit(w);
+    CHECK_EQ_INT(w->m.size, index + 2);
+    CHECK(strcmp(machine_log_vkey(&w->m, index + 2), old) == 0);
+    CHECK(strcmp(machine_log_vkey(&w->m, index + 3), old) != 0);
+    world_begin(w);
+    CHECK_EQ_INT(own(w, OWN_LOG_KEY, log_key_payload(w, &other, old, w->m.size + 3)), LEDGER_EINVAL); /* no longer in force */
+    struct log_copy log;
+    struct replica r = replica_open(w);
+    read_log(w, &log);
+    feed_all(&r, &log);
+    CHECK_EQ_INT(r.m.log_key_from, index + 3);
+    kv_mem_free(r.mem);
+    world_close(w);
+}
+
+/* ---- time stamps ---- */
+
+TEST(a_time_stamp_stamps_a_checkpoint_of_this_log)
+{
+    struct ids ids;
+    struct world *w = busy_world(&ids);
+    struct merkle_store tree = machine_tree(&w->m);
+    struct checkpoint cp = {SPAN_LIT(WORLD_ORIGIN), w->m.size, {{0}}};
+    struct time_stamp t = {.token = SPAN_LIT("token")};
+    struct note_key key;
+    struct wbuf note;
+    CHECK(note_key_make(w->c, WORLD_ORIGIN, NOTE_ED25519, span_of(w->log_key.pub, w->log_key.pub_len), &key));
+    wbuf_init(&note, w->a);
+    checkpoint_sign(w->c, &key, &w->log_key, &cp, &note);
+    t.note = wbuf_span(&note);
+    CHECK_EQ_INT(own(w, OWN_TIME_STAMP, time_stamp_encode(w->a, &t)), LEDGER_EINVAL); /* another root */
+    CHECK(merkle_root(w->c, &tree, cp.size, &cp.root));
+    cp.size++; /* not yet */
+    wbuf_init(&note, w->a);
+    checkpoint_sign(w->c, &key, &w->log_key, &cp, &note);
+    t.note = wbuf_span(&note);
+    CHECK_EQ_INT(own(w, OWN_TIME_STAMP, time_stamp_encode(w->a, &t)), LEDGER_EINVAL);
+    world_close(w);
+}
+
+TEST_MAIN(TEST_ENTRY(every_past_state_opens_its_commitment),
+          TEST_ENTRY(history_rows_lead_from_state_to_state),
+          TEST_ENTRY(an_erased_event_is_gone_and_everything_goes_on),
+          TEST_ENTRY(nobody_erases_in_secret),
+          TEST_ENTRY(what_cannot_be_erased),
+          TEST_ENTRY(retention_holds),
+          TEST_ENTRY(a_corrected_event_goes_with_its_corrections),
+          TEST_ENTRY(a_log_key_follows_another),
+          TEST_ENTRY(a_time_stamp_stamps_a_checkpoint_of_this_log))
