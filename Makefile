@@ -22,7 +22,7 @@ SUBMAKE = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(s
 BUILD_PACKAGES := gcc libc6-dev make pkg-config protobuf-compiler protobuf-c-compiler libprotobuf-c-dev liblmdb-dev \
 	libuv1-dev libssl-dev libsodium-dev libyajl-dev libinih-dev libsystemd-dev libwebsockets-dev libwebsockets-evlib-uv
 DEMO_PACKAGES := $(BUILD_PACKAGES) openssl
-CHECK_PACKAGES := $(DEMO_PACKAGES) python3 golang-go golang-golang-x-mod-dev binutils universal-ctags
+CHECK_PACKAGES := $(DEMO_PACKAGES) python3 faketime golang-go golang-golang-x-mod-dev binutils universal-ctags
 PEER_PACKAGES := $(CHECK_PACKAGES) postgresql postgresql-contrib util-linux
 LINT_PACKAGES := $(CHECK_PACKAGES) cppcheck
 

@@ -35,7 +35,7 @@ static enum ledger_rc read_file(const struct ledger_profile *p, struct arena *a,
 {
     char path[PIN_PATH_MAX];
     struct span bytes;
-    enum ledger_rc rc = pin_file(p, "keys", path, err);
+    enum ledger_rc rc = pin_path_of(p, "keys", path, err);
     if (rc == LEDGER_OK)
         rc = file_read(a, path, FOLLOWED_BYTES_MAX / 4, &bytes, err);
     if (rc == LEDGER_OK)
@@ -72,7 +72,7 @@ enum ledger_rc followed_store(const struct ledger_profile *p, const struct messa
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     enum ledger_rc rc = pin_lock(p, &lock, err);
     if (rc == LEDGER_OK)
-        rc = pin_file(p, "keys", path, err);
+        rc = pin_path_of(p, "keys", path, err);
     if (rc == LEDGER_OK && (read_file(p, a, &there, NULL) != LEDGER_OK || there.n < keys->n)) {
         struct span bytes = log_keys_encode(a, keys);
         rc = bytes.p ? file_replace(path, bytes, err) : ledger_fail(err, LEDGER_ENOMEM, "out of memory");

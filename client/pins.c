@@ -38,7 +38,7 @@ static void pin_name(const char *origin, char out[NAME_TEXT_MAX + 32])
     out[n] = 0;
 }
 
-enum ledger_rc pin_file(const struct ledger_profile *p, const char *ending, char out[PIN_PATH_MAX], struct ledger_err *err)
+enum ledger_rc pin_path_of(const struct ledger_profile *p, const char *ending, char out[PIN_PATH_MAX], struct ledger_err *err)
 {
     char name[NAME_TEXT_MAX + 32], relative[NAME_TEXT_MAX + 64];
     pin_name(p->origin, name);
@@ -48,7 +48,7 @@ enum ledger_rc pin_file(const struct ledger_profile *p, const char *ending, char
 
 static enum ledger_rc pin_path(const struct ledger_profile *p, char out[PIN_PATH_MAX], struct ledger_err *err)
 {
-    return pin_file(p, "checkpoint", out, err);
+    return pin_path_of(p, "checkpoint", out, err);
 }
 
 static enum ledger_rc make_folder(const struct ledger_profile *p, struct ledger_err *err)

@@ -26,7 +26,7 @@ struct pin {
 };
 
 /* FOLDER/pins/NAME.ENDING of the profile's origin. */
-enum ledger_rc pin_file(const struct ledger_profile *p, const char *ending, char out[PIN_PATH_MAX], struct ledger_err *err) LEDGER_MUST_USE;
+enum ledger_rc pin_path_of(const struct ledger_profile *p, const char *ending, char out[PIN_PATH_MAX], struct ledger_err *err) LEDGER_MUST_USE;
 /* Makes the folder and takes its lock, which goes with the descriptor; the caller closes it. */
 enum ledger_rc pin_lock(const struct ledger_profile *p, int *fd, struct ledger_err *err) LEDGER_MUST_USE;
 
