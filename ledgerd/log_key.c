@@ -43,10 +43,10 @@ static enum ledger_rc make_next(struct crypto *c, const char *path, const char *
     return rc == LEDGER_OK ? keyfile_write(path, origin, out, err) : rc;
 }
 
-static enum ledger_rc read_next(struct store *s, struct crypto *c, struct secret_key *out, struct ledger_err *err)
+static enum ledger_rc read_next(const char *dir, struct crypto *c, struct secret_key *out, struct ledger_err *err)
 {
     char path[FILES_PATH_MAX];
-    enum ledger_rc rc = files_path(path, store_dir(s), NEXT, err);
+    enum ledger_rc rc = files_path(path, dir, NEXT, err);
     if (rc == LEDGER_OK)
         rc = keyfile_read(c, path, NULL, out, err);
     if (rc == LEDGER_OK && out->alg != SIG_ED25519)
@@ -54,13 +54,13 @@ static enum ledger_rc read_next(struct store *s, struct crypto *c, struct secret
     return rc;
 }
 
-enum ledger_rc log_key_next(struct store *s, struct crypto *c, const char *origin, struct secret_key *out, struct ledger_err *err)
+enum ledger_rc log_key_next(const char *dir, struct crypto *c, const char *origin, struct secret_key *out, struct ledger_err *err)
 {
     char path[FILES_PATH_MAX];
-    enum ledger_rc rc = read_next(s, c, out, err);
+    enum ledger_rc rc = read_next(dir, c, out, err);
     if (rc != LEDGER_ENOTFOUND)
         return rc;
-    rc = files_path(path, store_dir(s), NEXT, err);
+    rc = files_path(path, dir, NEXT, err);
     return rc == LEDGER_OK ? make_next(c, path, origin, out, err) : rc;
 }
 
@@ -215,7 +215,7 @@ static enum ledger_rc finish_pending(struct store *s, struct store_snapshot *sn,
 {
     struct secret_key old = *store_log_key(s), next;
     struct tail t;
-    enum ledger_rc rc = read_next(s, m->c, &next, err);
+    enum ledger_rc rc = read_next(store_dir(s), m->c, &next, err);
     if (rc == LEDGER_OK && !is_key_of(m->c, m->log_vkey, &next))
         rc = ledger_fail(err, LEDGER_EINVAL, NEXT " is another key");
     if (rc == LEDGER_ENOTFOUND || rc == LEDGER_EINVAL)

@@ -9,7 +9,7 @@
  *                       the anchor              the same note
  *                       DIR/keys/log.key        the new key takes the old one's name, and the old secret is overwritten
  *
- * One thread; the store is open for writing, with its lock.
+ * One thread; the store is open for writing, with its lock, but for log_key_next.
  */
 #ifndef LEDGERD_LOG_KEY_H
 #define LEDGERD_LOG_KEY_H
@@ -17,8 +17,8 @@
 #include "machine.h"
 #include "store/store.h"
 
-/* Reads DIR/keys/log.key.next, or makes it. The caller wipes *out. */
-enum ledger_rc log_key_next(struct store *s, struct crypto *c, const char *origin, struct secret_key *out, struct ledger_err *err)
+/* Reads DIR/keys/log.key.next, or makes it. Needs no store. The caller wipes *out. */
+enum ledger_rc log_key_next(const char *dir, struct crypto *c, const char *origin, struct secret_key *out, struct ledger_err *err)
     LEDGER_MUST_USE;
 
 /* Is the rotation recorded, and the old key still the one in the folder? */

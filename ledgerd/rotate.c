@@ -9,6 +9,7 @@
 
 #include "check_internal.h"
 #include "commands.h"
+#include "keyfile.h"
 #include "log_key.h"
 #include "log_note.h"
 
@@ -23,7 +24,7 @@ static const char HELP[] =
     "\n"
     "Interrupted, it is finished by the next start, or by running it again.\n"
     "\n"
-    "  --prepare      only make the new key, and print it, so that it can be published before it is used\n"
+    "  --prepare      only make the new key, and print it, so that it can be published before it is used; also while it is served\n"
     "  --anchor FILE  the anchor, if it is not where ledgerd.conf says (DIR.anchor)\n"
     "\n"
     "Exit codes: 0 done; 1 failed; 2 usage; 3 written by a newer version; 4 the folder is not what was signed.\n";
@@ -121,15 +122,45 @@ static enum ledger_rc rotate(struct rotate *r, struct ledger_err *err)
         print_done(r, t.m.log_vkey, t.m.log_key_from);
     if (rc != LEDGER_OK || finished)
         return rc;
-    rc = log_key_next(r->store, r->c, t.m.origin, &next, err);
+    rc = log_key_next(r->dir, r->c, t.m.origin, &next, err);
     if (rc == LEDGER_OK)
         rc = vkey_of(r, t.m.origin, &next, vkey, err);
-    if (rc == LEDGER_OK && r->prepare)
-        print_key("prepared: the next log key, which signs nothing yet, is", vkey);
-    else if (rc == LEDGER_OK)
+    if (rc == LEDGER_OK)
         rc = replace(r, &t, &next, vkey, err);
     crypto_secret_wipe(&next);
     return rc;
+}
+
+/* Touches nothing but keys/log.key.next: the daemon may be running. */
+static enum ledger_rc prepare(struct rotate *r, struct ledger_err *err)
+{
+    char path[FILES_PATH_MAX], origin[KEYFILE_PARTY_MAX + 1], vkey[NOTE_NAME_MAX + 200];
+    struct secret_key key;
+    enum ledger_rc rc = files_path(path, r->dir, "keys/log.key", err);
+    if (rc == LEDGER_OK)
+        rc = keyfile_read(r->c, path, origin, &key, err);
+    if (rc != LEDGER_OK)
+        return rc;
+    crypto_secret_wipe(&key);
+    rc = log_key_next(r->dir, r->c, origin, &key, err);
+    if (rc == LEDGER_OK)
+        rc = vkey_of(r, origin, &key, vkey, err);
+    if (rc == LEDGER_OK)
+        print_key("prepared: the next log key, which signs nothing yet, is", vkey);
+    crypto_secret_wipe(&key);
+    return rc;
+}
+
+static enum ledger_rc perform(struct rotate *r, struct ledger_err *err)
+{
+    r->c = crypto_new();
+    r->a = arena_new(ROTATE_SCRATCH);
+    if (!r->c || !r->a)
+        return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    if (r->prepare)
+        return prepare(r, err);
+    enum ledger_rc rc = offline_open(r->dir, r->anchor, STORE_WRITE, false, &r->store, r->anchor_path, err);
+    return rc == LEDGER_OK ? rotate(r, err) : rc;
 }
 
 static bool parse_arguments(struct rotate *r, int argc, char **argv)
@@ -172,12 +203,7 @@ int cmd_rotate_log_key(int argc, char **argv)
         return EXIT_CODE_USAGE;
     }
     umask(077);
-    r.c = crypto_new();
-    r.a = arena_new(ROTATE_SCRATCH);
-    enum ledger_rc rc = r.c && r.a ? offline_open(r.dir, r.anchor, STORE_WRITE, false, &r.store, r.anchor_path, &err)
-                                   : ledger_fail(&err, LEDGER_ENOMEM, "out of memory");
-    if (rc == LEDGER_OK)
-        rc = rotate(&r, &err);
+    enum ledger_rc rc = perform(&r, &err);
     if (rc != LEDGER_OK)
         fprintf(stderr, "ledgerd rotate-log-key: %s\n", err.msg);
     store_close(r.store);

@@ -144,11 +144,9 @@ def test_a_policy_that_lists_the_new_key():
         l.record("M-1").expect(0)
         policy = os.path.join(l.profile, "policy")
         old_policy = open(policy, encoding="utf-8").read()
-        l.end()
         prepared = l.tool("rotate-log-key", "--prepare").expect(0, "prepared")
         line = next(text.strip() for text in prepared.out.splitlines() if text.strip().startswith("log "))
         need(line in l.tool("rotate-log-key", "--prepare").expect(0).out, "prepared twice")
-        l.start()
         l.record("M-2").expect(0)  # nothing has happened yet
         with open(policy, "w", encoding="utf-8") as f:
             f.write(line + "\n" + old_policy)
