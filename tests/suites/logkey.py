@@ -115,9 +115,11 @@ def test_two_in_a_row_and_a_client_that_was_away():
         l.start().register_warehouse()
         l.record("M-1").expect(0)
         keys = [vkey(l)]
+        l.ctl("export-tiles", os.path.join(l.base, "tiles")).expect(0)
         away = os.path.join(l.base, "away")
         shutil.copytree(l.profile, away)
         l.end()
+        first_anchor = open(l.anchor, "rb").read()
         sizes = [rotate(l), rotate(l)]
         need(sizes[1] == sizes[0] + 2, f"{sizes}")
         l.start()
@@ -128,6 +130,8 @@ def test_two_in_a_row_and_a_client_that_was_away():
         l.record("M-2").expect(0)
         keys.append(vkey(l))
         need(len(set(keys)) == 3, f"{keys}")
+        # The folder's own checkpoint is by the first key, the one that comes now by the last.
+        l.ctl("export-tiles", os.path.join(l.base, "tiles")).expect(0)
         # Three changes at once, and from nothing: the policy of the first day still leads there.
         l.ctl("status", profile=away).expect(0, "3 changes followed")
         new = os.path.join(l.base, "new")
@@ -136,6 +140,14 @@ def test_two_in_a_row_and_a_client_that_was_away():
         l.end()
         need(sorted(os.listdir(os.path.join(l.dir, "log-keys"))) == sorted(str(s - 1) for s in sizes), "kept checkpoints")
         l.tool("check").expect(0)
+        # An anchor from before all of them still anchors; one of a later size by an early key does not.
+        newest = open(l.anchor, "rb").read()
+        with open(l.anchor, "wb") as f:
+            f.write(first_anchor)
+        l.tool("check").expect(0)
+        l.start()
+        l.end()
+        need(open(l.anchor, "rb").read() not in (first_anchor, newest), "the anchor was not written")
 
 
 def test_a_policy_that_lists_the_new_key():
