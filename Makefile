@@ -20,7 +20,8 @@ SUBMAKE = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(s
 # Debian packages, by what needs them. golang-* and python3 are for the tests: an independent reader of checkpoints and proofs, and
 # the tests that drive the programs from outside.
 BUILD_PACKAGES := gcc libc6-dev make pkg-config protobuf-compiler protobuf-c-compiler libprotobuf-c-dev liblmdb-dev \
-	libuv1-dev libssl-dev libsodium-dev libyajl-dev libinih-dev libsystemd-dev libwebsockets-dev libwebsockets-evlib-uv
+	libuv1-dev libssl-dev libsodium-dev libyajl-dev libinih-dev libsystemd-dev libwebsockets-dev libwebsockets-evlib-uv \
+	libcurl4-openssl-dev
 DEMO_PACKAGES := $(BUILD_PACKAGES) openssl
 CHECK_PACKAGES := $(DEMO_PACKAGES) python3 faketime golang-go golang-golang-x-mod-dev binutils universal-ctags
 PEER_PACKAGES := $(CHECK_PACKAGES) postgresql postgresql-contrib util-linux
@@ -38,8 +39,9 @@ LDFLAGS_ALL := $(SANFLAGS) -Wl,-z,relro,-z,now $(LDFLAGS)
 pc = $(shell $(PKG_CONFIG) $(1) $(2) 2>/dev/null)
 PROTO_LIBS = $(call pc,--libs,libcrypto libsodium)
 PB_LIBS = $(call pc,--libs,libprotobuf-c)
-DAEMON_LIBS = $(PROTO_LIBS) $(PB_LIBS) $(call pc,--libs,libssl libuv libsystemd inih libwebsockets) -lm -llmdb -lpthread
+DAEMON_LIBS = $(PROTO_LIBS) $(PB_LIBS) $(call pc,--libs,libssl libuv libsystemd inih libwebsockets libcurl) -lm -llmdb -lpthread
 CLIENT_LIBS = $(PROTO_LIBS) $(PB_LIBS) $(call pc,--libs,libssl libuv inih yajl) -lpthread
+CTL_LIBS = $(CLIENT_LIBS) $(call pc,--libs,libwebsockets) -llmdb
 
 GEN := $(O)/gen
 PROTOS := ledger ledger_events
@@ -47,9 +49,11 @@ GEN_C := $(PROTOS:%=$(GEN)/%.pb-c.c)
 GEN_H := $(PROTOS:%=$(GEN)/%.pb-c.h)
 
 PROTO_SRC := $(wildcard proto/*.c proto/rules/*.c)
-DAEMON_SRC := $(filter-out ledgerd/main.c,$(wildcard ledgerd/*.c ledgerd/store/*.c ledgerd/server/*.c ledgerd/http/*.c))
-CLIENT_SRC := $(wildcard client/*.c)
-CTL_SRC := $(filter-out client/ctl/main.c,$(wildcard client/ctl/*.c))
+DAEMON_SRC := $(filter-out ledgerd/main.c,$(wildcard ledgerd/*.c ledgerd/store/*.c ledgerd/server/*.c ledgerd/http/*.c ledgerd/witness/*.c))
+# The replay is ledgerctl's alone: the library stays free of LMDB.
+REPLAY_SRC := $(wildcard client/replay*.c)
+CLIENT_SRC := $(filter-out $(REPLAY_SRC),$(wildcard client/*.c))
+CTL_SRC := $(filter-out client/ctl/main.c,$(wildcard client/ctl/*.c)) $(REPLAY_SRC)
 TESTLIB_SRC := $(wildcard tests/lib/*.c)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 INTEGRATION_SRC := $(wildcard tests/integration/*.c)
@@ -146,7 +150,7 @@ $(O)/%.a:
 $(O)/ledgerd: $(call obj,ledgerd/main.c) $(O)/libdaemon.a $(O)/libproto.a $(O)/libgen.a
 	$(Q)$(CC) -pie $(LDFLAGS_ALL) -o $@ $^ $(DAEMON_LIBS)
 $(O)/ledgerctl: $(call obj,client/ctl/main.c) $(O)/libclient-ctl.a $(O)/libledgerd.a
-	$(Q)$(CC) -pie $(LDFLAGS_ALL) -o $@ $^ $(CLIENT_LIBS)
+	$(Q)$(CC) -pie $(LDFLAGS_ALL) -o $@ $^ $(CTL_LIBS)
 $(O)/libledgerd.so: $(call obj,$(CLIENT_SRC) $(PROTO_SRC)) $(GEN_OBJ) client/libledgerd.map
 	$(Q)$(CC) -shared $(LDFLAGS_ALL) -Wl,-soname,libledgerd.so.$(SOVERSION) -Wl,--version-script=client/libledgerd.map -o $@ \
 		$(filter %.o,$^) $(CLIENT_LIBS)

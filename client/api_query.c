@@ -35,6 +35,8 @@ static void put_checkpoint(struct json_writer *w, const struct reply *r)
     }
     json_put_bool(w, "auditors", s->trust.auditors_signed);
     json_put_string(w, "note", s->note);
+    if (r->has_seal)
+        witnessed_json(w, r);
     json_end(w);
 }
 
@@ -290,25 +292,38 @@ static enum ledger_rc copy_file(const struct reply *r, uint8_t **bytes, size_t *
     return LEDGER_OK;
 }
 
-static struct call_request receipt_request_of(const uint8_t event_id[32])
+static struct call_request receipt_request_of(const uint8_t event_id[32], bool witnessed)
 {
-    struct call_request rq = {.op = CALL_RECEIPT};
+    struct call_request rq = {.op = CALL_RECEIPT, .u.receipt.witnessed = witnessed};
     memcpy(rq.u.receipt.event_id.b, event_id, HASH_LEN);
     return rq;
+}
+
+static enum ledger_rc ask_receipt(struct ledger_client *c, const struct call_request *rq, unsigned timeout_ms, uint8_t **bytes,
+                                  size_t *n, struct ledger_err *err)
+{
+    struct reply *r;
+    *bytes = NULL;
+    *n = 0;
+    enum ledger_rc rc = client_call(c, rq, timeout_ms, &r, err);
+    if (rc == LEDGER_OK)
+        rc = copy_file(r, bytes, n, err);
+    reply_free(r);
+    return rc;
 }
 
 LEDGER_API enum ledger_rc ledger_receipt(struct ledger_client *c, const uint8_t event_id[32], unsigned timeout_ms,
                                          uint8_t **bytes, size_t *n, struct ledger_err *err)
 {
-    struct call_request rq = receipt_request_of(event_id);
-    struct reply *r;
-    *bytes = NULL;
-    *n = 0;
-    enum ledger_rc rc = client_call(c, &rq, timeout_ms, &r, err);
-    if (rc == LEDGER_OK)
-        rc = copy_file(r, bytes, n, err);
-    reply_free(r);
-    return rc;
+    struct call_request rq = receipt_request_of(event_id, false);
+    return ask_receipt(c, &rq, timeout_ms, bytes, n, err);
+}
+
+LEDGER_API enum ledger_rc ledger_receipt_witnessed(struct ledger_client *c, const uint8_t event_id[32], unsigned timeout_ms,
+                                                   uint8_t **bytes, size_t *n, struct ledger_err *err)
+{
+    struct call_request rq = receipt_request_of(event_id, true);
+    return ask_receipt(c, &rq, timeout_ms, bytes, n, err);
 }
 
 struct bytes_target {
@@ -330,18 +345,33 @@ static void on_receipt(void *user, struct reply *r)
     t.cb(t.user, rc, &err, bytes, n);
 }
 
-LEDGER_API enum ledger_rc ledger_receipt_start(struct ledger_client *c, const uint8_t event_id[32], unsigned timeout_ms,
-                                               ledger_bytes_cb cb, void *user, struct ledger_err *err)
+static enum ledger_rc start_receipt(struct ledger_client *c, const struct call_request *rq, unsigned timeout_ms,
+                                    const struct bytes_target *target, struct ledger_err *err)
 {
-    struct call_request rq = receipt_request_of(event_id);
     struct bytes_target *t = malloc(sizeof *t);
     if (!t)
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
-    *t = (struct bytes_target){cb, user};
-    enum ledger_rc rc = client_start(c, &rq, timeout_ms, on_receipt, t, err);
+    *t = *target;
+    enum ledger_rc rc = client_start(c, rq, timeout_ms, on_receipt, t, err);
     if (rc != LEDGER_OK)
         free(t);
     return rc;
+}
+
+LEDGER_API enum ledger_rc ledger_receipt_start(struct ledger_client *c, const uint8_t event_id[32], unsigned timeout_ms,
+                                               ledger_bytes_cb cb, void *user, struct ledger_err *err)
+{
+    struct call_request rq = receipt_request_of(event_id, false);
+    struct bytes_target t = {cb, user};
+    return start_receipt(c, &rq, timeout_ms, &t, err);
+}
+
+LEDGER_API enum ledger_rc ledger_receipt_witnessed_start(struct ledger_client *c, const uint8_t event_id[32], unsigned timeout_ms,
+                                                         ledger_bytes_cb cb, void *user, struct ledger_err *err)
+{
+    struct call_request rq = receipt_request_of(event_id, true);
+    struct bytes_target t = {cb, user};
+    return start_receipt(c, &rq, timeout_ms, &t, err);
 }
 
 static enum ledger_rc rc_of_verdict(const struct verdict *v, struct ledger_err *err)

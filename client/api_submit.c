@@ -94,6 +94,7 @@ static struct call_request submit_request_of(struct ledger_batch *b, unsigned fl
     struct call_request rq = {.op = CALL_SUBMIT};
     rq.u.submit.batch = b;
     rq.u.submit.all_or_nothing = (flags & LEDGER_ALL_OR_NOTHING) != 0;
+    rq.u.submit.witnessed = (flags & LEDGER_WITNESSED) != 0;
     return rq;
 }
 
@@ -154,7 +155,7 @@ LEDGER_API enum ledger_recorded ledger_submission_recorded(const struct ledger_s
 
 LEDGER_API size_t ledger_submission_count(const struct ledger_submission *s)
 {
-    return s->reply->rc == LEDGER_OK ? s->reply->u.submit.n : 0;
+    return s->reply->recorded == LEDGER_RECORDED_ANSWERED ? s->reply->u.submit.n : 0;
 }
 
 LEDGER_API int ledger_submission_result(const struct ledger_submission *s, size_t i, struct ledger_result *out)
@@ -174,6 +175,6 @@ LEDGER_API int ledger_submission_result(const struct ledger_submission *s, size_
 LEDGER_API const char *ledger_submission_checkpoint(const struct ledger_submission *s)
 {
     const struct reply *r = s->reply;
-    const char *text = r->rc == LEDGER_OK && r->has_checkpoint ? arena_strdup(r->a, r->snapshot.note) : NULL;
+    const char *text = r->recorded == LEDGER_RECORDED_ANSWERED && r->has_checkpoint ? arena_strdup(r->a, r->snapshot.note) : NULL;
     return text ? text : "";
 }

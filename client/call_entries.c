@@ -75,7 +75,7 @@ static struct span entries_request(struct ledger_client *cl, struct call *k, str
         return SPAN_NONE;
     if (w->step == ENTRIES_ROOT) {
         struct receipt_request before = {.by_index = true, .index = rq->cursor.next - 1};
-        return rpc_put_receipt(a, id, &before);
+        return rpc_put_receipt(a, id, &before, 0);
     }
     if (w->step == ENTRIES_PROOF)
         return rpc_put_consistency(a, id, w->frontier.size, w->snapshot_size);
@@ -296,7 +296,7 @@ static bool entries_expire(struct ledger_client *cl, struct call *k)
     struct entries_work *w = k->work;
     if (!k->rq.u.entries.follow || !w || w->step != ENTRIES_READ || !w->has_snapshot)
         return false;
-    struct verifier vf = session_verifier(cl, r->a);
+    struct verifier vf = session_log_verifier(cl, r->a);
     if (!verify_snapshot(&vf, &w->newest, &r->snapshot, &r->verdict) || !trust_has(&cl->trust, &r->snapshot.cp))
         return false;
     r->has_checkpoint = r->has_seal = true;

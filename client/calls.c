@@ -43,8 +43,11 @@ enum call_step step_bad(struct call *k)
 bool step_snapshot(struct ledger_client *cl, struct call *k, const struct snapshot_claim *claim)
 {
     struct reply *r = k->reply;
-    struct verifier vf = session_verifier(cl, r->a);
-    if (!verify_snapshot(&vf, claim, &r->snapshot, &r->verdict)) {
+    struct verifier vf = session_log_verifier(cl, r->a);
+    struct checkpoint cp;
+    bool quorum = !cl->profile->policy->quorum_none;
+    if (!verify_snapshot(&vf, claim, &r->snapshot, &r->verdict) ||
+        (quorum && !session_check_note(cl, r->a, claim->note, &cp, &r->snapshot.trust, &r->verdict))) {
         step_bad(k);
         return false;
     }
@@ -57,7 +60,7 @@ bool step_snapshot(struct ledger_client *cl, struct call *k, const struct snapsh
         session_tampered(cl, &conflict, what);
         return false;
     }
-    return session_see(cl, &r->snapshot.cp, claim->note);
+    return session_see(cl, &r->snapshot.cp, claim->note) && quorum_see(cl, k, claim->witnessed);
 }
 
 void step_credit(struct ledger_client *cl, struct call *k)
@@ -160,8 +163,12 @@ const struct call_ops ops_find = {.request = find_request, .answer = find_answer
 
 static struct span receipt_request(struct ledger_client *cl, struct call *k, struct arena *a, uint64_t id)
 {
-    (void)cl;
-    return rpc_put_receipt(a, id, &k->rq.u.receipt);
+    if (!quorum_demanded(cl, k))
+        return rpc_put_receipt(a, id, &k->rq.u.receipt, 0);
+    struct receipt_request rq = k->rq.u.receipt;
+    rq.witnessed = true;
+    k->floor = 0; /* a cosigned checkpoint may be older than the newest: what is in it stays in it */
+    return rpc_put_receipt(a, id, &rq, quorum_wait_ms(k));
 }
 
 static bool is_asked_for(const struct receipt_request *rq, const struct header *h)
@@ -169,12 +176,28 @@ static bool is_asked_for(const struct receipt_request *rq, const struct header *
     return rq->by_index ? h->index == rq->index : h->kind != OWN_SEAL && hash_eq(&h->event_id, &rq->event_id);
 }
 
+/* What the ledger calls witnessed may not be what this policy demands. */
+static bool receipt_is_cosigned(struct ledger_client *cl, struct span note)
+{
+    struct checkpoint cp;
+    struct policy_verdict trust;
+    struct verdict v;
+    struct arena_mark mark = arena_mark(cl->scratch);
+    bool good = session_check_note(cl, cl->scratch, note, &cp, &trust, &v) && quorum_holds(cl, &trust);
+    bool told = v.kind != VERDICT_GOOD; /* verify_receipt says what is wrong with it */
+    arena_release(cl->scratch, mark);
+    return good || told;
+}
+
 static enum call_step receipt_answer(struct ledger_client *cl, struct call *k, const struct message *m)
 {
     struct reply *r = k->reply;
-    struct verifier vf = session_verifier(cl, r->a);
+    bool demanded = quorum_demanded(cl, k);
     if (m->kind != MESSAGE_RECEIPT)
         return wrong_answer(k);
+    if (demanded && !receipt_is_cosigned(cl, m->u.receipt.snapshot.note))
+        return quorum_wait_ms(k) ? STEP_LATER : quorum_missing(cl, k);
+    struct verifier vf = demanded ? session_verifier(cl, r->a) : session_log_verifier(cl, r->a);
     r->u.receipt.claim = m->u.receipt;
     r->u.receipt.claim.origin = span_str(cl->profile->origin);
     if (!verify_receipt(&vf, &r->u.receipt.claim, &r->u.receipt.receipt, &r->verdict))

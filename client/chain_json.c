@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "client.h"
 #include "line.h"
 
 void json_put_time(struct json_writer *w, const char *name, int64_t us)
@@ -28,6 +29,26 @@ void json_put_hex(struct json_writer *w, const char *name, struct span s)
         return;
     hex_encode(s, text);
     json_put_string(w, name, span_str(text));
+}
+
+void witnessed_json(struct json_writer *w, const struct reply *r)
+{
+    const struct witnessed_note *n = &r->witnessed;
+    json_name(w, SPAN_LIT("witnessed"));
+    if (!n->present) {
+        json_null(w);
+        return;
+    }
+    json_object(w);
+    json_put_uint(w, "size", n->cp.size);
+    json_put_uint(w, "age_s", n->age_s > 0 ? (uint64_t)n->age_s : 0);
+    json_name(w, SPAN_LIT("by"));
+    json_array(w);
+    for (size_t i = 0; i < n->n; i++)
+        json_string(w, span_str(n->names[i]));
+    json_end(w);
+    json_put_bool(w, "auditors", n->trust.auditors_signed);
+    json_end(w);
 }
 
 static void put_entry(struct json_writer *w, const char *name, uint64_t index)

@@ -16,6 +16,10 @@
 void chain_json(struct json_writer *w, const struct proven_chain *pc);
 /* An object: index, kind, recorded, event id, and with content: the event and its signatures. */
 void entry_json(struct json_writer *w, struct arena *a, const struct entry *e);
+/* Member "witnessed" of the object that is being written: null, or the newest checkpoint that the policy's witnesses have cosigned: size,
+ * age in seconds, by whom. */
+struct reply;
+void witnessed_json(struct json_writer *w, const struct reply *r);
 /* Names for people: "UNIT", "ADMINISTERED". */
 const char *item_class_name(unsigned klass);
 const char *terminal_name(unsigned terminal);

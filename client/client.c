@@ -83,6 +83,7 @@ void call_restart(struct call *k)
     r->recorded = LEDGER_RECORDED_NOTHING;
     k->work = NULL;
     k->id = 0;
+    k->quorum = false;
     k->state = CALL_QUEUED;
 }
 
@@ -184,6 +185,9 @@ static enum ledger_rc check_request(const struct ledger_client *cl, const struct
 {
     if (rq->op != CALL_CONNECT && !call_ops_of(rq->op))
         return ledger_fail(err, LEDGER_EINVAL, "no such operation");
+    bool witnessed = (rq->op == CALL_SUBMIT && rq->u.submit.witnessed) || (rq->op == CALL_RECEIPT && rq->u.receipt.witnessed);
+    if (witnessed && cl->profile->policy->n_witnesses == 0)
+        return ledger_fail(err, LEDGER_EINVAL, "the profile's policy names no witness: there is no level \"witnessed\" without");
     if (rq->op == CALL_SUBMIT)
         return check_submit(cl, rq->u.submit.batch, err);
     return rq->op == CALL_PROVE ? check_prove(&rq->u.prove, err) : LEDGER_OK;

@@ -58,6 +58,7 @@ struct receipt_request {
     bool by_index;
     uint64_t index;
     struct hash event_id;
+    bool witnessed; /* under a checkpoint that the policy's witnesses have cosigned; implied where the policy demands a quorum */
 };
 
 /* How far a reading of the log has come: `frontier` is the tree over everything before entry `frontier.size`. A cursor with
@@ -75,14 +76,21 @@ struct entries_request {
     bool follow;                  /* at the end of the log: wait for the next batch, at most until the deadline */
 };
 
-/* Everything that pointers lead to is copied by client_start and client_call; a batch is kept by reference. */
+/*
+ * Where the profile's policy demands a quorum, an answer ends only when a cosigned checkpoint covers what it stands on; if none comes in
+ * time it is LEDGER_ESTALE. A submission ends with the log's signature, unless it is asked for at level witnessed: then ESTALE means that
+ * everything was recorded (`recorded` is ANSWERED and the results are there), and only the witnesses are missing.
+ *
+ * Everything that pointers lead to is copied by client_start and client_call; a batch is kept by reference. */
 struct call_request {
     enum call_op op;
     bool fresh; /* LEDGER_ESTALE if the snapshot's seal is older than the profile's fresh_within */
+    bool log_only; /* the log's signature suffices, whatever quorum the policy demands: for a witness, who reads before it cosigns */
     union {
         struct {
             struct ledger_batch *batch; /* signed */
             bool all_or_nothing;
+            bool witnessed;             /* done when the policy's witnesses have cosigned, too */
         } submit;
         struct prove_request prove;
         struct find_request find;
@@ -114,6 +122,18 @@ struct status_metric {
     double value;
 };
 
+/* The newest checkpoint that the policy's witnesses have cosigned, as the server showed it: verified, and proven to be of one history
+ * with everything else. With `quorum none`: one that any of them has cosigned. */
+struct witnessed_note {
+    bool present;
+    struct checkpoint cp;
+    struct policy_verdict trust;
+    struct span note;
+    int64_t age_s;       /* now minus the time at which they had cosigned, by their clocks */
+    size_t n;
+    const char **names;  /* of the policy, of those who have */
+};
+
 struct reply {
     enum ledger_rc rc;
     struct ledger_err err;
@@ -121,10 +141,13 @@ struct reply {
     struct verdict verdict;        /* kind is not VERDICT_GOOD if a verification failed */
     struct arena *a;               /* holds everything that the reply points to */
     /* The checkpoint that the answer stands on; not for status. `snapshot.seal` only where has_seal says so (all but hello
-     * and submit). */
+     * and submit). `snapshot.trust` is what the policy makes of it, or of the larger checkpoint that was cosigned in its stead: that one,
+     * with the same seal, is `cosigned` (its note is absent if the snapshot's own note is the cosigned one). */
     bool has_checkpoint, has_seal;
     struct snapshot snapshot;
-    bool stale;                    /* has_seal: older than fresh_within by this machine's clock */
+    struct snapshot_claim cosigned;
+    struct witnessed_note witnessed; /* has_seal, and submissions at that level */
+    bool stale;                    /* has_seal: it, or the quorum that the policy demands, is older than fresh_within */
     int64_t age_s;                 /* has_seal: now minus the seal's recorded time */
     union {
         struct { const char *program, *client; unsigned version; } hello; /* client: how the server names us */

@@ -34,6 +34,8 @@
 #define BACKOFF_MS_MAX 5000u
 #define PIN_EVERY_MS 200u                      /* the pin on disk is at most this old */
 #define STREAM_CREDIT 8u
+#define QUORUM_WAIT_MS_MAX 10000u              /* how long an answer waits for the policy's witnesses, within its own time */
+#define QUORUM_AGAIN_MS 250u                   /* what the ledger calls witnessed may not be what the policy demands */
 
 enum call_state { CALL_QUEUED = 0, CALL_SENT, CALL_TRUSTING };
 
@@ -41,6 +43,7 @@ enum call_state { CALL_QUEUED = 0, CALL_SENT, CALL_TRUSTING };
 enum call_step {
     STEP_MORE,  /* the stream goes on */
     STEP_NEXT,  /* send the next request */
+    STEP_LATER, /* send it in a moment */
     STEP_TRUST, /* answered and verified; what is left is its checkpoint (if it has one) */
     STEP_FAILED,/* the error is in the reply */
 };
@@ -68,6 +71,8 @@ struct call {
     enum call_state state;
     uint64_t id;             /* of the request on the wire */
     uint64_t floor;          /* size that was trusted when the request was sent: no answer may stand on less */
+    bool quorum;             /* what was asked for is answered and verified; the quorum is being asked for */
+    uint64_t quorum_until_ms;/* 0: it was not asked for yet */
     bool unresolved;         /* submit: an earlier attempt was sent and never answered */
     bool busy;               /* the server was busy when it was asked last */
     struct reply *reply;
@@ -100,6 +105,7 @@ struct ledger_client {
     uint8_t newest[NOTE_SIZE_MAX];
     struct crypto *c;
     struct arena *scratch;
+    struct policy *log_policy; /* the profile's, without its quorum; never changed */
     struct call *list, **list_end; /* in the order in which they were made */
     struct trust trust;
     enum session_state state;
@@ -130,6 +136,33 @@ const struct call_ops *call_ops_of(enum call_op op); /* NULL for CALL_CONNECT */
 extern const struct connection_events session_events;
 /* A verifier whose results live in `a`. */
 struct verifier session_verifier(struct ledger_client *cl, struct arena *a);
+
+/* The same under the policy without its quorum, which is asked for separately (session_quorum.c). */
+struct verifier session_log_verifier(struct ledger_client *cl, struct arena *a);
+
+/* ---- session_quorum.c ---- */
+/* An answer is verified under the log's signature. Does it have to wait for the policy's witnesses? */
+bool quorum_wanted(const struct ledger_client *cl, const struct call *k);
+/* From here on the call asks for the quorum. */
+void quorum_begin(struct call *k);
+/* Must the answer to this request be cosigned from the beginning (receipts)? */
+bool quorum_demanded(const struct ledger_client *cl, const struct call *k);
+/* Is this verdict the quorum that the policy demands, or at least one witness where it demands none? */
+bool quorum_holds(const struct ledger_client *cl, const struct policy_verdict *trust);
+/* Time that is left for it, in milliseconds; the first call begins it. */
+uint32_t quorum_wait_ms(struct call *k);
+struct span quorum_request(struct ledger_client *cl, struct call *k, struct arena *a, uint64_t id);
+enum call_step quorum_answer(struct ledger_client *cl, struct call *k, const struct message *m);
+/* An Error in its place. True: the call was dealt with. */
+bool quorum_error(struct ledger_client *cl, struct call *k, const struct message_error *e);
+/* Its time is over: ESTALE. */
+enum call_step quorum_missing(struct ledger_client *cl, struct call *k);
+/* Ends a call that is answered in everything but the quorum, with the error that is in its reply. */
+void quorum_fail(struct ledger_client *cl, struct call *k);
+/* Takes the newest witnessed checkpoint that came with a snapshot. False: step_bad, or the session is over. */
+bool quorum_see(struct ledger_client *cl, struct call *k, struct span note) LEDGER_MUST_USE;
+/* Everything is proven: what the witnessed checkpoint adds to the answer. */
+void quorum_finish(struct ledger_client *cl, struct call *k);
 
 /* ---- session_trust.c ---- */
 /* A note under the policy: signed by the log. (Its witnesses are asked for where a snapshot is verified: when an answer to a

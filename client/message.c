@@ -171,7 +171,18 @@ struct span rpc_put_find(struct arena *a, uint64_t id, const struct find_request
     return pack(a, &r.base);
 }
 
-struct span rpc_put_receipt(struct arena *a, uint64_t id, const struct receipt_request *rq)
+struct span rpc_put_witnessed(struct arena *a, uint64_t id, uint64_t size, uint32_t wait_ms)
+{
+    Ledgerd__V1__WitnessedRequest m;
+    ledgerd__v1__witnessed_request__init(&m);
+    REQUEST(r, id, WITNESSED);
+    m.size = size;
+    m.wait_ms = wait_ms;
+    r.witnessed = &m;
+    return pack(a, &r.base);
+}
+
+struct span rpc_put_receipt(struct arena *a, uint64_t id, const struct receipt_request *rq, uint32_t wait_ms)
 {
     Ledgerd__V1__ReceiptRequest m;
     ledgerd__v1__receipt_request__init(&m);
@@ -180,6 +191,8 @@ struct span rpc_put_receipt(struct arena *a, uint64_t id, const struct receipt_r
         m.index = rq->index;
     else
         m.event_id = to_data(span_of(rq->event_id.b, HASH_LEN));
+    m.witnessed = rq->witnessed;
+    m.wait_ms = wait_ms;
     r.receipt = &m;
     return pack(a, &r.base);
 }
@@ -232,6 +245,7 @@ static bool read_snapshot(const Ledgerd__V1__Snapshot *m, struct snapshot_claim 
     out->note = from_data(m->checkpoint);
     out->seal = from_data(m->seal);
     out->seal_path = from_data(m->seal_path);
+    out->witnessed = from_data(m->witnessed);
     return true;
 }
 

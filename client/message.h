@@ -90,7 +90,9 @@ struct span rpc_put_consistency(struct arena *a, uint64_t id, uint64_t size1, ui
 struct span rpc_put_entries(struct arena *a, uint64_t id, const struct entries_request *r, uint64_t end, uint32_t credit);
 struct span rpc_put_prove(struct arena *a, uint64_t id, const struct prove_request *r, uint32_t credit);
 struct span rpc_put_find(struct arena *a, uint64_t id, const struct find_request *r);
-struct span rpc_put_receipt(struct arena *a, uint64_t id, const struct receipt_request *r);
+struct span rpc_put_witnessed(struct arena *a, uint64_t id, uint64_t size, uint32_t wait_ms);
+/* wait_ms: for a receipt at level witnessed. */
+struct span rpc_put_receipt(struct arena *a, uint64_t id, const struct receipt_request *r, uint32_t wait_ms);
 struct span rpc_put_status(struct arena *a, uint64_t id);
 struct span rpc_put_log_keys(struct arena *a, uint64_t id);
 struct span rpc_put_credit(struct arena *a, uint64_t id, uint64_t stream, uint32_t responses);

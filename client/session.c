@@ -80,9 +80,9 @@ static uint64_t backoff_ms(unsigned failures)
 
 static void requeue(struct call *k)
 {
-    if (k->state == CALL_QUEUED && !k->work)
+    if (k->state == CALL_QUEUED && !k->work && !k->quorum)
         return;
-    if (k->state != CALL_QUEUED && k->rq.op == CALL_SUBMIT)
+    if ((k->state != CALL_QUEUED || k->quorum) && k->rq.op == CALL_SUBMIT)
         k->unresolved = true;
     call_restart(k);
 }
@@ -343,8 +343,15 @@ static void judge_freshness(struct ledger_client *cl, struct call *k)
     if (!r->has_seal)
         return;
     r->age_s = (wall_clock_us() - r->snapshot.seal.recorded_us) / 1000000;
+    int64_t cosigned_s = wall_clock_us() / 1000000 - (int64_t)r->snapshot.trust.cosigned_at;
+    bool quorum = !cl->profile->policy->quorum_none && r->snapshot.trust.quorum_met;
     r->stale = r->age_s > (int64_t)cl->profile->fresh_within_s;
-    if (r->stale && k->rq.fresh)
+    if (quorum && cosigned_s > (int64_t)cl->profile->fresh_within_s) {
+        r->stale = true;
+        if (k->rq.fresh)
+            r->rc = ledger_fail(&r->err, LEDGER_ESTALE, "the witnesses cosigned %lld s ago, and the profile demands %u s",
+                                (long long)cosigned_s, cl->profile->fresh_within_s);
+    } else if (r->stale && k->rq.fresh)
         r->rc = ledger_fail(&r->err, LEDGER_ESTALE, "the ledger's last seal is %lld s old, and the profile demands %u s",
                             (long long)r->age_s, cl->profile->fresh_within_s);
 }
@@ -354,8 +361,11 @@ static void finish_trusted(struct ledger_client *cl)
 {
     for (struct call *k = cl->list, *next; k; k = next) {
         next = k->next;
-        if (k->state != CALL_TRUSTING || (k->reply->has_checkpoint && !trust_has(&cl->trust, &k->reply->snapshot.cp)))
+        const struct reply *r = k->reply;
+        if (k->state != CALL_TRUSTING || (r->has_checkpoint && !trust_has(&cl->trust, &r->snapshot.cp)) ||
+            (r->witnessed.present && !trust_has(&cl->trust, &r->witnessed.cp)))
             continue;
+        quorum_finish(cl, k);
         judge_freshness(cl, k);
         call_end(cl, k);
     }
@@ -368,7 +378,7 @@ static bool send_call(struct ledger_client *cl, struct call *k)
     k->id = session_id(cl);
     k->floor = cl->trust.latest->size;
     k->busy = false;
-    struct span request = k->ops->request(cl, k, cl->scratch, k->id);
+    struct span request = k->quorum ? quorum_request(cl, k, cl->scratch, k->id) : k->ops->request(cl, k, cl->scratch, k->id);
     if (!request.p) {
         call_fail(cl, k, LEDGER_ENOMEM, "out of memory");
         return true;
@@ -426,9 +436,15 @@ static void cancel_stream(struct ledger_client *cl, uint64_t id)
 
 static void expire_call(struct ledger_client *cl, struct call *k)
 {
-    uint64_t stream = cl->state == SESSION_READY && k->state == CALL_SENT && k->ops->stream ? k->id : 0;
+    bool streaming = cl->state == SESSION_READY && k->state == CALL_SENT && k->ops->stream && !k->quorum;
+    uint64_t stream = streaming ? k->id : 0;
     const char *why = cl->last.msg[0] ? cl->last.msg : "the server is silent";
-    if (k->state == CALL_SENT && k->ops && k->ops->expire && k->ops->expire(cl, k)) {
+    if (k->quorum && k->state != CALL_TRUSTING) {
+        (void)quorum_missing(cl, k);
+        quorum_fail(cl, k);
+    } else if (k->state == CALL_SENT && k->ops && k->ops->expire && k->ops->expire(cl, k)) {
+        k->reply->witnessed.present = k->reply->witnessed.present && trust_has(&cl->trust, &k->reply->witnessed.cp);
+        quorum_finish(cl, k);
         judge_freshness(cl, k);
         call_end(cl, k);
     } else if (k->busy) {
@@ -481,29 +497,45 @@ static void take_error(struct ledger_client *cl, struct call *k, const struct me
     call_fail(cl, k, rc, "%s", e->text[0] ? e->text : ledger_rc_text(rc));
 }
 
+/* A long answer's checkpoints may have been forgotten, among many newer ones, before its last part came. */
+static bool see_again(struct ledger_client *cl, const struct reply *r)
+{
+    return (!r->has_checkpoint || session_see(cl, &r->snapshot.cp, r->snapshot.note)) &&
+           (!r->witnessed.present || session_see(cl, &r->witnessed.cp, r->witnessed.note));
+}
+
 static void take_answer(struct ledger_client *cl, struct call *k, const struct message *m, struct span bytes)
 {
     if (m->kind == MESSAGE_ERROR) {
-        take_error(cl, k, &m->u.error);
+        if (!quorum_error(cl, k, &m->u.error))
+            take_error(cl, k, &m->u.error);
         return;
     }
-    enum call_step step = k->ops->answer(cl, k, m);
+    enum call_step step = k->quorum ? quorum_answer(cl, k, m) : k->ops->answer(cl, k, m);
     if (cl->state != SESSION_READY) /* the session ended meanwhile, and with it perhaps the call */
         return;
     switch (step) {
     case STEP_MORE:
         break;
     case STEP_NEXT:
+    case STEP_LATER:
         k->state = CALL_QUEUED;
-        k->not_before_ms = 0;
+        k->not_before_ms = step == STEP_LATER ? conn_clock_ms() + QUORUM_AGAIN_MS : 0;
         break;
     case STEP_TRUST:
+        if (quorum_wanted(cl, k)) {
+            quorum_begin(k);
+            break;
+        }
         k->state = CALL_TRUSTING;
-        /* A long answer's checkpoint may have been forgotten, among many newer ones, before its last part came. */
-        if (k->reply->has_checkpoint && !session_see(cl, &k->reply->snapshot.cp, k->reply->snapshot.note))
+        if (!see_again(cl, k->reply))
             return; /* the session ended, and the call with it */
         break;
     case STEP_FAILED:
+        if (k->quorum && k->reply->rc != LEDGER_ETAMPER) {
+            quorum_fail(cl, k);
+            break;
+        }
         if (k->rq.op == CALL_SUBMIT)
             k->reply->recorded = LEDGER_RECORDED_UNKNOWN;
         if (k->reply->rc == LEDGER_ETAMPER)

@@ -13,13 +13,22 @@
 
 /* ---- the client's policies ---- */
 
+/* What the log alone has signed is judged without the witnesses. */
+static void derive_log_policy(struct ledger_client *cl)
+{
+    *cl->log_policy = *cl->policy;
+    cl->log_policy->quorum_none = true;
+}
+
 bool keys_init(struct ledger_client *cl)
 {
     cl->policy = malloc(sizeof *cl->policy);
     cl->settled = malloc(sizeof *cl->settled);
-    if (!cl->policy || !cl->settled)
+    cl->log_policy = malloc(sizeof *cl->log_policy);
+    if (!cl->policy || !cl->settled || !cl->log_policy)
         return false;
     *cl->policy = *cl->settled = *cl->profile->policy;
+    derive_log_policy(cl);
     return true;
 }
 
@@ -29,6 +38,7 @@ void keys_fini(struct ledger_client *cl)
     followed_free(&cl->keys_new);
     free(cl->policy);
     free(cl->settled);
+    free(cl->log_policy);
 }
 
 void keys_forget(struct ledger_client *cl)
@@ -39,6 +49,7 @@ void keys_forget(struct ledger_client *cl)
         return;
     followed_free(&cl->keys_new);
     *cl->policy = *cl->settled;
+    derive_log_policy(cl);
 }
 
 static const struct message_log_keys *known_keys(const struct ledger_client *cl)
@@ -147,6 +158,7 @@ static bool take_changes(struct ledger_client *cl, const struct message_log_keys
         changes_refused(cl, &k->changes[failed], &v);
         return false;
     }
+    derive_log_policy(cl);
     if (taken == 0)
         followed_free(&cl->keys_new);
     return taken == 0 || see_changes(cl, &cl->keys_new.keys);

@@ -15,6 +15,13 @@ struct verifier session_verifier(struct ledger_client *cl, struct arena *a)
                              .origin = cl->profile->origin};
 }
 
+struct verifier session_log_verifier(struct ledger_client *cl, struct arena *a)
+{
+    struct verifier vf = session_verifier(cl, a);
+    vf.policy = cl->log_policy;
+    return vf;
+}
+
 bool session_check_note(struct ledger_client *cl, struct arena *a, struct span note, struct checkpoint *cp,
                         struct policy_verdict *trust, struct verdict *v)
 {

@@ -52,6 +52,13 @@ static const struct key_def KEYS[] = {
     {"http", "metrics", KEY_BOOL, FIELD(http_metrics), 0, 0},
     {"http", "connections_max", KEY_U32, FIELD(http_connections_max), 1, 4096},
     {"http", "timeout_seconds", KEY_SECONDS, FIELD(http_timeout_ms), 1000, 3600000},
+    {"witness", "policy", TEXT(witness_policy)},
+    {"witness", "ca", TEXT(witness_ca)},
+    {"witness", "interval_seconds", KEY_SECONDS, FIELD(witness_interval_ms), 0, 3600000},
+    {"witness", "linger_seconds", KEY_SECONDS, FIELD(witness_linger_ms), 0, 60000},
+    {"witness", "timeout_seconds", KEY_SECONDS, FIELD(witness_timeout_ms), 100, 600000},
+    {"witness", "retry_seconds", KEY_SECONDS, FIELD(witness_retry_ms), 100, 3600000},
+    {"witness", "start_seconds", KEY_SECONDS, FIELD(witness_start_ms), 100, 600000},
 };
 enum { KEY_COUNT = sizeof KEYS / sizeof KEYS[0] };
 _Static_assert(KEY_COUNT <= 64, "the keys seen so far are one mask");
@@ -71,6 +78,11 @@ void config_init(struct config *c)
         .http_metrics = true,
         .http_connections_max = 256,
         .http_timeout_ms = 20000,
+        .witness_interval_ms = 200,
+        .witness_linger_ms = 1000,
+        .witness_timeout_ms = 10000,
+        .witness_retry_ms = 60000,
+        .witness_start_ms = 3000,
     };
     memcpy(c->listen, CONFIG_DEFAULT_LISTEN, sizeof CONFIG_DEFAULT_LISTEN);
 }

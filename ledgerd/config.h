@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * config: DIR/ledgerd.conf. Sections [server], [store], [write], [http] and [access]; every key has a default, an unknown section or key
+ * config: DIR/ledgerd.conf. Sections [server], [store], [write], [http], [witness] and [access]; every key has a default, an unknown section or key
  * and a value out of range are errors that name file and line.
  *
  * It is read with libinih, because it is the smallest reader of plain INI files in Debian and hands every key to us, so that
@@ -44,6 +44,14 @@ struct config {
     bool http_plain, http_metrics;
     uint32_t http_connections_max;
     uint32_t http_timeout_ms;
+    /* [witness] */
+    char witness_policy[CONFIG_PATH_MAX]; /* "": no witnesses; relative to the data folder */
+    char witness_ca[CONFIG_PATH_MAX];     /* "": the system's authorities */
+    uint32_t witness_interval_ms;         /* between the beginnings of two rounds */
+    uint32_t witness_linger_ms;           /* how long a round waits for the rest once its quorum is met */
+    uint32_t witness_timeout_ms;          /* of one request */
+    uint32_t witness_retry_ms;            /* how long, at most, a witness is left alone after failures */
+    uint32_t witness_start_ms;            /* for the question before the first new signature */
     /* [access] */
     struct access_table access;
 };

@@ -275,7 +275,7 @@ static enum ledger_rc write_pki(const struct init *in, struct ledger_err *err)
     return rc;
 }
 
-static const char HTTP_SECTION[] =
+static const char HTTP_AND_WITNESS[] =
     "# The tree as tiles (C2SP tlog-tiles), /metrics and /healthz for everybody who can reach the address. Off without `listen`.\n"
     "[http]\n"
     "#listen = 127.0.0.1:7462\n"
@@ -286,11 +286,23 @@ static const char HTTP_SECTION[] =
     "#metrics = yes\n"
     "#connections_max = 256\n"
     "#timeout_seconds = 20\n"
+    "\n"
+    "# Witnesses who cosign checkpoints; off unless `policy` names a file of trust (c2sp.org/tlog-policy) with their keys, URLs\n"
+    "# and the quorum that makes a checkpoint a witnessed one.\n"
+    "[witness]\n"
+    "#policy = witnesses\n"
+    "# Authorities for https, as a PEM file, instead of the system's.\n"
+    "#ca = witnesses.pem\n"
+    "#interval_seconds = 0.2\n"
+    "#linger_seconds = 1\n"
+    "#timeout_seconds = 10\n"
+    "#retry_seconds = 60\n"
+    "#start_seconds = 3\n"
     "\n";
 
 static enum ledger_rc write_config(const struct init *in, struct ledger_err *err)
 {
-    char text[6144];
+    char text[8192];
     int n = snprintf(
         text, sizeof text,
         "# Configuration of the ledger %s. Every key is optional; what is commented out shows the default.\n"
@@ -342,7 +354,7 @@ static enum ledger_rc write_config(const struct init *in, struct ledger_err *err
         "[access]\n"
         "loopback = submit, read all\n"
         "%s = submit, read all\n",
-        in->origin, in->listen, in->address, HTTP_SECTION, in->uri);
+        in->origin, in->listen, in->address, HTTP_AND_WITNESS, in->uri);
     if (n < 0 || (size_t)n >= sizeof text)
         return ledger_fail(err, LEDGER_EINVAL, "names or addresses are too long");
     struct config c;

@@ -58,6 +58,9 @@ struct pipeline_options {
     void (*done_cb)(void *ctx, struct job *job);
     /* A batch was committed: called in the writer thread after each commit, also for heartbeat seals (followers are woken by it). */
     void (*committed_cb)(void *ctx, uint64_t size);
+    /* Asked once, during the start, before anything new is signed and after the store was verified; NULL: nobody is asked. Anything but
+     * OK ends the start. */
+    enum ledger_rc (*ask_cb)(void *ctx, struct ledger_err *err);
     /* The outcome of a commit is unknown, or an invariant broke: the process must end. Called once. */
     void (*fatal_cb)(void *ctx, const struct ledger_err *err);
     void *ctx;
@@ -74,7 +77,7 @@ struct pipeline_clock {
 /*
  * Starts the threads; the tail has been verified against the last checkpoint and the anchor, and the epoch entry and the anchor
  * have been written, when this returns OK. Returns owned.
- * ENOTFOUND: no genesis yet. ETAMPER: the tail does not verify, or the store was rolled back; nothing was written. EFULL: no space for
+ * ENOTFOUND: no genesis yet. ETAMPER: the tail does not verify, the store was rolled back, or ask_cb said so; nothing was written. EFULL: no space for
  * the epoch entry. EINVAL: a rebuild was interrupted, the anchor is missing, or the keys are not this ledger's.
  */
 enum ledger_rc pipeline_start(const struct pipeline_options *o, struct pipeline **out, struct ledger_err *err)

@@ -20,6 +20,7 @@ static const struct family families[] = {
     {LEDGERD__V1__REQUEST__OP_RECEIPT, next_receipt},
     {LEDGERD__V1__REQUEST__OP_STATUS, next_status},
     {LEDGERD__V1__REQUEST__OP_LOG_KEYS, next_log_keys},
+    {LEDGERD__V1__REQUEST__OP_WITNESSED, next_witnessed},
 };
 
 static const struct family *find_family(Ledgerd__V1__Request__OpCase op)
@@ -128,6 +129,11 @@ uint32_t query_credit(const struct query *q)
     else if (q->failed.rc == LEDGER_OK && q->request->op_case == LEDGERD__V1__REQUEST__OP_PROVE)
         credit = q->request->prove->credit;
     return credit ? credit : QUERY_CREDIT_DEFAULT;
+}
+
+int64_t query_wait_until_ms(const struct query *q)
+{
+    return q->wait_until_ms;
 }
 
 bool query_expire(struct query *q)

@@ -31,6 +31,7 @@
 
 struct store;
 struct query;
+struct witnessed;
 struct query_env {
     struct store *store;
     const struct access *access; /* borrowed for the life of the query */
@@ -39,6 +40,7 @@ struct query_env {
                        void (*put)(void *sink, const char *name, double value, const char *text),
                        void *sink);
     void *metrics_ctx;
+    struct witnessed *witnessed; /* NULL: the ledger has no witnesses. Borrowed. */
 };
 
 /* Which requests are queries: everything but hello, submit, credit and cancel. `request` is the
@@ -47,7 +49,8 @@ struct query_env {
 enum ledger_rc query_begin(const struct query_env *env, struct span request, struct query **out,
                            struct ledger_err *err) LEDGER_MUST_USE;
 /* OK: *response is the next encoded Response, in the arena; *more false: it is the last. EBUSY:
- * nothing to send now; a following query is to be asked again when something was committed. Error
+ * nothing to send now; the query is to be asked again when something was committed or witnessed, and
+ * when query_wait_until_ms has come. Error
  * responses are responses, not errors. EINVAL: the last response has been given already. ENOMEM:
  * the arena has not even room for an Error response. */
 enum ledger_rc query_next(struct query *q, struct arena *a, struct span *response, bool *more,
@@ -57,6 +60,9 @@ enum ledger_rc query_next(struct query *q, struct arena *a, struct span *respons
  * never while query_next runs. True if there was one to let go of. */
 bool query_expire(struct query *q);
 uint32_t query_credit(const struct query *q); /* initial credit that the request grants */
+/* After EBUSY: when it has waited long enough, in milliseconds of CLOCK_MONOTONIC; 0: it can wait for
+ * ever. */
+int64_t query_wait_until_ms(const struct query *q);
 void query_end(struct query *q);              /* NULL is allowed */
 
 #endif

@@ -45,6 +45,17 @@ bool plist_push(struct plist *l, struct arena *a, void *item)
     return true;
 }
 
+/* This very checkpoint, if it is the one that the witnesses have cosigned. */
+static bool cosigned_note(struct query *q, struct arena *a, const struct checkpoint *cp, struct span *note)
+{
+    struct witnessed_view w;
+    if (!q->env.witnessed || witnessed_size(q->env.witnessed) != cp->size ||
+        !witnessed_get(q->env.witnessed, a, &w) || w.size != cp->size || !hash_eq(&w.root, &cp->root))
+        return false;
+    *note = w.note;
+    return true;
+}
+
 enum ledger_rc build_note(struct query *q, struct arena *a, uint64_t size, struct span *note,
                           struct ledger_err *err)
 {
@@ -53,40 +64,83 @@ enum ledger_rc build_note(struct query *q, struct arena *a, uint64_t size, struc
      * fork. */
     enum ledger_rc rc = read_checkpoint(q, size, &cp.root, err);
     if (rc == LEDGER_OK)
-        rc = log_note(q->env.store, &q->m, &cp, a, note, err);
+        rc = cosigned_note(q, a, &cp, note) ? LEDGER_OK : log_note(q->env.store, &q->m, &cp, a, note, err);
     if (rc == LEDGER_EINVAL) /* the folder's fault, not the asker's */
         rc = err->rc = LEDGER_EINTERNAL;
     return rc == LEDGER_ENOMEM ? no_room(err) : rc;
 }
 
+/* The checkpoint's note and size, and the seal that ended the tree of `entries` leaves. */
+static enum ledger_rc add_seal(struct query *q, struct reply *r, uint64_t size, uint64_t entries,
+                               Ledgerd__V1__Snapshot *s, struct ledger_err *err)
+{
+    struct stored seal;
+    struct span path;
+    enum ledger_rc rc = read_entry(q, entries - 1, &seal, err);
+    if (rc == LEDGER_OK && seal.h.kind != OWN_SEAL)
+        rc = read_bad(err, entries - 1, "a seal was to be here");
+    /* Proofs about chains are made from the view's map; they are worth something under the seal's
+     * root. */
+    if (rc == LEDGER_OK && entries == q->m.size && !hash_eq(&seal.h.map_root, &q->m.map_root))
+        rc = read_bad(err, entries - 1, "the chain map's root is not the seal's");
+    if (rc == LEDGER_OK)
+        rc = read_path(q, r->a, &seal, size, &path, err);
+    if (rc != LEDGER_OK)
+        return rc;
+    s->seal = bin(seal.header);
+    s->seal_path = bin(path);
+    r->bytes += seal.header.n + path.n;
+    return LEDGER_OK;
+}
+
+static enum ledger_rc add_witnessed(struct query *q, struct reply *r, Ledgerd__V1__Snapshot *s,
+                                    struct ledger_err *err)
+{
+    struct witnessed_view w;
+    if (!q->env.witnessed)
+        return LEDGER_OK;
+    if (!witnessed_get(q->env.witnessed, r->a, &w))
+        return no_room(err);
+    if (w.size)
+        s->witnessed = bin(w.note);
+    r->bytes += w.note.n;
+    return LEDGER_OK;
+}
+
+static Ledgerd__V1__Snapshot *new_snapshot(struct reply *r, struct span note)
+{
+    Ledgerd__V1__Snapshot *s = arena_alloc(r->a, sizeof *s);
+    if (!s)
+        return NULL;
+    ledgerd__v1__snapshot__init(s);
+    s->checkpoint = bin(note);
+    r->bytes += note.n;
+    return s;
+}
+
 enum ledger_rc build_snapshot(struct query *q, struct reply *r, uint64_t size,
                               Ledgerd__V1__Snapshot **out, struct ledger_err *err)
 {
-    struct stored seal;
-    struct span note, path;
-    Ledgerd__V1__Snapshot *s = arena_alloc(r->a, sizeof *s);
-    if (!s)
-        return no_room(err);
-    ledgerd__v1__snapshot__init(s);
-    enum ledger_rc rc = read_entry(q, size - 1, &seal, err);
-    if (rc == LEDGER_OK && seal.h.kind != OWN_SEAL)
-        rc = read_bad(err, size - 1, "a seal was to be here");
-    /* Proofs about chains are made from the view's map; they are worth something under the seal's
-     * root. */
-    if (rc == LEDGER_OK && size == q->m.size && !hash_eq(&seal.h.map_root, &q->m.map_root))
-        rc = read_bad(err, size - 1, "the chain map's root is not the seal's");
-    if (rc == LEDGER_OK)
-        rc = read_path(q, r->a, &seal, size, &path, err);
-    if (rc == LEDGER_OK)
-        rc = build_note(q, r->a, size, &note, err);
+    struct span note;
+    enum ledger_rc rc = build_note(q, r->a, size, &note, err);
     if (rc != LEDGER_OK)
         return rc;
-    s->checkpoint = bin(note);
-    s->seal = bin(seal.header);
-    s->seal_path = bin(path);
-    r->bytes += note.n + seal.header.n + path.n;
-    *out = s;
-    return LEDGER_OK;
+    Ledgerd__V1__Snapshot *s = *out = new_snapshot(r, note);
+    if (!s)
+        return no_room(err);
+    rc = add_seal(q, r, size, size, s, err);
+    return rc == LEDGER_OK ? add_witnessed(q, r, s, err) : rc;
+}
+
+enum ledger_rc build_snapshot_at(struct query *q, struct reply *r, const struct witnessed_view *w,
+                                 uint64_t entries, Ledgerd__V1__Snapshot **out, struct ledger_err *err)
+{
+    Ledgerd__V1__Snapshot *s = *out = new_snapshot(r, w->note);
+    if (!s)
+        return no_room(err);
+    s->witnessed = bin(w->note);
+    r->bytes += w->note.n;
+    return add_seal(q, r, w->size, entries, s, err);
 }
 
 enum ledger_rc build_record(struct query *q, struct reply *r, const struct stored *e,
@@ -120,10 +174,8 @@ enum ledger_rc next_checkpoint(struct query *q, struct reply *r, struct ledger_e
     return build_snapshot(q, r, q->m.size, &r->msg->checkpoint, err);
 }
 
-/* The path between the two sizes, in the reply's arena, checked against the roots that the tree
- * gives. */
-static enum ledger_rc consistency_path(struct query *q, struct reply *r, uint64_t size1,
-                                       uint64_t size2, struct span *path, struct ledger_err *err)
+enum ledger_rc read_consistency(struct query *q, struct arena *a, uint64_t size1, uint64_t size2,
+                                struct span *path, struct ledger_err *err)
 {
     struct merkle_path p;
     struct hash root1, root2;
@@ -137,7 +189,7 @@ static enum ledger_rc consistency_path(struct query *q, struct reply *r, uint64_
         return ledger_fail(err, LEDGER_ETAMPER,
                            "stored data does not verify: the trees of %llu and %llu entries",
                            (unsigned long long)size1, (unsigned long long)size2);
-    *path = arena_copy(r->a, span_of(p.h, p.n * HASH_LEN));
+    *path = arena_copy(a, span_of(p.h, p.n * HASH_LEN));
     return path->p ? LEDGER_OK : no_room(err);
 }
 
@@ -154,7 +206,7 @@ enum ledger_rc next_consistency(struct query *q, struct reply *r, struct ledger_
                            (unsigned long long)(size1 > size2 ? size1 : size2));
     if (size1 == 0 || size1 > size2)
         return ledger_fail(err, LEDGER_EINVAL, "size1 is not 0 and not above size2");
-    enum ledger_rc rc = consistency_path(q, r, size1, size2, &path, err);
+    enum ledger_rc rc = read_consistency(q, r->a, size1, size2, &path, err);
     if (rc == LEDGER_OK && size2 == q->m.size)
         rc = build_note(q, r->a, size2, &note, err);
     Ledgerd__V1__ConsistencyResponse *out = arena_alloc(r->a, sizeof *out);

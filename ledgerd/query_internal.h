@@ -19,6 +19,7 @@
 #include "machine.h"
 #include "query.h"
 #include "store/store.h"
+#include "witness/witnessed.h"
 
 #define QUERY_BUDGET ((size_t)32 * 1024 * 1024)        /* what one query may remember */
 #define QUERY_SCRATCH_BUDGET ((size_t)4 * 1024 * 1024) /* what one step of it may use */
@@ -46,6 +47,7 @@ struct query {
     bool pinned;  /* the view outlives this query_next */
     bool expired; /* a pinned view was let go of because it had become too old */
     bool done;
+    int64_t wait_until_ms; /* for a cosigned checkpoint; 0: not waiting */
     struct ledger_err failed; /* of query_begin; becomes the first response */
     /* The view; sn is NULL when there is none. */
     struct store_snapshot *sn;
@@ -64,6 +66,7 @@ struct reply {
 /* Opens it if there is none. ENOTFOUND: there is no genesis yet. */
 enum ledger_rc view_open(struct query *q, struct ledger_err *err) LEDGER_MUST_USE;
 void view_close(struct query *q);
+int64_t query_now_ms(void); /* CLOCK_MONOTONIC */
 /* ECANCELED when this view has been open for too long. */
 enum ledger_rc view_check_time(const struct query *q, struct ledger_err *err) LEDGER_MUST_USE;
 
@@ -93,6 +96,9 @@ enum ledger_rc read_root(struct query *q, uint64_t size, struct hash *root,
 /* The root committed with the batch that ends at `size`; it is also the tree's. */
 enum ledger_rc read_checkpoint(struct query *q, uint64_t size, struct hash *root,
                                struct ledger_err *err) LEDGER_MUST_USE;
+/* The path between two sizes, in a, checked against the roots that the tree gives. */
+enum ledger_rc read_consistency(struct query *q, struct arena *a, uint64_t size1, uint64_t size2,
+                                struct span *path, struct ledger_err *err) LEDGER_MUST_USE;
 /* The chain's record; out->exists says whether there is one. The key is set in either case. */
 enum ledger_rc read_chain(struct query *q, const struct hash *key, struct chain *out,
                           struct ledger_err *err) LEDGER_MUST_USE;
@@ -113,12 +119,23 @@ struct plist {
     size_t n, cap;
 };
 bool plist_push(struct plist *l, struct arena *a, void *item) LEDGER_MUST_USE;
-/* Signed note of the checkpoint of `size`. In a. */
+/* Signed note of the checkpoint of `size`, with the witnesses' lines if it is the one that they have
+ * cosigned. In a. */
 enum ledger_rc build_note(struct query *q, struct arena *a, uint64_t size, struct span *note,
                           struct ledger_err *err) LEDGER_MUST_USE;
 /* The checkpoint of `size` and the seal that is its last leaf. In the reply. */
 enum ledger_rc build_snapshot(struct query *q, struct reply *r, uint64_t size,
                               Ledgerd__V1__Snapshot **out, struct ledger_err *err) LEDGER_MUST_USE;
+/* The same for a cosigned checkpoint, and the seal that ended the tree of `entries` leaves, which
+ * need not be the checkpoint's last. */
+enum ledger_rc build_snapshot_at(struct query *q, struct reply *r, const struct witnessed_view *w,
+                                 uint64_t entries, Ledgerd__V1__Snapshot **out,
+                                 struct ledger_err *err) LEDGER_MUST_USE;
+/* The newest cosigned checkpoint, if it covers the first `size` entries; its note is in the reply. EBUSY: not yet;
+ * ECANCELED: not within wait_ms; ENOTFOUND: the ledger has no witnesses. The view covers the checkpoint
+ * afterwards: what was read before is not valid any more. */
+enum ledger_rc await_witnessed(struct query *q, struct reply *r, uint64_t size, uint32_t wait_ms,
+                               struct witnessed_view *out, struct ledger_err *err) LEDGER_MUST_USE;
 /* The entry as this client may see it. */
 enum ledger_rc build_record(struct query *q, struct reply *r, const struct stored *e,
                             bool headers_only, Ledgerd__V1__Record **out,
@@ -137,5 +154,6 @@ enum ledger_rc next_find(struct query *q, struct reply *r, struct ledger_err *er
 enum ledger_rc next_receipt(struct query *q, struct reply *r, struct ledger_err *err);
 enum ledger_rc next_status(struct query *q, struct reply *r, struct ledger_err *err);
 enum ledger_rc next_log_keys(struct query *q, struct reply *r, struct ledger_err *err);
+enum ledger_rc next_witnessed(struct query *q, struct reply *r, struct ledger_err *err);
 
 #endif

@@ -14,7 +14,7 @@
 #include "state_history.h"
 
 
-static int64_t now_ms(void)
+int64_t query_now_ms(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -30,7 +30,7 @@ enum ledger_rc view_open(struct query *q, struct ledger_err *err)
         q->sn = NULL;
         return rc;
     }
-    q->opened_ms = now_ms();
+    q->opened_ms = query_now_ms();
     q->m = (struct machine){
         .c = q->c,
         .a = q->scratch,
@@ -64,7 +64,7 @@ void view_close(struct query *q)
 
 enum ledger_rc view_check_time(const struct query *q, struct ledger_err *err)
 {
-    if (now_ms() - q->opened_ms <= QUERY_PIN_MS_MAX)
+    if (query_now_ms() - q->opened_ms <= QUERY_PIN_MS_MAX)
         return LEDGER_OK;
     return ledger_fail(err, LEDGER_ECANCELED,
                        "the answer took longer than %d seconds; ask for less",

@@ -106,8 +106,14 @@ static enum ledger_rc signer_key(struct query *q, const struct signature *s, uin
     return LEDGER_OK;
 }
 
+/* A receipt being made: the entry, and the size of the checkpoint that all its paths lead to. */
+struct making {
+    struct stored e;
+    uint64_t size;
+};
+
 static enum ledger_rc add_signer(struct query *q, struct reply *r, const struct signature *s,
-                                 uint64_t index, struct plist *list, struct ledger_err *err)
+                                 const struct making *mk, struct plist *list, struct ledger_err *err)
 {
     struct stored reg;
     struct span path;
@@ -116,9 +122,9 @@ static enum ledger_rc add_signer(struct query *q, struct reply *r, const struct 
     if (!out || !party)
         return no_room(err);
     ledgerd__v1__signer_key__init(out);
-    enum ledger_rc rc = signer_key(q, s, index, &reg, err);
+    enum ledger_rc rc = signer_key(q, s, mk->e.h.index, &reg, err);
     if (rc == LEDGER_OK)
-        rc = read_path(q, r->a, &reg, q->m.size, &path, err);
+        rc = read_path(q, r->a, &reg, mk->size, &path, err);
     if (rc != LEDGER_OK)
         return rc;
     out->party = party;
@@ -133,9 +139,10 @@ static enum ledger_rc add_signer(struct query *q, struct reply *r, const struct 
 }
 
 /* One key for each signer, each once. */
-static enum ledger_rc add_signers(struct query *q, struct reply *r, const struct stored *e,
+static enum ledger_rc add_signers(struct query *q, struct reply *r, const struct making *mk,
                                   Ledgerd__V1__ReceiptResponse *out, struct ledger_err *err)
 {
+    const struct stored *e = &mk->e;
     struct sigblock b;
     struct plist list = {.n = 0};
     bool signed_by_persons = e->h.kind >= EVENT_KIND_FIRST || own_kind_signed(e->h.kind);
@@ -149,7 +156,7 @@ static enum ledger_rc add_signers(struct query *q, struct reply *r, const struct
             before = before || span_eq(b.sigs[j].party, b.sigs[i].party);
         enum ledger_rc rc = LEDGER_OK;
         if (!before)
-            rc = add_signer(q, r, &b.sigs[i], e->h.index, &list, err);
+            rc = add_signer(q, r, &b.sigs[i], mk, &list, err);
         if (rc != LEDGER_OK)
             return rc;
     }
@@ -158,9 +165,25 @@ static enum ledger_rc add_signers(struct query *q, struct reply *r, const struct
     return LEDGER_OK;
 }
 
+/* The checkpoint that the receipt is to stand on: the latest, or the newest cosigned one that covers the entry. */
+static enum ledger_rc add_snapshot(struct query *q, struct reply *r, uint64_t index, struct making *mk,
+                                   Ledgerd__V1__ReceiptResponse *out, struct ledger_err *err)
+{
+    const Ledgerd__V1__ReceiptRequest *req = q->request->receipt;
+    struct witnessed_view w;
+    mk->size = q->m.size;
+    if (!req->witnessed)
+        return build_snapshot(q, r, mk->size, &out->snapshot, err);
+    enum ledger_rc rc = await_witnessed(q, r, index + 1, req->wait_ms, &w, err);
+    if (rc != LEDGER_OK)
+        return rc;
+    mk->size = w.size;
+    return build_snapshot_at(q, r, &w, w.size, &out->snapshot, err);
+}
+
 enum ledger_rc next_receipt(struct query *q, struct reply *r, struct ledger_err *err)
 {
-    struct stored e;
+    struct making mk;
     struct span path;
     uint64_t index;
     Ledgerd__V1__ReceiptResponse *out = arena_alloc(r->a, sizeof *out);
@@ -169,15 +192,15 @@ enum ledger_rc next_receipt(struct query *q, struct reply *r, struct ledger_err 
     ledgerd__v1__receipt_response__init(out);
     enum ledger_rc rc = find_entry(q, &index, err);
     if (rc == LEDGER_OK)
-        rc = read_entry(q, index, &e, err);
+        rc = add_snapshot(q, r, index, &mk, out, err);
     if (rc == LEDGER_OK)
-        rc = build_record(q, r, &e, false, &out->record, err);
+        rc = read_entry(q, index, &mk.e, err);
     if (rc == LEDGER_OK)
-        rc = read_path(q, r->a, &e, q->m.size, &path, err);
+        rc = build_record(q, r, &mk.e, false, &out->record, err);
     if (rc == LEDGER_OK)
-        rc = build_snapshot(q, r, q->m.size, &out->snapshot, err);
+        rc = read_path(q, r->a, &mk.e, mk.size, &path, err);
     if (rc == LEDGER_OK)
-        rc = add_signers(q, r, &e, out, err);
+        rc = add_signers(q, r, &mk, out, err);
     if (rc != LEDGER_OK)
         return rc;
     out->path = bin(path);

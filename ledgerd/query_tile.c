@@ -26,12 +26,37 @@ static void look_away(struct query *q)
     crypto_free(q->c);
 }
 
-enum ledger_rc tiles_checkpoint(struct store *s, struct arena *a, struct span *note, struct ledger_err *err)
+enum ledger_rc tiles_checkpoint(const struct query_env *env, struct arena *a, struct span *note, struct ledger_err *err)
+{
+    struct query q;
+    enum ledger_rc rc = look(&q, env, err);
+    if (rc == LEDGER_OK)
+        rc = build_note(&q, a, q.m.size, note, err);
+    look_away(&q);
+    return rc;
+}
+
+enum ledger_rc tiles_consistency(struct store *s, uint64_t size1, uint64_t size2, struct arena *a, struct span *path,
+                                 struct ledger_err *err)
 {
     struct query q;
     enum ledger_rc rc = look(&q, &(struct query_env){.store = s}, err);
+    if (rc == LEDGER_OK && size2 > q.m.size)
+        rc = ledger_fail(err, LEDGER_ENOTFOUND, "the ledger has %llu entries", (unsigned long long)q.m.size);
     if (rc == LEDGER_OK)
-        rc = build_note(&q, a, q.m.size, note, err);
+        rc = read_consistency(&q, a, size1, size2, path, err);
+    look_away(&q);
+    return rc;
+}
+
+enum ledger_rc tiles_root(struct store *s, uint64_t size, struct hash *root, struct ledger_err *err)
+{
+    struct query q;
+    enum ledger_rc rc = look(&q, &(struct query_env){.store = s}, err);
+    if (rc == LEDGER_OK && size > q.m.size)
+        rc = ledger_fail(err, LEDGER_ENOTFOUND, "the ledger has %llu entries", (unsigned long long)q.m.size);
+    if (rc == LEDGER_OK)
+        rc = read_root(&q, size, root, err);
     look_away(&q);
     return rc;
 }

@@ -23,6 +23,7 @@
 #include "pipeline.h"
 #include "server/server.h"
 #include "store/store.h"
+#include "witness/witness.h"
 
 static const char HELP[] =
     "usage: ledgerd run DIR [--listen ADDRESS:PORT] [--plain]\n"
@@ -45,6 +46,7 @@ struct run {
     struct store *store;
     struct server *server;
     struct pipeline *pipeline;
+    struct witness_service *witness; /* NULL: none configured */
 };
 
 /* In the writer's thread. Nothing is tidied up: no answer may leave the process any more. */
@@ -64,7 +66,20 @@ static void done_cb(void *ctx, struct job *job)
 
 static void committed_cb(void *ctx, uint64_t size)
 {
-    server_committed(((struct run *)ctx)->server, size);
+    const struct run *r = ctx;
+    server_committed(r->server, size);
+    if (r->witness)
+        witness_committed(r->witness, size);
+}
+
+static void published_cb(void *ctx)
+{
+    server_witnessed(((struct run *)ctx)->server);
+}
+
+static enum ledger_rc ask_cb(void *ctx, struct ledger_err *err)
+{
+    return witness_ask(((struct run *)ctx)->witness, err);
 }
 
 static enum ledger_rc load_config(struct run *r, struct ledger_err *err)
@@ -99,9 +114,18 @@ static enum ledger_rc start_pipeline(struct run *r, struct ledger_err *err)
     struct pipeline_options o = {
         .store = r->store, .workers = c->workers, .queue_jobs_max = c->queue_jobs, .batch_events_max = c->batch_events,
         .heartbeat_s = c->heartbeat_s, .done_cb = done_cb, .committed_cb = committed_cb, .fatal_cb = fatal_cb, .ctx = r,
-        .anchor_path = c->anchor[0] ? c->anchor : NULL, .program = "ledgerd " LEDGERD_VERSION,
+        .ask_cb = r->witness ? ask_cb : NULL, .anchor_path = c->anchor[0] ? c->anchor : NULL, .program = "ledgerd " LEDGERD_VERSION,
     };
-    return pipeline_start(&o, &r->pipeline, err);
+    enum ledger_rc rc = pipeline_start(&o, &r->pipeline, err);
+    if (rc != LEDGER_OK || !r->witness)
+        return rc;
+    struct pipeline_stats now;
+    pipeline_stats(r->pipeline, &now);
+    witness_committed(r->witness, now.size);
+    rc = witness_start(r->witness, err);
+    if (rc != LEDGER_OK)
+        pipeline_stop(r->pipeline);
+    return rc;
 }
 
 static enum ledger_rc write_line(const char *path, const char *text, struct ledger_err *err)
@@ -134,13 +158,15 @@ static enum ledger_rc tell_address(struct run *r, struct ledger_err *err)
 static enum ledger_rc serve(struct run *r, struct ledger_err *err)
 {
     struct server_options o = {
-        .dir = r->dir, .config_path = r->config_path, .config = &r->config, .store = r->store};
+        .dir = r->dir, .config_path = r->config_path, .config = &r->config, .store = r->store, .witness = r->witness};
     enum ledger_rc rc = server_new(&o, &r->server, err);
     if (rc != LEDGER_OK)
         return rc;
     rc = start_pipeline(r, err);
-    if (rc == LEDGER_OK && (rc = tell_address(r, err)) != LEDGER_OK)
+    if (rc == LEDGER_OK && (rc = tell_address(r, err)) != LEDGER_OK) {
         pipeline_stop(r->pipeline);
+        witness_stop(r->witness);
+    }
     if (rc == LEDGER_OK)
         rc = server_run(r->server, r->pipeline, err);
     unlink(r->address_path);
@@ -174,6 +200,13 @@ static int exit_code(enum ledger_rc rc)
     return rc == LEDGER_ETAMPER ? EXIT_CODE_EVIDENCE : EXIT_CODE_FAILED;
 }
 
+static enum ledger_rc open_witness(struct run *r, struct ledger_err *err)
+{
+    const struct witness_options o = {
+        .dir = r->dir, .config = &r->config, .store = r->store, .published_cb = published_cb, .ctx = r};
+    return r->config.witness_policy[0] ? witness_new(&o, &r->witness, err) : LEDGER_OK;
+}
+
 static int run(struct run *r)
 {
     struct ledger_err err = {0};
@@ -187,15 +220,17 @@ static int run(struct run *r)
     o = (struct store_options){.map_bytes = r->config.map_bytes, .reserve_bytes = r->config.reserve_bytes};
     if (rc == LEDGER_OK)
         rc = store_open_with(r->dir, STORE_WRITE, &o, &r->store, &err);
+    bool usage = rc == LEDGER_OK && (rc = open_witness(r, &err)) != LEDGER_OK;
     if (rc == LEDGER_OK)
         rc = serve(r, &err);
+    witness_free(r->witness);
     store_close(r->store);
     config_fini(&r->config);
     if (rc == LEDGER_OK)
         logline(LOG_INFO, "ended", NULL);
     else
         logline(LOG_ERROR, "ended", "reason=%s", err.msg);
-    return exit_code(rc);
+    return usage ? EXIT_CODE_USAGE : exit_code(rc);
 }
 
 int cmd_run(int argc, char **argv)

@@ -18,8 +18,15 @@
 
 #define TILES_ARENA_BYTES ((size_t)20 * 1024 * 1024) /* a bundle has up to 256 · (2 + 65,535) bytes */
 
-/* The signed note of the latest checkpoint. In a. */
-enum ledger_rc tiles_checkpoint(struct store *s, struct arena *a, struct span *note, struct ledger_err *err) LEDGER_MUST_USE;
+/* The signed note of the latest checkpoint, with the cosignatures of env->witnessed if they are on that one. In a. */
+enum ledger_rc tiles_checkpoint(const struct query_env *env, struct arena *a, struct span *note, struct ledger_err *err)
+    LEDGER_MUST_USE;
+/* What proves that the tree of size2 entries begins with that of size1, checked; 0 < size1 <= size2 <= the ledger's
+ * size. In a. */
+enum ledger_rc tiles_consistency(struct store *s, uint64_t size1, uint64_t size2, struct arena *a, struct span *path,
+                                 struct ledger_err *err) LEDGER_MUST_USE;
+/* The root of the first `size` entries, 0 < size; ENOTFOUND: the ledger has fewer. */
+enum ledger_rc tiles_root(struct store *s, uint64_t size, struct hash *root, struct ledger_err *err) LEDGER_MUST_USE;
 /* The bytes of a hash tile or an entry bundle. In a. */
 enum ledger_rc tiles_read(struct store *s, const struct tile *t, struct arena *a, struct span *out, struct ledger_err *err)
     LEDGER_MUST_USE;

@@ -105,6 +105,8 @@ enum ledger_rc writer_init(struct writer *w, struct pipeline *p, struct ledger_e
         rc = finish_log_key(w, path, err);
     if (!rc)
         rc = verify_tail(w, path, err);
+    if (!rc && p->o.ask_cb)
+        rc = p->o.ask_cb(p->o.ctx, err);
     if (rc)
         return rc;
     /* What is there already, with the same note as the last time. An anchor that cannot be written is

@@ -19,6 +19,12 @@ struct item {
     uint8_t key[KV_KEY_MAX];
 };
 
+/* The hash beside the pointer: a look-up touches no item but the one that it looks for. */
+struct slot {
+    uint64_t hash;
+    struct item *item;
+};
+
 struct free_block {
     struct free_block *next;
 };
@@ -27,25 +33,31 @@ struct kv_mem {
     const struct kv *base;
     struct arena *a;
     struct arena_mark empty;
-    struct item **slots;
+    struct slot *slots;
     size_t n_slots, n_items; /* n_slots is a power of two */
     struct free_block *free[CLASSES];
 };
 
+/* Keys are hashes or counters, and an adversary cannot choose where they fall without choosing SHA-256 outputs. */
 static uint64_t hash_key(enum kv_table t, struct span key)
 {
-    /* FNV-1a: keys are hashes or counters, and an adversary cannot choose where they fall without choosing SHA-256 outputs. */
-    uint64_t h = 1469598103934665603u ^ (uint64_t)t;
-    for (size_t i = 0; i < key.n; i++)
-        h = (h ^ key.p[i]) * 1099511628211u;
-    return h ^ (h >> 29);
+    uint64_t h = UINT64_C(1469598103934665603) ^ (uint64_t)t ^ (uint64_t)key.n << 8, word;
+    for (size_t i = 0; i < key.n; i += sizeof word) {
+        size_t n = key.n - i < sizeof word ? key.n - i : sizeof word;
+        word = 0;
+        memcpy(&word, key.p + i, n);
+        h = (h ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+        h ^= h >> 32;
+    }
+    h *= UINT64_C(0x9e3779b97f4a7c15); /* a big-endian counter changes the last word's high bits: twice folded they are low ones */
+    return h ^ h >> 32;
 }
 
-static struct item **find_slot(struct item **slots, size_t n_slots, enum kv_table t, struct span key)
+static struct slot *find_slot(struct slot *slots, size_t n_slots, uint64_t hash, enum kv_table t, struct span key)
 {
-    for (size_t i = hash_key(t, key) & (n_slots - 1);; i = (i + 1) & (n_slots - 1)) {
-        struct item *it = slots[i];
-        if (!it || (it->table == t && it->key_n == key.n && memcmp(it->key, key.p, key.n) == 0))
+    for (size_t i = hash & (n_slots - 1);; i = (i + 1) & (n_slots - 1)) {
+        const struct item *it = slots[i].item;
+        if (!it || (slots[i].hash == hash && it->table == t && it->key_n == key.n && memcmp(it->key, key.p, key.n) == 0))
             return &slots[i];
     }
 }
@@ -53,13 +65,13 @@ static struct item **find_slot(struct item **slots, size_t n_slots, enum kv_tabl
 static bool grow(struct kv_mem *m)
 {
     size_t n = m->n_slots ? m->n_slots * 2 : 256;
-    struct item **slots = arena_alloc(m->a, n * sizeof *slots);
+    struct slot *slots = arena_alloc(m->a, n * sizeof *slots);
     if (!slots)
         return false;
     for (size_t i = 0; i < m->n_slots; i++) {
-        struct item *it = m->slots[i];
-        if (it)
-            *find_slot(slots, n, (enum kv_table)it->table, span_of(it->key, it->key_n)) = it;
+        const struct slot *s = &m->slots[i];
+        if (s->item)
+            *find_slot(slots, n, s->hash, (enum kv_table)s->item->table, span_of(s->item->key, s->item->key_n)) = *s;
     }
     m->slots = slots;
     m->n_slots = n;
@@ -94,7 +106,7 @@ static enum ledger_rc mem_get(void *ctx, enum kv_table t, struct span key, struc
 {
     struct kv_mem *m = ctx;
     if (m->n_slots) {
-        const struct item *it = *find_slot(m->slots, m->n_slots, t, key);
+        const struct item *it = find_slot(m->slots, m->n_slots, hash_key(t, key), t, key)->item;
         if (it) {
             *value = span_of(it->value, it->value_n);
             return LEDGER_OK;
@@ -121,8 +133,9 @@ static enum ledger_rc mem_put(void *ctx, enum kv_table t, struct span key, struc
         return LEDGER_EINVAL;
     if ((m->n_items + 1) * 4 > m->n_slots * 3 && !grow(m))
         return LEDGER_ENOMEM;
-    struct item **slot = find_slot(m->slots, m->n_slots, t, key);
-    struct item *it = *slot;
+    uint64_t hash = hash_key(t, key);
+    struct slot *slot = find_slot(m->slots, m->n_slots, hash, t, key);
+    struct item *it = slot->item;
     if (!it && !(it = item_new(m, t, key)))
         return LEDGER_ENOMEM;
     uint8_t bits = class_for(value.n);
@@ -139,8 +152,8 @@ static enum ledger_rc mem_put(void *ctx, enum kv_table t, struct span key, struc
         memmove(it->value, value.p, value.n);
     }
     it->value_n = (uint32_t)value.n;
-    if (!*slot) {
-        *slot = it;
+    if (!slot->item) {
+        *slot = (struct slot){hash, it};
         m->n_items++;
     }
     return LEDGER_OK;
@@ -186,7 +199,7 @@ size_t kv_mem_bytes(const struct kv_mem *m)
 
 static int item_order(const void *x, const void *y)
 {
-    const struct item *a = *(struct item *const *)x, *b = *(struct item *const *)y;
+    const struct item *a = ((const struct slot *)x)->item, *b = ((const struct slot *)y)->item;
     if (a->table != b->table)
         return a->table < b->table ? -1 : 1;
     return span_cmp(span_of(a->key, a->key_n), span_of(b->key, b->key_n));
@@ -197,12 +210,12 @@ enum ledger_rc kv_mem_flush(struct kv_mem *m, struct ledger_err *err)
     LEDGER_REQUIRE(m->base);
     size_t n = 0;
     for (size_t i = 0; i < m->n_slots; i++) /* compact in place: the table is dropped afterwards */
-        if (m->slots[i])
+        if (m->slots[i].item)
             m->slots[n++] = m->slots[i];
     if (n)
         qsort(m->slots, n, sizeof m->slots[0], item_order);
     for (size_t i = 0; i < n; i++) {
-        const struct item *it = m->slots[i];
+        const struct item *it = m->slots[i].item;
         enum ledger_rc rc = kv_put(m->base, (enum kv_table)it->table, span_of(it->key, it->key_n),
                                    span_of(it->value, it->value_n));
         if (rc)

@@ -427,7 +427,7 @@ void checkpoint_text(const struct checkpoint *cp, struct wbuf *w)
 }
 
 /* Decimal without sign and leading zeros, at most UINT64_MAX. */
-static bool parse_decimal(struct span s, uint64_t *out)
+bool note_size_parse(struct span s, uint64_t *out)
 {
     if (s.n == 0 || (s.n > 1 && s.p[0] == '0'))
         return false;
@@ -452,7 +452,7 @@ enum ledger_rc checkpoint_parse(struct span text, struct checkpoint *out, struct
         return ledger_fail(err, LEDGER_EINVAL, "a checkpoint has three lines: origin, size, root");
     if (out->origin.n == 0)
         return ledger_fail(err, LEDGER_EINVAL, "the checkpoint's origin is empty");
-    if (!parse_decimal(size, &out->size))
+    if (!note_size_parse(size, &out->size))
         return ledger_fail(err, LEDGER_EINVAL, "the checkpoint's size is not a decimal number");
     size_t n;
     if (!b64_decode(root, out->root.b, HASH_LEN, &n) || n != HASH_LEN)

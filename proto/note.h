@@ -74,6 +74,8 @@ struct checkpoint {
 };
 /* The three lines of a checkpoint text, appended to w. */
 void checkpoint_text(const struct checkpoint *cp, struct wbuf *w);
+/* A tree size in decimal: digits without sign and leading zeros, at most UINT64_MAX. */
+bool note_size_parse(struct span s, uint64_t *out) LEDGER_MUST_USE;
 /* Strict parse of a note text (extension lines are allowed and ignored). */
 enum ledger_rc checkpoint_parse(struct span text, struct checkpoint *out, struct ledger_err *err)
     LEDGER_MUST_USE;
@@ -115,6 +117,8 @@ struct policy_verdict {
     bool quorum_met;       /* always true with `quorum none` */
     bool auditors_signed;  /* a group `auditors` exists and its threshold is met */
     uint64_t cosigned_at;  /* POSIX seconds: the newest time at which the quorum held; 0 if none */
+    uint32_t witnesses;    /* bit i: policy.witnesses[i] has cosigned */
+    uint64_t seen_at;      /* POSIX seconds: the newest cosignature of any of these; 0 if none */
     unsigned log;          /* index into policy.logs */
     /* Not log_signed, but a log's key has signed it that is known to sign no checkpoint of this size: one that was replaced, or that was
      * not in force yet. */

@@ -384,6 +384,10 @@ bool policy_check(struct crypto *c, struct arena *a, const struct policy *p, str
         return false;
     }
     take_logs(p, logs, cp, out);
+    out->witnesses = (uint32_t)witnesses;
+    for (unsigned i = 0; i < p->n_witnesses; i++)
+        if ((witnesses >> i & 1) && times[i] > out->seen_at)
+            out->seen_at = times[i];
     struct tally t;
     tally_up(p, witnesses, times, &t);
     judge(p, &t, out);

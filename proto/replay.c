@@ -122,6 +122,25 @@ static enum ledger_rc refused_by_rules(struct replay *r, const struct refusal *w
     return tampered(r, why->code == E_SIG_INVALID ? "signature" : "event", text);
 }
 
+static enum ledger_rc decode(struct replay *r, struct event *ev, struct sigblock *b)
+{
+    struct ledger_err e = {0};
+    struct refusal why = {0};
+    const struct replay_options *o = r->o;
+    if (o && o->event && o->block && o->event->bytes.p == r->rec->event.p && o->event->bytes.n == r->rec->event.n) {
+        *ev = *o->event;
+        *b = *o->block;
+        return LEDGER_OK;
+    }
+    enum ledger_rc rc = event_decode(r->m->c, r->m->a, r->rec->event, ev, &why, &e);
+    if (rc == LEDGER_EREFUSED)
+        return tampered(r, "event", why.text);
+    if (rc)
+        return judge_rc(r, rc, "event", &e);
+    rc = sigblock_decode(r->rec->block, b, &e);
+    return judge_rc(r, rc, "signature block", &e);
+}
+
 static enum ledger_rc replay_event(struct replay *r, struct appended_entry *out)
 {
     struct machine *m = r->m;
@@ -129,14 +148,9 @@ static enum ledger_rc replay_event(struct replay *r, struct appended_entry *out)
     struct refusal why = {0};
     struct event ev;
     struct sigblock b;
-    enum ledger_rc rc = event_decode(m->c, m->a, r->rec->event, &ev, &why, &e);
-    if (rc == LEDGER_EREFUSED)
-        return tampered(r, "event", why.text);
+    enum ledger_rc rc = decode(r, &ev, &b);
     if (rc)
-        return judge_rc(r, rc, "event", &e);
-    rc = sigblock_decode(r->rec->block, &b, &e);
-    if (rc)
-        return judge_rc(r, rc, "signature block", &e);
+        return rc;
     if (ev.kind->kind != r->h.kind)
         return tampered(r, "kind", "is not the kind of its event");
     struct submission s = {.ev = &ev, .block = r->rec->block, .b = &b, .pre = verified_before(r)};

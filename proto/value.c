@@ -123,27 +123,39 @@ bool decimal_parse(struct span text, dec_t *out, bool *is_int)
     return decimal_fault(text, out, is_int) == NULL;
 }
 
+__extension__ typedef unsigned __int128 udec_t;
+
+/* Digits from the least significant on; in pieces of 64 bits, since dividing 128 bits is a call of the compiler's library. */
+static size_t digits_of(udec_t u, char out[DEC_TEXT_MAX])
+{
+    const uint64_t piece = UINT64_C(1000000000000000000);
+    size_t n = 0;
+    while (u > UINT64_MAX) {
+        uint64_t low = (uint64_t)(u % piece);
+        u /= piece;
+        for (unsigned i = 0; i < 18; i++, low /= 10)
+            out[n++] = (char)('0' + (int)(low % 10));
+    }
+    for (uint64_t rest = (uint64_t)u; rest; rest /= 10)
+        out[n++] = (char)('0' + (int)(rest % 10));
+    while (n <= DECIMALS_MAX)
+        out[n++] = '0'; /* 0.05: the zeros on the left */
+    return n;
+}
+
 size_t decimal_format(dec_t v, char out[DEC_TEXT_MAX])
 {
-    __extension__ typedef unsigned __int128 udec_t;
-    udec_t u = v < 0 ? (udec_t)0 - (udec_t)v : (udec_t)v;
     char reversed[DEC_TEXT_MAX];
-    size_t n = 0, at = 0;
-    unsigned decimals = DECIMALS_MAX;
-    for (; decimals > 0 && u % 10 == 0; decimals--)
-        u /= 10;
-    for (unsigned i = 0; i < decimals; i++, u /= 10)
-        reversed[n++] = (char)('0' + (int)(u % 10));
-    if (decimals)
-        reversed[n++] = '.';
-    do {
-        reversed[n++] = (char)('0' + (int)(u % 10));
-        u /= 10;
-    } while (u);
+    size_t n = digits_of(v < 0 ? (udec_t)0 - (udec_t)v : (udec_t)v, reversed), at = 0, last = 0;
+    while (last < DECIMALS_MAX && reversed[last] == '0')
+        last++; /* zeros on the right */
     if (v < 0)
         out[at++] = '-';
-    while (n > 0)
+    while (n > last) {
         out[at++] = reversed[--n];
+        if (n == DECIMALS_MAX && n > last)
+            out[at++] = '.';
+    }
     out[at] = '\0';
     return at;
 }

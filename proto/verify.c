@@ -57,24 +57,43 @@ static bool read_path(struct span path, struct hash out[MERKLE_PATH_MAX], size_t
     return true;
 }
 
-bool verify_snapshot(const struct verifier *vf, const struct snapshot_claim *claim, struct snapshot *out, struct verdict *v)
+/* The seal's own checks: a seal, at its place in the checkpoint's tree. */
+static bool check_seal(const struct verifier *vf, const struct snapshot_claim *claim, struct snapshot *out, struct verdict *v)
 {
     struct ledger_err e = {0};
     struct hash path[MERKLE_PATH_MAX];
     size_t n;
-    memset(out, 0, sizeof *out);
-    out->note = claim->note;
-    if (!verify_checkpoint(vf, claim->note, &out->cp, &out->trust, v))
-        return false;
     enum ledger_rc rc = header_decode(vf->a, claim->seal, &out->seal, &e);
     if (rc)
         return verdict_bad(v, kind_of(rc), VERDICT_NO_INDEX, "seal", "%s", e.msg);
-    if (out->seal.kind != OWN_SEAL || out->cp.size == 0 || out->seal.index != out->cp.size - 1)
+    if (out->seal.kind != OWN_SEAL || out->seal.index >= out->cp.size)
         return verdict_bad(v, VERDICT_TAMPERED, out->seal.index, "seal", "the last entry under a checkpoint must be a seal");
     merkle_leaf(vf->c, claim->seal, &out->seal_leaf);
     if (!read_path(claim->seal_path, path, &n) ||
         !merkle_verify_inclusion(vf->c, out->seal.index, out->cp.size, &out->seal_leaf, path, n, &out->cp.root))
         return verdict_bad(v, VERDICT_TAMPERED, out->seal.index, "seal", "its inclusion path does not lead to the checkpoint's root");
+    return true;
+}
+
+bool verify_snapshot_at(const struct verifier *vf, const struct snapshot_claim *claim, uint64_t entries, struct snapshot *out,
+                        struct verdict *v)
+{
+    memset(out, 0, sizeof *out);
+    out->note = claim->note;
+    if (!verify_checkpoint(vf, claim->note, &out->cp, &out->trust, v) || !check_seal(vf, claim, out, v))
+        return false;
+    if (entries != SNAPSHOT_ANY_SEAL && out->seal.index + 1 != entries)
+        return verdict_bad(v, VERDICT_TAMPERED, out->seal.index, "seal", "it is not the seal of %llu entries that was asked for",
+                           (unsigned long long)entries);
+    return true;
+}
+
+bool verify_snapshot(const struct verifier *vf, const struct snapshot_claim *claim, struct snapshot *out, struct verdict *v)
+{
+    if (!verify_snapshot_at(vf, claim, SNAPSHOT_ANY_SEAL, out, v))
+        return false;
+    if (out->seal.index != out->cp.size - 1)
+        return verdict_bad(v, VERDICT_TAMPERED, out->seal.index, "seal", "the last entry under a checkpoint must be a seal");
     return true;
 }
 

@@ -3,8 +3,13 @@
  * verify: THE verifier. Client, auditor and daemon check what a ledger says about itself here and nowhere else. No function
  * checks half a claim: what comes out is a verified object, and the only way to get one is to pass every check that it needs.
  *
- * A *verified snapshot* is a checkpoint that a policy vouches for and the seal that is its last leaf, hence a chain map root.
- * Everything about chains is verified against one snapshot; everything about entries against its root.
+ * A *verified snapshot* is a checkpoint that a policy vouches for and a seal in its tree, hence a chain map root. Everything about
+ * chains is verified against one snapshot; everything about entries against its root.
+ *
+ * The seal is the last leaf of the checkpoint (verify_snapshot), unless the caller names another one (verify_snapshot_at): witnesses
+ * cosign some checkpoints and not each, so that what was proven under one seal may stand under a larger, cosigned tree. What a chain
+ * looks like is always said by the seal, and so "as of" and freshness are the seal's recorded time, never the checkpoint's or the
+ * witnesses': else a seal of yesterday under a tree of today would pass for today's state.
  *
  * Functions return false with *v filled when something does not hold (verdict.h), true when all of it does. Results borrow from
  * the inputs and from the arena.
@@ -35,10 +40,17 @@ struct snapshot {
     struct header seal;
     struct hash seal_leaf;
 };
-/* What travels: protobuf's Snapshot, taken apart. */
-struct snapshot_claim { struct span note, seal, seal_path; };
+/* What travels: protobuf's Snapshot, taken apart. `witnessed` is another checkpoint, older or newer: a note of its own, which says nothing
+ * about this snapshot and is not looked at here. */
+struct snapshot_claim { struct span note, seal, seal_path, witnessed; };
 bool verify_snapshot(const struct verifier *vf, const struct snapshot_claim *claim, struct snapshot *out,
                      struct verdict *v) LEDGER_MUST_USE;
+/* The same with the seal that ended the tree of `entries` leaves, 0 < entries <= the checkpoint's size: the seal, and only the seal, that
+ * this caller has asked for. SNAPSHOT_ANY_SEAL, for files of which nobody can be asked: whichever seal it is; the caller then shows
+ * seal.recorded_us as the time that everything is true of. */
+#define SNAPSHOT_ANY_SEAL UINT64_MAX
+bool verify_snapshot_at(const struct verifier *vf, const struct snapshot_claim *claim, uint64_t entries, struct snapshot *out,
+                        struct verdict *v) LEDGER_MUST_USE;
 /* A checkpoint alone (hello, submit): log signature and quorum. */
 bool verify_checkpoint(const struct verifier *vf, struct span note, struct checkpoint *cp, struct policy_verdict *trust,
                        struct verdict *v) LEDGER_MUST_USE;

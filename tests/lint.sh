@@ -171,8 +171,9 @@ step "client includes only client and proto" layers_client
 step "public headers name no other library" public_headers
 step "the core includes nothing of the system" core_headers
 step "libuv only in the servers and the client's connection" include_only 'uv\.h' 'ledgerd/(server|http)/[a-z_]+\.[ch]|client/connection\.[ch]'
-step "libwebsockets only in the HTTP server" include_only 'libwebsockets\.h' 'ledgerd/http/[a-z_]+\.[ch]'
-step "LMDB only in the store" include_only 'lmdb\.h' 'ledgerd/store/[a-z_]+\.[ch]'
+step "libwebsockets only in the HTTP servers" include_only 'libwebsockets\.h' 'ledgerd/http/[a-z_]+\.[ch]|client/ctl/witness_http\.c'
+step "libcurl only where checkpoints are posted" include_only 'curl/.*' 'ledgerd/witness/post\.c'
+step "LMDB only in the stores" include_only 'lmdb\.h' 'ledgerd/store/[a-z_]+\.[ch]|client/replay_store\.c'
 step "TLS only in the TLS files" include_only 'openssl/ssl\.h' '(ledgerd/server|client)/tls\.[ch]'
 step "generated messages only where they are encoded and decoded" include_only '.*\.pb-c\.h' \
     'ledgerd/server/message\.c|ledgerd/query[a-z_]*\.[ch]|client/message\.c'

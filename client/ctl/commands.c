@@ -15,6 +15,8 @@ const struct command ctl_commands[] = {
      "  --reference TEXT    your own reference, unique for each first signer (default: a random one)\n"
      "  --occurred TIME     when it happened, with offset (default: now)\n"
      "  -o FILE             also write the receipt as a file; --force overwrites it\n"
+     "  --level LEVEL       durable (default): the ledger has acknowledged it; witnessed: the policy's witnesses have cosigned a\n"
+     "                      checkpoint that covers it, too. Exit code 3: it is recorded, and they have not in time\n"
      "  -f FILE             lines of JSON as `ledgerctl simulate` reads them (\"-\": standard input); `id`, `occurred` and\n"
      "                      `signers` may be left out, `expect` and `recorded` are ignored. Signed by --sign, or else by the\n"
      "                      line's signers, or else by the profile's party; neighbours with the same signers go in batches\n"
@@ -80,7 +82,8 @@ const struct command ctl_commands[] = {
      "EVENT-ID is the event's id (64 hexadecimal digits) or its entry's number (#42).\n"
      "Options:\n"
      "  -o FILE             where to write it\n"
-     "  --force             overwrite\n",
+     "  --force             overwrite\n"
+     "  --witnessed         under a checkpoint that the policy's witnesses have cosigned; waits for it\n",
      cmd_receipt},
     {"verify", "FILE…", "verify receipts offline",
      "Needs only the files and a policy (c2sp.org/tlog-policy). Says what was proven and what a receipt cannot prove. Exit code 1:\n"
@@ -133,5 +136,16 @@ const struct command ctl_commands[] = {
      "  --salt HEX          64 hexadecimal digits\n",
      cmd_subject},
     {"status", "", "the server's own figures, and how fresh its latest seal is", "", cmd_status},
+    {"witness", "init|run|status DIR", "cosign the checkpoints of logs after checking that they only grew (c2sp.org/tlog-witness)",
+     "init makes the folder: key, policy (which logs), state; it prints the witness's verifier key and its line for policies. run serves\n"
+     "POST /add-checkpoint, GET /HEX/checkpoint and GET /healthz until SIGTERM. status shows what was cosigned last for each log.\n"
+     "Options:\n"
+     "  --name NAME         init: its name, like witness.example/w1\n"
+     "  --log VKEY          init: a key of a log that it cosigns for; may be repeated. More are added in DIR/policy.\n"
+     "  --url URL           init: where it will be reached, for its line (default: http://127.0.0.1:7463)\n"
+     "  --listen ADDRESS:PORT  run: default 127.0.0.1:7463; port 0 takes any free one. The address is logged and in DIR/address.\n"
+     "  --certificate FILE --key FILE   run: serve HTTPS\n"
+     "  --plain             run: serve HTTP beyond loopback addresses\n",
+     cmd_witness},
 };
 const unsigned ctl_n_commands = sizeof ctl_commands / sizeof ctl_commands[0];

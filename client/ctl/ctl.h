@@ -27,6 +27,7 @@ struct ctl {
     const char *timeout;       /* --timeout SECONDS; NULL: the client's default */
     unsigned timeout_ms;       /* the same after ctl_options; 0: the client's default */
     bool json, quiet, color;
+    bool witnessed;            /* what is recorded is done when the policy's witnesses have cosigned, too (--level witnessed) */
     bool unsent;               /* the command records, and has sent nothing yet: its errors say that nothing was recorded */
     const char *command;       /* its name, for messages */
     struct arena *a;           /* of this invocation */
@@ -66,7 +67,8 @@ bool ctl_options(struct ctl *ctl, int argc, char **argv, const struct ctl_opt *o
 /* Opens the profile / connects. EXIT_GOOD, or the exit code after a message. */
 int ctl_profile(struct ctl *ctl);
 int ctl_connect(struct ctl *ctl);
-/* client_call with the common timeout. EXIT_GOOD with *out (reply_free), or the exit code after the message (and *out freed). */
+/* client_call with the common timeout. EXIT_GOOD with *out (reply_free), or the exit code after the message (and *out freed). A submission
+ * that is recorded and only not witnessed in time is EXIT_NO_ANSWER with *out. */
 int ctl_call(struct ctl *ctl, const struct call_request *rq, struct reply **out);
 int ctl_exit_of(enum ledger_rc rc);
 /* "ledgerctl COMMAND: message" on standard error (with --json also {"error": …} on standard output); returns exit. */
@@ -79,6 +81,9 @@ void ctl_note(struct ctl *ctl, const char *fmt, ...) LEDGER_PRINTF(2, 3); /* a n
 /* "proven at checkpoint 1234 of ORIGIN (3 s old; complete on the operator's word)": what an answer stands on. */
 void ctl_basis(struct ctl *ctl, const struct reply *r);
 void ctl_basis_json(struct json_writer *w, const struct reply *r); /* member "checkpoint" of an open object */
+/* "witnessed 3 s ago by w1, w2", or "never witnessed". */
+const char *ctl_witnessed(struct ctl *ctl, const struct reply *r);
+const char *ctl_names(struct ctl *ctl, const struct witnessed_note *w); /* "w1, w2" */
 /* Reads a file of at most max bytes; "-" is standard input. */
 int ctl_read_file(struct ctl *ctl, const char *path, size_t max, struct span *out);
 /* Writes a new file (refuses to overwrite unless force). */
@@ -129,6 +134,7 @@ int cmd_key(struct ctl *ctl, int argc, char **argv);
 int cmd_party(struct ctl *ctl, int argc, char **argv);
 int cmd_subject(struct ctl *ctl, int argc, char **argv);
 int cmd_status(struct ctl *ctl, int argc, char **argv);
+int cmd_witness(struct ctl *ctl, int argc, char **argv);
 
 extern const struct command ctl_commands[];
 extern const unsigned ctl_n_commands;

@@ -154,6 +154,12 @@ static int read_all(struct export *x, struct reply **last)
     return EXIT_GOOD;
 }
 
+/* With the witnesses' lines, if it is the checkpoint that they have cosigned. */
+static struct span checkpoint_of(const struct reply *r)
+{
+    return r->witnessed.present && r->witnessed.cp.size == r->snapshot.cp.size ? r->witnessed.note : r->snapshot.note;
+}
+
 /* What the checkpoint has beyond full tiles, and the checkpoint itself. */
 static int write_edge(struct export *x, const struct reply *last)
 {
@@ -174,7 +180,7 @@ static int write_edge(struct export *x, const struct reply *last)
     if (rc == LEDGER_OK)
         rc = tile_folder_sync(&x->folder, &x->err);
     if (rc == LEDGER_OK)
-        rc = tile_folder_write(&x->folder, "checkpoint", last->snapshot.note, &x->err);
+        rc = tile_folder_write(&x->folder, "checkpoint", checkpoint_of(last), &x->err);
     if (rc == LEDGER_OK)
         rc = tile_folder_sync(&x->folder, &x->err);
     if (rc != LEDGER_OK)

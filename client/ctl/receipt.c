@@ -48,20 +48,22 @@ static int print_written(struct ctl *ctl, const struct reply *r, const char *pat
 int cmd_receipt(struct ctl *ctl, int argc, char **argv)
 {
     const char *path = NULL;
-    bool force = false, done;
+    bool force = false, witnessed = false, done;
     const struct ctl_opt opts[] = {{"output", OPT_TEXT, {.text = &path}, 'o'},
-                                   {"force", OPT_FLAG, {.flag = &force}, 0}};
+                                   {"force", OPT_FLAG, {.flag = &force}, 0},
+                                   {"witnessed", OPT_FLAG, {.flag = &witnessed}, 0}};
     struct receipt_request rq;
     struct reply *r;
     char **args;
     unsigned n;
-    if (!ctl_options(ctl, argc, argv, opts, 2, 1, 1, &args, &n, &done))
+    if (!ctl_options(ctl, argc, argv, opts, 3, 1, 1, &args, &n, &done))
         return EXIT_USAGE;
     if (done)
         return EXIT_GOOD;
     if (!path)
         return ctl_fail(ctl, EXIT_USAGE, "where to? Name the receipt's file with -o FILE");
     int exit = read_name(ctl, args[0], &rq);
+    rq.witnessed = witnessed;
     if (!exit)
         exit = recording_receipt(ctl, &rq, path, force, &r);
     if (exit)

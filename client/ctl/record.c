@@ -12,6 +12,8 @@
 #include "recording.h"
 #include "sender.h"
 
+#include <string.h>
+
 #define LINE_ARENA_BUDGET ((size_t)1 << 30)
 
 struct record {
@@ -283,6 +285,7 @@ static int record_one(struct record *rc, char **args, unsigned n)
 int cmd_record(struct ctl *ctl, int argc, char **argv)
 {
     struct record rc = {.ctl = ctl, .ring = {.ctl = ctl}};
+    const char *level = "durable";
     ctl->unsent = true;
     const struct ctl_opt opts[] = {
         {"sign", OPT_LIST, {.list = &rc.sign}, 's'},
@@ -294,6 +297,7 @@ int cmd_record(struct ctl *ctl, int argc, char **argv)
         {"all", OPT_FLAG, {.flag = &rc.all}, 0},
         {"output", OPT_TEXT, {.text = &rc.receipt}, 'o'},
         {"force", OPT_FLAG, {.flag = &rc.force}, 0},
+        {"level", OPT_TEXT, {.text = &level}, 0},
     };
     char **args;
     unsigned n;
@@ -304,7 +308,10 @@ int cmd_record(struct ctl *ctl, int argc, char **argv)
     if (done)
         return EXIT_GOOD;
     int exit;
-    if (rc.file ? n > 0 || rc.reference || rc.occurred || rc.receipt : n == 0 || rc.all)
+    ctl->witnessed = strcmp(level, "witnessed") == 0;
+    if (!ctl->witnessed && strcmp(level, "durable") != 0)
+        exit = ctl_fail(ctl, EXIT_USAGE, "--level is durable or witnessed");
+    else if (rc.file ? n > 0 || rc.reference || rc.occurred || rc.receipt : n == 0 || rc.all)
         exit = ctl_fail(ctl, EXIT_USAGE,
                         rc.file ? "with -f everything else about the events stands in the file"
                                 : "usage: ledgerctl record KIND field=value… | -f FILE");

@@ -183,6 +183,7 @@ static void print_receipt_text(struct ctl *ctl, const struct event *ev, const st
         {"  recorded", ctl_time(ctl, s->recorded_us)},
         {"  checkpoint", ctl_text(ctl, "%llu entries, signed by the log; inclusion proven",
                                   (unsigned long long)r->snapshot.cp.size)},
+        {"  level", r->witnessed.present ? ctl_text(ctl, "witnessed: cosigned by %s", ctl_names(ctl, &r->witnessed)) : "durable"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         ctl_table_row(t, rows[i]);
@@ -211,6 +212,7 @@ static int print_receipt_json(struct ctl *ctl, const struct event *ev, const str
     json_put_string(&w, "kind", span_str(ev->kind->name));
     json_put_string(&w, "reference", ev->reference);
     json_put_time(&w, "recorded", s->recorded_us);
+    json_put_string(&w, "level", r->witnessed.present ? SPAN_LIT("witnessed") : SPAN_LIT("durable"));
     ctl_basis_json(&w, r);
     json_name(&w, SPAN_LIT("chains"));
     json_array(&w);
@@ -243,7 +245,7 @@ int recording_receipt(struct ctl *ctl, const struct receipt_request *rq, const c
 
 static int write_receipt(struct ctl *ctl, uint64_t index, const char *path, bool force)
 {
-    struct receipt_request rq = {.by_index = true, .index = index};
+    struct receipt_request rq = {.by_index = true, .index = index, .witnessed = ctl->witnessed};
     struct reply *r;
     int exit = recording_receipt(ctl, &rq, path, force, &r);
     if (exit)
@@ -309,10 +311,10 @@ int recording_finish(struct ctl *ctl, struct event *ev, const struct signing *si
         return bytes.p ? ctl_fail_err(ctl, &err, LEDGER_RECORDED_NOTHING)
                        : ctl_fail(ctl, EXIT_NO_ANSWER, "out of memory");
     }
-    struct call_request rq = {.op = CALL_SUBMIT, .u.submit = {.batch = b}};
+    struct call_request rq = {.op = CALL_SUBMIT, .u.submit = {.batch = b, .witnessed = ctl->witnessed}};
     exit = ctl_call(ctl, &rq, &r);
-    if (!exit)
-        exit = print_result(ctl, ev, r);
+    int printed = r ? print_result(ctl, ev, r) : EXIT_GOOD; /* also when it is recorded and not witnessed yet */
+    exit = exit ? exit : printed;
     if (!exit && receipt_path)
         exit = write_receipt(ctl, r->u.submit.results[0].index, receipt_path, force);
     reply_free(r);

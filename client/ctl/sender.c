@@ -89,7 +89,7 @@ static void land(void *user, struct reply *r)
 static void deliver(struct sender *s, struct flight *f)
 {
     size_t at = 0;
-    bool answered = f->reply && f->reply->rc == LEDGER_OK;
+    bool answered = f->reply && f->reply->recorded == LEDGER_RECORDED_ANSWERED;
     for (size_t i = 0; i < f->n; i++) {
         struct sent sent = {.recorded = LEDGER_RECORDED_ANSWERED};
         if (!f->places[i].local) {
@@ -189,7 +189,7 @@ static int launch(struct sender *s)
     settle(s, SENDER_FLIGHTS - 1);
     if (s->exit)
         return s->exit;
-    struct call_request rq = {.op = CALL_SUBMIT, .u.submit = {f->batch, s->all_or_nothing}};
+    struct call_request rq = {.op = CALL_SUBMIT, .u.submit = {f->batch, s->all_or_nothing, s->ctl->witnessed}};
     if (client_start(s->ctl->client, &rq, s->ctl->timeout_ms, land, f, &err))
         return fail(s, &err);
     s->ctl->unsent = false;

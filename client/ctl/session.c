@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "chain_json.h"
 #include "ctl.h"
 
 int ctl_exit_of(enum ledger_rc rc)
@@ -135,10 +136,30 @@ int ctl_call(struct ctl *ctl, const struct call_request *rq, struct reply **out)
         err = (*out)->err;
     if (!err.rc)
         err.rc = rc;
+    if (recorded == LEDGER_RECORDED_ANSWERED) {
+        fprintf(stderr, "%s %s\n", ctl_paint(ctl, COLOR_BAD, ctl_text(ctl, "ledgerctl %s:", ctl->command)), err.msg);
+        return ctl_exit_of(err.rc);
+    }
     exit = ctl_fail_err(ctl, &err, recorded);
     reply_free(*out);
     *out = NULL;
     return exit;
+}
+
+const char *ctl_names(struct ctl *ctl, const struct witnessed_note *w)
+{
+    const char *names = "";
+    for (size_t i = 0; i < w->n; i++)
+        names = ctl_text(ctl, "%s%s%s", names, i ? ", " : "", w->names[i]);
+    return names;
+}
+
+const char *ctl_witnessed(struct ctl *ctl, const struct reply *r)
+{
+    const struct witnessed_note *w = &r->witnessed;
+    if (!w->present)
+        return "never witnessed";
+    return ctl_text(ctl, "witnessed %lld s ago by %s", (long long)(w->age_s > 0 ? w->age_s : 0), ctl_names(ctl, w));
 }
 
 void ctl_basis(struct ctl *ctl, const struct reply *r)
@@ -148,10 +169,11 @@ void ctl_basis(struct ctl *ctl, const struct reply *r)
     const struct snapshot *s = &r->snapshot;
     const char *word = s->trust.auditors_signed ? "complete: an auditing witness has replayed it"
                                                 : "complete on the operator's word: no auditing witness has cosigned";
+    const char *witnessed = r->has_seal ? ctl_text(ctl, "; %s", ctl_witnessed(ctl, r)) : "";
     const char *age = r->has_seal ? ctl_text(ctl, ", sealed %lld s ago%s", (long long)r->age_s, r->stale ? " (stale)" : "") : "";
     printf("%s\n", ctl_paint(ctl, COLOR_DIM,
-                             ctl_text(ctl, "Proven at checkpoint %llu of %.*s%s; %s.", (unsigned long long)s->cp.size,
-                                      SPAN_FMT(s->cp.origin), age, word)));
+                             ctl_text(ctl, "Proven at checkpoint %llu of %.*s%s%s; %s.", (unsigned long long)s->cp.size,
+                                      SPAN_FMT(s->cp.origin), age, witnessed, word)));
 }
 
 void ctl_basis_json(struct json_writer *w, const struct reply *r)
@@ -174,6 +196,8 @@ void ctl_basis_json(struct json_writer *w, const struct reply *r)
     }
     json_put_bool(w, "auditors", s->trust.auditors_signed);
     json_put_string(w, "completeness", span_str(s->trust.auditors_signed ? "auditing witness" : "operator's word"));
+    if (r->has_seal || r->witnessed.present)
+        witnessed_json(w, r);
     json_end(w);
 }
 

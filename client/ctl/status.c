@@ -2,6 +2,8 @@
 /* ledgerctl checkpoint, ledgerctl status: the latest checkpoint, verified; the server's own figures, on its word. */
 #include "ask.h"
 
+#include <string.h>
+
 static void log_key_json(struct json_writer *w, const struct log_key_in_force *key)
 {
     json_name(w, SPAN_LIT("log_key"));
@@ -10,6 +12,14 @@ static void log_key_json(struct json_writer *w, const struct log_key_in_force *k
     json_put_uint(w, "from_size", key->from_size);
     json_put_uint(w, "changes_followed", key->changes);
     json_end(w);
+}
+
+/* With cosignatures where there are some: the checkpoint that the answer stands on, or the one that was cosigned in its stead. */
+static struct span note_of(const struct reply *r)
+{
+    if (r->cosigned.note.n)
+        return r->cosigned.note;
+    return r->witnessed.present && r->witnessed.cp.size == r->snapshot.cp.size ? r->witnessed.note : r->snapshot.note;
 }
 
 int cmd_checkpoint(struct ctl *ctl, int argc, char **argv)
@@ -34,14 +44,26 @@ int cmd_checkpoint(struct ctl *ctl, int argc, char **argv)
         ctl_basis_json(&w, r);
         client_log_key(ctl->client, &key);
         log_key_json(&w, &key);
-        json_put_string(&w, "note", r->snapshot.note);
+        json_put_string(&w, "note", note_of(r));
         json_end(&w);
         exit = ctl_print_json(ctl, &w);
     } else {
-        fwrite(r->snapshot.note.p, 1, r->snapshot.note.n, stdout);
+        struct span note = note_of(r);
+        fwrite(note.p, 1, note.n, stdout);
     }
     reply_free(r);
     return exit;
+}
+
+/* Figures of one witness each: the text is its name. */
+static bool is_of_witness(const struct status_metric *m)
+{
+    return strncmp(m->name, "witness_", strlen("witness_")) == 0 && m->text && m->text[0];
+}
+
+static const char *metric_name(struct ctl *ctl, const struct status_metric *m)
+{
+    return is_of_witness(m) ? ctl_text(ctl, "%s:%s", m->name, ctl_span(ctl, span_str(m->text))) : m->name;
 }
 
 static int status_json(struct ctl *ctl, const struct log_key_in_force *key, const struct reply *snapshot, const struct reply *r)
@@ -56,8 +78,8 @@ static int status_json(struct ctl *ctl, const struct log_key_in_force *key, cons
     json_object(&w);
     for (size_t i = 0; i < r->u.status.n; i++) {
         const struct status_metric *m = &r->u.status.metrics[i];
-        json_name(&w, span_str(m->name));
-        if (m->text && m->text[0])
+        json_name(&w, span_str(metric_name(ctl, m)));
+        if (m->text && m->text[0] && !is_of_witness(m))
             json_string(&w, span_str(m->text));
         else
             json_number(&w, span_str(ctl_text(ctl, "%.15g", m->value)));
@@ -72,8 +94,8 @@ static void status_text(struct ctl *ctl, const struct log_key_in_force *key, con
     struct ctl_table *t = ctl_table_new(ctl, 2, NULL);
     for (size_t i = 0; i < r->u.status.n; i++) {
         const struct status_metric *m = &r->u.status.metrics[i];
-        const char *value = m->text && m->text[0] ? ctl_span(ctl, span_str(m->text)) : ctl_text(ctl, "%.15g", m->value);
-        const char *cells[2] = {ctl_text(ctl, "  %s", m->name), value};
+        const char *value = m->text && m->text[0] && !is_of_witness(m) ? ctl_span(ctl, span_str(m->text)) : ctl_text(ctl, "%.15g", m->value);
+        const char *cells[2] = {ctl_text(ctl, "  %s", metric_name(ctl, m)), value};
         ctl_table_row(t, cells);
     }
     ctl_table_print(t);

@@ -36,11 +36,15 @@ static const char *signature_text(struct ctl *ctl, const struct signature *s)
 
 static const char *witness_text(const struct verify *v, const struct snapshot *s)
 {
-    if (v->policy->quorum_none)
-        return "the policy asks for no witness";
-    return ctl_text(v->ctl, "the policy's quorum of witnesses has cosigned%s%s",
-                    s->trust.cosigned_at ? ", last at " : "",
-                    ctl_time(v->ctl, (int64_t)s->trust.cosigned_at * 1000000));
+    const struct policy *p = v->policy;
+    const char *names = "";
+    for (unsigned i = 0; i < p->n_witnesses; i++)
+        if (s->trust.witnesses >> i & 1)
+            names = ctl_text(v->ctl, "%s%s%s", names, *names ? ", " : "", p->witness_names[i]);
+    if (!*names)
+        return p->quorum_none ? "none has cosigned; the policy asks for none" : "the policy's quorum has cosigned";
+    const char *word = p->quorum_none ? "the policy asks for none" : "the policy's quorum";
+    return ctl_text(v->ctl, "cosigned by %s, last at %s: %s", names, ctl_time(v->ctl, (int64_t)s->trust.seen_at * 1000000), word);
 }
 
 static const char *log_key_text(struct ctl *ctl, const struct policy *p, const struct snapshot *s)

@@ -80,10 +80,14 @@ struct ledger_result {
 struct ledger_submission;
 
 #define LEDGER_ALL_OR_NOTHING 1u
+/* Done only when the witnesses of the profile's policy have cosigned a checkpoint that covers what was accepted: its quorum, or at least one
+ * of them where it demands none. ESTALE: they have not in time; everything is recorded and durable nevertheless, and the results are there.
+ * EINVAL: the policy names no witness. Without this flag the log's signature is enough. */
+#define LEDGER_WITNESSED 2u
 
 /*
  * Submits a signed batch and waits for the verified answer. OK: the ledger answered, each event has its result. Any other code: no
- * verified answer; ledger_submission_recorded says what is certain, err why. *out is owned by the caller in both cases
+ * verified answer (but see LEDGER_WITNESSED); ledger_submission_recorded says what is certain, err why. *out is owned by the caller in both cases
  * (ledger_submission_free); NULL if nothing was sent at all. Events of one batch are judged in order; events that depend on
  * others belong in one batch or wait for the answer of the earlier.
  */
@@ -147,6 +151,12 @@ LEDGER_API enum ledger_rc ledger_receipt(struct ledger_client *c, const uint8_t 
                                          uint8_t **bytes, size_t *n, struct ledger_err *err) LEDGER_MUST_USE;
 LEDGER_API enum ledger_rc ledger_receipt_start(struct ledger_client *c, const uint8_t event_id[32], unsigned timeout_ms,
                                                ledger_bytes_cb cb, void *user, struct ledger_err *err) LEDGER_MUST_USE;
+/* The same under a checkpoint that the witnesses of the profile's policy have cosigned, waiting for it. ESTALE: there is none in time. Where
+ * the policy demands a quorum the two above do so, too. EINVAL: the policy names no witness. */
+LEDGER_API enum ledger_rc ledger_receipt_witnessed(struct ledger_client *c, const uint8_t event_id[32], unsigned timeout_ms,
+                                                   uint8_t **bytes, size_t *n, struct ledger_err *err) LEDGER_MUST_USE;
+LEDGER_API enum ledger_rc ledger_receipt_witnessed_start(struct ledger_client *c, const uint8_t event_id[32], unsigned timeout_ms,
+                                                         ledger_bytes_cb cb, void *user, struct ledger_err *err) LEDGER_MUST_USE;
 /*
  * Verifies a receipt file offline under the profile's policy. OK: it holds, and *json (owned by the caller; may be NULL if not wanted)
  * describes the entry. EINVAL: damaged; EUNTRUSTED, EVERSION, ETAMPER: as err says. Any thread.

@@ -57,7 +57,8 @@ void answer_make(const struct http *h, const char *path, struct arena *a, struct
 {
     static const struct access NOBODY; /* figures and tiles ask for no rights; there is no content in them */
     const struct query_env env = {
-        .store = h->store, .access = &NOBODY, .metrics_cb = h->figures_cb, .metrics_ctx = h->figures_ctx};
+        .store = h->store, .access = &NOBODY, .metrics_cb = h->figures_cb, .metrics_ctx = h->figures_ctx,
+        .witnessed = h->witnessed};
     struct ledger_err err = {0};
     struct tile t;
     struct span body = SPAN_NONE;
@@ -66,7 +67,7 @@ void answer_make(const struct http *h, const char *path, struct arena *a, struct
         answer_health(&env, a, out);
         return;
     }
-    if (strcmp(path, "/checkpoint") == 0 && (rc = tiles_checkpoint(h->store, a, &body, &err)) == LEDGER_OK)
+    if (strcmp(path, "/checkpoint") == 0 && (rc = tiles_checkpoint(&env, a, &body, &err)) == LEDGER_OK)
         give(out, TEXT, FOR_A_MOMENT, body);
     else if (strcmp(path, "/metrics") == 0 && h->metrics && (rc = metrics_text(&env, a, &body, &err)) == LEDGER_OK)
         give(out, "text/plain; version=0.0.4; charset=utf-8", NOT_AT_ALL, body);

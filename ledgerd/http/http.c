@@ -230,6 +230,7 @@ enum ledger_rc http_open(const struct http_options *o, struct http **out, struct
     h->magic = HTTP_MAGIC;
     h->loop = o->loop;
     h->store = o->store;
+    h->witnessed = o->witnessed;
     h->figures_cb = o->figures_cb;
     h->figures_ctx = o->figures_ctx;
     h->metrics = o->config->http_metrics;

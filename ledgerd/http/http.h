@@ -14,12 +14,14 @@
 
 struct http;
 struct store;
+struct witnessed;
 struct uv_loop_s;
 struct http_options {
     const char *dir;             /* borrowed during the call */
     const struct config *config; /* borrowed during the call */
     struct uv_loop_s *loop;      /* borrowed */
     struct store *store;         /* borrowed */
+    struct witnessed *witnessed; /* borrowed; NULL: no witnesses */
     /* The server's figures, as in struct query_env. Called in the thread pool. */
     void (*figures_cb)(void *ctx, void (*put)(void *sink, const char *name, double value, const char *text), void *sink);
     void *figures_ctx;

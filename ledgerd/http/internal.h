@@ -53,6 +53,7 @@ struct http {
     unsigned magic;
     struct uv_loop_s *loop;
     struct store *store;
+    struct witnessed *witnessed;
     void (*figures_cb)(void *ctx, void (*put)(void *sink, const char *name, double value, const char *text), void *sink);
     void *figures_ctx;
     bool metrics, closing;

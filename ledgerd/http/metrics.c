@@ -16,7 +16,7 @@ static bool only_grows(const char *name)
         "connections_accepted", "connections_turned_away", "handshakes_failed", "timeouts", "requests", "errors", "busy",
         "received_bytes", "sent_bytes", "events_accepted", "events_refused", "batches", "seals", "signatures_checked",
         "http_connections_accepted", "http_connections_turned_away", "http_requests", "http_not_found", "http_refused",
-        "http_failed", "http_sent_bytes",
+        "http_failed", "http_sent_bytes", "witness_failures",
     };
     for (size_t i = 0; i < sizeof COUNTERS / sizeof COUNTERS[0]; i++)
         if (strcmp(COUNTERS[i], name) == 0)

@@ -23,6 +23,7 @@
 
 #include "../http/http.h"
 #include "../query.h"
+#include "../witness/witness.h"
 #include "bytes.h"
 #include "frame.h"
 #include "message.h"
@@ -85,11 +86,12 @@ struct server {
     struct stamp stamps[4];
     struct store *store;
     struct pipeline *pipeline;
+    struct witness_service *witness; /* NULL: none configured */
     struct connection *connections, *dirty;
     size_t connections_n;
     uv_mutex_t done_lock;          /* guards the list of finished jobs */
     struct job *done_first, **done_last;
-    _Atomic uint64_t commits;      /* how many; any thread */
+    _Atomic uint64_t commits;      /* how many, witnessed checkpoints too; any thread */
     uint64_t commits_seen;         /* the number that followers have been woken for */
     size_t jobs, works;            /* in the pipeline; in the thread pool */
     size_t receiving;              /* reserved of RECEIVING_TOTAL_MAX */
@@ -128,6 +130,7 @@ struct stream {
     uint64_t credit;               /* responses that may be made */
     uint64_t credit_late;          /* granted while it was in the thread pool */
     bool begun, working, wait_commit, last;
+    uint64_t wait_until_ms;        /* wait_commit: no longer than this; 0: for ever */
     enum error_code ended_by;      /* 0, or the error that ends it */
     const char *ended_text;        /* static */
     /* Made by work. */
@@ -221,5 +224,6 @@ void stream_end_all(struct connection *c, enum error_code code, const char *text
 void stream_forget(struct connection *c);                          /* without */
 void stream_committed(struct connection *c);
 void stream_expire(struct connection *c);
+void stream_wake_late(struct connection *c, uint64_t now); /* those that have waited long enough */
 
 #endif

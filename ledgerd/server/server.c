@@ -52,6 +52,11 @@ void server_committed(void *ctx, uint64_t size)
     (void)uv_async_send(&s->wake);
 }
 
+void server_witnessed(struct server *s)
+{
+    server_committed(s, 0); /* Whoever waits is woken, and looks for itself. */
+}
+
 /* ---- the loop ---- */
 
 static void wake_cb(uv_async_t *h)
@@ -150,6 +155,8 @@ static void sweep_cb(uv_timer_t *h)
     for (struct connection *c = s->connections, *next; c; c = next) {
         next = c->next;
         sweep_connection(s, c, now, wall.tv_sec);
+        if (c->state == CONNECTION_OPEN)
+            stream_wake_late(c, now);
         if (new_second && c->state == CONNECTION_OPEN)
             stream_expire(c);
     }
@@ -169,7 +176,7 @@ static void sweep_cb(uv_timer_t *h)
 /* Often enough that no limit is overrun by more than a quarter of it. */
 static uint64_t sweep_interval(const struct config *k)
 {
-    uint64_t least = 4000;
+    uint64_t least = k->witness_policy[0] ? 1000 : 4000; /* who waits for witnesses says for how long */
     const uint32_t limits[] = {k->hello_ms, k->frame_ms, k->stall_ms, k->drain_ms};
     for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++)
         least = limits[i] < least ? limits[i] : least;
@@ -234,6 +241,7 @@ static enum ledger_rc make_server(struct server *s, const struct server_options 
     s->config = *o->config;
     o->config->access = (struct access_table){0};
     s->store = o->store;
+    s->witness = o->witness;
     s->log_left = LOG_LINES_A_SECOND;
     if (strlen(o->dir) >= sizeof s->dir || strlen(o->config_path) >= sizeof s->config_path)
         return ledger_fail(err, LEDGER_EINVAL, "the path of the data folder is too long");
@@ -253,7 +261,7 @@ static enum ledger_rc make_server(struct server *s, const struct server_options 
     if (rc != LEDGER_OK || !s->config.http_listen[0])
         return rc;
     const struct http_options http = {.dir = s->dir, .config = &s->config, .loop = &s->loop, .store = s->store,
-                                      .figures_cb = server_figures, .figures_ctx = s};
+                                      .witnessed = s->witness ? witness_newest(s->witness) : NULL, .figures_cb = server_figures, .figures_ctx = s};
     return http_open(&http, &s->http, err);
 }
 

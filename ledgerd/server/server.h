@@ -16,11 +16,13 @@
 
 struct store;
 struct server;
+struct witness_service;
 struct server_options {
     const char *dir;          /* borrowed */
     const char *config_path;  /* borrowed; read again on SIGHUP */
     struct config *config;    /* borrowed, but its access table is taken and left empty */
     struct store *store;      /* borrowed */
+    struct witness_service *witness; /* borrowed; stopped when the pipeline is; NULL: none */
 };
 /* EINVAL: address, certificates or the combination of plain and address; EIO: the address cannot be bound. Returns owned. */
 enum ledger_rc server_new(const struct server_options *o, struct server **out, struct ledger_err *err) LEDGER_MUST_USE;
@@ -34,5 +36,7 @@ void server_free(struct server *s); /* after server_run, or instead of it */
 /* For pipeline_options; their ctx is the server. Any thread. */
 void server_job_done(void *ctx, struct job *job);
 void server_committed(void *ctx, uint64_t size);
+/* A newer witnessed checkpoint is there. Any thread, not after witness_stop. */
+void server_witnessed(struct server *s);
 
 #endif

@@ -64,6 +64,7 @@ void server_progress_stop(struct server *s)
     if (s->phase == SERVER_STOPPING && s->jobs == 0 && s->works == 0) {
         /* Waits for threads that have nothing left to do but the last seal. Its callback may still come: the handle is open. */
         pipeline_stop(s->pipeline);
+        witness_stop(s->witness);
         s->phase = SERVER_PIPELINE_STOPPED;
     }
     if (s->phase == SERVER_PIPELINE_STOPPED && !s->connections && s->works == 0)

@@ -7,7 +7,8 @@
  * eighth of one thread for each, and the next client is not behind all of them. While a stream is in the pool it belongs to that
  * thread; what ends it meanwhile is noted in `ended_by` and done when it returns.
  *
- * A following stream that has nothing to send waits for the next commit. The count of commits is taken before each visit, so that a
+ * A following stream that has nothing to send waits for the next commit, and a request for a cosigned checkpoint for that or for the end of its
+ * time. The count of commits is taken before each visit, so that a
  * commit between the visit's snapshot and its return is not missed.
  *
  * A hello is a stream, too: its answer holds the latest checkpoint, which takes reading the store and signing.
@@ -111,6 +112,8 @@ void server_figures(void *ctx, void (*put)(void *sink, const char *name, double 
     put(sink, "program", 0, "ledgerd " LEDGERD_VERSION);
     if (s->http)
         http_figures(s->http, put, sink);
+    if (s->witness)
+        witness_figures(s->witness, put, sink);
 }
 
 /* ---- in the loop thread ---- */
@@ -264,6 +267,7 @@ static void collect(struct connection *c, struct stream *st)
         return;
     }
     st->wait_commit = st->nothing_yet && st->commits_before == atomic_load(&c->server->commits);
+    st->wait_until_ms = st->wait_commit ? (uint64_t)query_wait_until_ms(st->query) : 0;
     list_remove(c, st); /* to the end of the line */
     list_append(c, st);
 }
@@ -327,7 +331,8 @@ void stream_begin(struct connection *c, const struct message *m, struct span req
     st->conn = c;
     st->id = m->id;
     st->access = c->access;
-    st->env = (struct query_env){c->server->store, &st->access, server_figures, c->server};
+    struct witness_service *w = c->server->witness;
+    st->env = (struct query_env){c->server->store, &st->access, server_figures, c->server, w ? witness_newest(w) : NULL};
     stream_link(st);
     stream_schedule(c);
 }
@@ -411,4 +416,17 @@ void stream_expire(struct connection *c)
         if (!st->working && st->begun) /* in this order: while it works, the rest is not ours to look at */
             (void)query_expire(st->query);
     stream_schedule(c); /* Also for what waited only for other connections' pending bytes to become fewer. */
+}
+
+void stream_wake_late(struct connection *c, uint64_t now)
+{
+    bool any = false;
+    for (struct stream *st = c->streams; st; st = st->next) {
+        if (!st->wait_commit || !st->wait_until_ms || now < st->wait_until_ms)
+            continue;
+        st->wait_commit = false;
+        any = true;
+    }
+    if (any)
+        stream_schedule(c);
 }

@@ -3,7 +3,9 @@
 // tiles is a client of C2SP tlog-tiles that shares no code with ledgerd: it verifies a whole log, from the first entry to the last,
 // through golang.org/x/mod/sumdb/tlog (Debian: golang-golang-x-mod-dev).
 //
-//	tiles VKEY WHERE [CA [NOTE…]]
+//	tiles VKEY[,WITNESS-VKEY…] WHERE [CA [NOTE…]]
+//
+// Each witness that is named must have cosigned (C2SP tlog-cosignature, cosignature/v1), which that package does not know.
 //
 // WHERE is http://…, https://… (trusted by the certificate in the file CA, "-" for none) or a folder. Without a NOTE the log's latest
 // checkpoint is verified; else each NOTE, a file with a checkpoint of the log, is, with the tiles of exactly its size.
@@ -12,8 +14,11 @@
 package main
 
 import (
+	"crypto/ed25519"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -107,14 +112,63 @@ func (s *source) SaveTiles(tiles []tlog.Tile, data [][]byte) {
 	}
 }
 
-func open(vkey string, signed []byte) tlog.Tree {
-	verifier, err := note.NewVerifier(vkey)
+// cosigner verifies cosignature/v1: Ed25519 over two lines and the whole text; eight bytes before the signature are the time.
+type cosigner struct {
+	name string
+	hash uint32
+	key  ed25519.PublicKey
+}
+
+func (c *cosigner) Name() string    { return c.name }
+func (c *cosigner) KeyHash() uint32 { return c.hash }
+
+func (c *cosigner) Verify(msg, sig []byte) bool {
+	if len(sig) != 8+ed25519.SignatureSize {
+		return false
+	}
+	head := fmt.Sprintf("cosignature/v1\ntime %d\n", binary.BigEndian.Uint64(sig))
+	return ed25519.Verify(c.key, append([]byte(head), msg...), sig[8:])
+}
+
+func newCosigner(vkey string) *cosigner {
+	parts := strings.SplitN(vkey, "+", 3)
+	if len(parts) != 3 {
+		fail("%s: no verifier key", vkey)
+	}
+	data, err := base64.StdEncoding.DecodeString(parts[2])
+	if err != nil || len(data) != 1+ed25519.PublicKeySize || data[0] != 4 {
+		fail("%s: no cosigner's key", vkey)
+	}
+	id := sha256.Sum256(append([]byte(parts[0]+"\n"), data...))
+	hash := binary.BigEndian.Uint32(id[:])
+	if fmt.Sprintf("%08x", hash) != parts[1] {
+		fail("%s: key id", vkey)
+	}
+	return &cosigner{parts[0], hash, ed25519.PublicKey(data[1:])}
+}
+
+func open(vkeys string, signed []byte) tlog.Tree {
+	keys := strings.Split(vkeys, ",")
+	verifier, err := note.NewVerifier(keys[0])
 	if err != nil {
 		fail("%v", err)
 	}
-	n, err := note.Open(signed, note.VerifierList(verifier))
+	verifiers := []note.Verifier{verifier}
+	for _, k := range keys[1:] {
+		verifiers = append(verifiers, newCosigner(k))
+	}
+	n, err := note.Open(signed, note.VerifierList(verifiers...))
 	if err != nil {
 		fail("%v:\n%s", err, signed)
+	}
+	signers := map[string]bool{}
+	for _, s := range n.Sigs {
+		signers[s.Name] = true
+	}
+	for _, v := range verifiers {
+		if !signers[v.Name()] {
+			fail("%s has not signed:\n%s", v.Name(), signed)
+		}
 	}
 	lines := strings.Split(n.Text, "\n")
 	if len(lines) < 4 || lines[0] != verifier.Name() {
@@ -233,7 +287,7 @@ func (s *source) verify(tree tlog.Tree) {
 
 func main() {
 	if len(os.Args) < 3 {
-		fail("usage: tiles VKEY WHERE [CA [NOTE…]]")
+		fail("usage: tiles VKEY[,WITNESS-VKEY…] WHERE [CA [NOTE…]]")
 	}
 	ca := ""
 	if len(os.Args) > 3 {

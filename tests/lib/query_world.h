@@ -37,6 +37,7 @@ struct world {
     struct secret_key log_key;
     struct policy policy;
     struct access access;
+    struct witnessed *witnessed; /* NULL: no witnesses. The test's own */
     int64_t now_us;
     unsigned references;
     unsigned key_round[9]; /* how often a party's key was rotated */
@@ -383,7 +384,7 @@ static inline void world_no_free(void *ctx, void *p)
 
 static inline struct query *ask_begin(struct world *w, const Ledgerd__V1__Request *req)
 {
-    struct query_env env = {.store = w->store, .access = &w->access};
+    struct query_env env = {.store = w->store, .access = &w->access, .witnessed = w->witnessed};
     struct query *q;
     size_t n = ledgerd__v1__request__get_packed_size(req);
     uint8_t *p = arena_alloc(w->a, n);
@@ -465,7 +466,7 @@ static inline struct snapshot verified_snapshot(struct world *w, const Ledgerd__
     struct verifier vf = world_verifier(w);
     struct snapshot out;
     CHECK(s != NULL);
-    struct snapshot_claim claim = {of_bin(s->checkpoint), of_bin(s->seal), of_bin(s->seal_path)};
+    struct snapshot_claim claim = {of_bin(s->checkpoint), of_bin(s->seal), of_bin(s->seal_path), of_bin(s->witnessed)};
     VERIFIED(verify_snapshot(&vf, &claim, &out, v));
     return out;
 }

@@ -20,6 +20,16 @@ compile() {
         go build -o "$reader" tests/interop/reader.go tests/interop/vectors.go
 }
 
+witness=$build/tests/interop/witness
+compile_witness() {
+    GO111MODULE=off GOPATH=/usr/share/gocode GOFLAGS='' GOPROXY=off GOCACHE="$build/go-cache" go build -o "$witness" tests/interop/witness.go
+}
+# What the programs log goes before what the test says: the last lines are the ones to read.
+witness_holds() {
+    mkdir "$suite_dir/witness" && "$witness" "$build/ledgerctl" "$suite_dir/witness" 2>"$suite_dir/witness.log" ||
+        { tail -n 20 "$suite_dir/witness.log"; return 1; }
+}
+
 # At least this much, so that an empty file passes for nothing.
 served() {
     "$build/tests/interop/export" "$suite_dir/ledger.txt" || return 1
@@ -66,5 +76,8 @@ if step "the other reader compiles" compile; then
         step "the other reader verifies its checkpoints" daemon_checkpoint
         step "the daemon ends" daemon_stop
     fi
+fi
+if step "the client of witnesses compiles" compile_witness; then
+    step "a witness keeps to its protocol, whatever logs submit" witness_holds
 fi
 suite_end

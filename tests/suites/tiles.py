@@ -17,7 +17,7 @@ import time
 
 sys.path[:0] = [os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib")]
 
-from suite import ROOT, Daemon, Suite  # noqa: E402
+from suite import ROOT, WAIT_S, Daemon, Suite  # noqa: E402
 
 ENTRIES = 70000
 MATERIAL = dict(gtin="1", lot="L", supplier="S", name="FBS", quantity=5, uom="L", expiry="2099-01-01T00:00:00Z", coa_hash="h",
@@ -67,7 +67,7 @@ class Served(Daemon):
 
 
 class Copied(Served):
-    """The same ledger as another one's folder holds, with its keys: what a dishonest operator could serve."""
+    """The same ledger as another one's folder holds, with its keys: what a dishonest operator could serve, or a restart."""
 
     def __init__(self, suite, data):
         self.suite, self.data = suite, data
@@ -75,6 +75,21 @@ class Copied(Served):
         self.log = open(os.path.join(self.folder, "log"), "wb")
         self.process = subprocess.Popen([suite.ledgerd, "run", data, "--listen", "127.0.0.1:0"], stdout=self.log, stderr=self.log)
         self.address = self.wait()
+
+
+class Restarted(Copied):
+    """After the daemon of `d` was told to end: its folder, served again."""
+
+    def __init__(self, suite, d):
+        self.before = d
+        d.process.terminate()
+        d.process.wait(WAIT_S)
+        super().__init__(suite, d.data)
+        with open(os.path.join(self.data, "run", "http")) as f:
+            self.http = f.read().strip()
+
+    def __exit__(self, *_):
+        self.before.process, self.before.log = self.process, self.log  # ended and tidied up by that one
 
 
 def configure(data, more):
@@ -197,6 +212,65 @@ def growing(suite, d, client):
     again = exported(suite, d, fresh)
     suite.check(again["went_on_at"] == size // 256 * 256 and again["files_written"] < 10, "an export with nothing new", str(again))
     return folder, fresh, size
+
+
+def told(path, process):
+    """What a program writes into a file when it serves."""
+    for _ in range(WAIT_S * 100):
+        if os.path.exists(path) and os.path.getsize(path):
+            with open(path) as f:
+                return f.read().strip()
+        if process.poll() is not None:
+            return None
+        time.sleep(0.01)
+    return None
+
+
+def cosigned(suite, client, d, size):
+    """Two witnesses, which have never heard of this ledger of 70,000 entries before: their lines are on what HTTP and the export give out,
+    and the other client verifies them. The ledger is served from its folder, as the daemon that made it left it."""
+    witnesses, keys, lines = [], [], [f"log {d.vkey}\n"]
+    for name in "w1", "w2":
+        folder = suite.path(name)
+        code, out, err = suite.run(suite.ctl, "witness", "init", folder, "--name", f"witness.example/{name}", "--log", d.vkey)
+        suite.check(code == 0, "a witness", out + err)
+        keys.append(out.splitlines()[0])
+        witnesses.append(subprocess.Popen([suite.ctl, "witness", "run", folder, "--listen", "127.0.0.1:0"], stdout=d.log, stderr=d.log))
+        lines.append(f"witness {name} {keys[-1]} http://{told(os.path.join(folder, 'address'), witnesses[-1])}\n")
+    with open(os.path.join(d.data, "witnesses"), "w") as f:
+        f.write("".join(lines) + "group both all w1 w2\nquorum both\n")
+    path = os.path.join(d.data, "ledgerd.conf")
+    with open(path) as f:
+        text = f.read()
+    with open(path, "w") as f:
+        f.write(text.replace("#policy = witnesses", "policy = witnesses"))
+    with Restarted(suite, d) as again:
+        for _ in range(WAIT_S * 10):
+            note = again.get("/checkpoint")[2].decode()
+            if note.count("\u2014 witness.example/w") == 2:
+                break
+            time.sleep(0.1)
+        suite.check(note.count("\u2014 witness.example/w") == 2, "the checkpoint is cosigned", note + again.output()[-1000:])
+        at = [int(note.split("\n")[1])]
+        suite.check(at[0] > size, "it is the newest", f"{at} {size}")
+        vkeys = ",".join([d.vkey, *keys])
+        kept = suite.path("cosigned", note)
+        other_verifies(suite, client, "the other client verifies the cosignatures on 70,000 entries", at, vkeys, "http://" + again.http,
+                       "-", kept)
+        folder = suite.path("cosigned-tiles")
+        done = exported(suite, again, folder)
+        suite.check(done["entries"] >= at[0], "the export goes to the checkpoint", str(done))
+        other_verifies(suite, client, "and on the exported folder", [done["entries"]], vkeys, folder)
+        if client:
+            lines = note.splitlines(True)
+            last = lines[-1][:-6] + ("A" if lines[-1][-6] != "A" else "B") + lines[-1][-5:]
+            for name, text in (("a witness that has not cosigned", "".join(lines[:-1])), ("a changed line", "".join(lines[:-1]) + last)):
+                code, _, err = suite.run(client, vkeys, "http://" + again.http, "-", suite.path("bad-note", text))
+                suite.check(code == 1 and ("has not signed" in err or "invalid signature" in err), f"the other client notices {name}",
+                            f"{code} {err}")
+    for w in witnesses:
+        w.terminate()
+        suite.check(w.wait(WAIT_S) == 0, "a witness ends with 0 on SIGTERM")
 
 
 def other_notices(suite, client, d, folder, size):
@@ -478,6 +552,7 @@ def main():
         answers(suite, d, size)
         on_the_wire(suite, d)
         metrics(suite, d, size)
+        cosigned(suite, client, d, size)
     rewritten(suite)
     limits(suite)
     tls(suite, client)

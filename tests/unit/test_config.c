@@ -41,6 +41,12 @@ TEST(defaults)
     CHECK_EQ_INT(c.http_connections_max, 256);
     CHECK_EQ_INT(c.http_timeout_ms, 20000);
     CHECK(!c.http_plain && c.http_metrics);
+    CHECK(!c.witness_policy[0] && !c.witness_ca[0]);
+    CHECK_EQ_INT(c.witness_interval_ms, 200);
+    CHECK_EQ_INT(c.witness_linger_ms, 1000);
+    CHECK_EQ_INT(c.witness_timeout_ms, 10000);
+    CHECK_EQ_INT(c.witness_retry_ms, 60000);
+    CHECK_EQ_INT(c.witness_start_ms, 3000);
     CHECK_EQ_INT(c.access.n, 0);
     config_fini(&c);
 }
@@ -54,6 +60,8 @@ TEST(every_key)
                            "frame_seconds = 0.25\nstall_seconds = 3600\ndrain_seconds = 2\n"
                            "[store]\nanchor = /mnt/other/anchor\nmap_size = 64G\nreserve = 1M\n"
                            "[write]\nworkers = 3\nqueue = 7\nbatch = 100\nheartbeat_seconds = 60\n"
+                           "[witness]\npolicy = w\nca = /ca.pem\ninterval_seconds = 0.05\nlinger_seconds = 0\ntimeout_seconds = 2\n"
+                           "retry_seconds = 9\nstart_seconds = 1.5\n"
                            "[http]\nlisten = [::]:80\ncertificate = c.pem\nkey = /k.pem\nplain = yes\nmetrics = no\n"
                            "connections_max = 9\ntimeout_seconds = 5\n"),
                  LEDGER_OK);
@@ -73,6 +81,13 @@ TEST(every_key)
     CHECK_EQ_INT(c.queue_jobs, 7);
     CHECK_EQ_INT(c.batch_events, 100);
     CHECK_EQ_INT(c.heartbeat_s, 60);
+    CHECK_EQ_STR(c.witness_policy, "w");
+    CHECK_EQ_STR(c.witness_ca, "/ca.pem");
+    CHECK_EQ_INT(c.witness_interval_ms, 50);
+    CHECK_EQ_INT(c.witness_linger_ms, 0);
+    CHECK_EQ_INT(c.witness_timeout_ms, 2000);
+    CHECK_EQ_INT(c.witness_retry_ms, 9000);
+    CHECK_EQ_INT(c.witness_start_ms, 1500);
     CHECK_EQ_STR(c.http_listen, "[::]:80");
     CHECK_EQ_STR(c.http_certificate, "c.pem");
     CHECK_EQ_STR(c.http_key, "/k.pem");

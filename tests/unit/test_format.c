@@ -681,7 +681,7 @@ TEST(the_documents_proofs_verify)
     wbuf_bytes(&w, "\nquorum none\n", 13);
     CHECK_EQ_INT(policy_parse(c, wbuf_span(&w), &policy, NULL), LEDGER_OK);
     struct verifier vf = {.c = c, .a = a, .policy = &policy, .origin = ORIGIN};
-    struct snapshot_claim claim = {of_document("note-7"), of_document("header-6"), of_document("inclusion-6-of-7")};
+    struct snapshot_claim claim = {of_document("note-7"), of_document("header-6"), of_document("inclusion-6-of-7"), SPAN_NONE};
     CHECK(verify_snapshot(&vf, &claim, &snap, &v));
     struct entry_claim entry = {.header = of_document("header-4"), .event = of_document("event-4"),
                                 .block = of_document("block-4")};

@@ -346,6 +346,11 @@ TEST(every_subset_of_witnesses)
             if (example_quorum(times, t))
                 newest = t;
         CHECK_EQ_INT(v.cosigned_at, newest);
+        uint64_t seen = 0;
+        for (unsigned i = 0; i < 6; i++)
+            seen = times[i + 1] > seen ? times[i + 1] : seen;
+        CHECK_EQ_INT(v.witnesses, set);
+        CHECK_EQ_INT(v.seen_at, seen);
         met += v.quorum_met;
     }
     CHECK_EQ_INT(met, 4 * 7);

@@ -237,7 +237,7 @@ static struct receipt verified_receipt(struct world *w, const struct answers *an
         .entry = {.header = of_bin(r->record->header), .event = of_bin(r->record->event), .block = of_bin(r->record->block),
                   .withheld = r->record->withheld},
         .path = of_bin(r->path),
-        .snapshot = {of_bin(r->snapshot->checkpoint), of_bin(r->snapshot->seal), of_bin(r->snapshot->seal_path)},
+        .snapshot = {of_bin(r->snapshot->checkpoint), of_bin(r->snapshot->seal), of_bin(r->snapshot->seal_path), SPAN_NONE},
         .keys = keys,
         .n_keys = r->n_keys,
     };

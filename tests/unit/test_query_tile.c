@@ -84,7 +84,7 @@ TEST(the_whole_log)
     struct checkpoint cp;
     struct policy_verdict v;
     struct hash root;
-    MUST(tiles_checkpoint(w->store, bundle.a, &note, err));
+    MUST(tiles_checkpoint(&(struct query_env){.store = w->store}, bundle.a, &note, err));
     CHECK(policy_check(w->c, w->a, &w->policy, note, &cp, &v, NULL) && v.log_signed);
     tile_edge_root(w->c, &e, &root);
     CHECK(cp.size == e.size && hash_eq(&cp.root, &root));
@@ -154,9 +154,9 @@ TEST(damage_is_not_given_out)
     refused(w, &q, "tile/entries/000");
     struct span note;
     struct ledger_err why = {.rc = LEDGER_OK};
-    CHECK_EQ_INT(tiles_checkpoint(w->store, q.a, &note, &why), LEDGER_OK);
+    CHECK_EQ_INT(tiles_checkpoint(&(struct query_env){.store = w->store}, q.a, &note, &why), LEDGER_OK);
     tamper(w, KV_TREE, kv_key_tree(key, 9, 0), 0); /* of what the root is folded from */
-    CHECK_EQ_INT(tiles_checkpoint(w->store, q.a, &note, &why), LEDGER_ETAMPER);
+    CHECK_EQ_INT(tiles_checkpoint(&(struct query_env){.store = w->store}, q.a, &note, &why), LEDGER_ETAMPER);
     arena_free(q.a);
     world_close(w);
 }

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* replayer_internal: what replayer.c shares with replay_verify.c: portions on their way, and the threads that verify their signatures. */
+#ifndef LEDGERD_CLIENT_REPLAYER_INTERNAL_H
+#define LEDGERD_CLIENT_REPLAYER_INTERNAL_H
+
+#include <pthread.h>
+
+#include "replayer.h"
+
+#define CHUNK_ENTRIES 64u
+
+enum chunk_state { CHUNK_NEW = 0, CHUNK_TAKEN, CHUNK_DONE };
+
+struct portion {
+    struct portion *next;
+    const struct read_entry *e;
+    size_t n, at; /* at: the next one to be derived */
+    void (*release)(void *owner);
+    void *owner;
+    struct preverified *pre; /* n; NULL: nothing is verified beforehand */
+    size_t n_chunks, next_chunk;
+    uint8_t *chunks;         /* enum chunk_state */
+};
+
+/* One thread's tools. */
+struct verifying {
+    struct crypto *c;
+    struct arena *a;
+    struct hash seen[SIGNATURES_READ_MAX]; /* events that were signed together share their signatures: each is verified once */
+};
+
+struct known_key {
+    struct known_key *next;
+    uint8_t id[KEY_ID_LEN];
+    enum sig_alg alg;
+    size_t n;
+    uint8_t key[];
+};
+
+struct verify_pool {
+    const char *origin;
+    pthread_mutex_t mutex;
+    pthread_cond_t work, done;
+    struct portion *first; /* borrowed from the replayer's queue: the first with chunks that nobody has taken */
+    bool stopping;
+    unsigned n_threads;
+    pthread_t *threads;
+    struct verifying own;  /* the caller's: who waits helps */
+    /* Public keys by key id. Grows only; a known_key never moves. */
+    pthread_rwlock_t keys_lock;
+    struct known_key **slots;
+    size_t n_slots, n_keys;
+};
+
+enum ledger_rc pool_start(struct verify_pool *p, const char *origin, unsigned threads, struct ledger_err *err) LEDGER_MUST_USE;
+void pool_stop(struct verify_pool *p);
+/* Links a portion into the queue and gives it to the threads. */
+void pool_add(struct verify_pool *p, struct portion **end, struct portion *portion);
+/* Before a portion, the first of the queue, is freed: no thread touches it afterwards. */
+void pool_drop(struct verify_pool *p, struct portion *portion);
+/* Until the chunk that holds entry i is verified. */
+void pool_wait(struct verify_pool *p, struct portion *portion, size_t i);
+/* Keys. add: OK also if it is known. */
+bool pool_knows(struct verify_pool *p, struct span key_id);
+enum ledger_rc pool_add_key(struct verify_pool *p, enum sig_alg alg, struct span key, struct ledger_err *err) LEDGER_MUST_USE;
+
+#endif

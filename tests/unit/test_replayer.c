@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The replayer: derives what the machine has written, with and without a state folder, goes on where it stood, says what does not hold and
+ * at which entry, and refuses folders that are not what it left.
+ */
+#include "lib/query_world.h"
+
+#include "replay_store.h"
+#include "replayer.h"
+
+#include <fcntl.h>
+
+#define LOG_MAX 600
+
+struct log {
+    size_t n;
+    struct read_entry e[LOG_MAX];
+};
+
+static void read_log(struct world *w, struct log *out)
+{
+    struct store_snapshot *sn;
+    struct verifier vf = {.c = w->c, .a = w->a, .policy = &w->policy, .index_key = w->index_key};
+    struct verdict v;
+    struct span value;
+    uint8_t key[KV_KEY_MAX];
+    MUST(store_snapshot_open(w->store, &sn, err));
+    struct kv kv = store_snapshot_kv(sn);
+    for (out->n = 0; kv_get(&kv, KV_LOG, kv_key_u64(key, out->n), &value) == LEDGER_OK; out->n++) {
+        struct entry_record r;
+        CHECK(out->n < LOG_MAX && entry_record_split(arena_copy(w->a, value), &r));
+        struct read_entry *e = &out->e[out->n];
+        e->raw = (struct entry_claim){.header = r.header, .event = r.event, .block = r.block};
+        if (!verify_entry(&vf, &e->raw, &e->entry, &v))
+            fprintf(stderr, "entry %zu: %s: %s\n", out->n, v.what, v.text);
+        CHECK(e->entry.leaf.b[0] || e->entry.leaf.b[1] || e->entry.leaf.b[2]);
+    }
+    store_snapshot_close(sn);
+}
+
+/* Some hundred events in batches of many sizes, with a key that is rotated on the way. */
+static struct world *busy_world(void)
+{
+    struct world *w = world_open();
+    char fields[200];
+    for (unsigned i = 0; i < 300; i++) {
+        if (i % 7 == 0)
+            world_begin(w);
+        snprintf(fields, sizeof fields, "item=M-%u;gtin=1;lot=L;supplier=S;name=FBS;quantity=5;uom=L;expiry=2099-01-01T00:00:00Z;coa_hash=h;"
+                                        "origin=defined", i);
+        play(w, "MATERIAL_RECEIVED", "u.wh", fields);
+        if (i == 150)
+            play(w, "PARTY_REGISTERED", "admin", "action=ROTATE_KEY;org=CPC;party=u.wh;roles=WAREHOUSE");
+        if (i % 7 == 6 || i == 299)
+            world_commit(w);
+    }
+    return w;
+}
+
+struct seen {
+    uint64_t derived, after, failed_at;
+    enum ledger_rc rc;
+    struct verdict v;
+    unsigned saves;
+};
+
+static void on_step(void *user, const struct replay_step *s)
+{
+    struct seen *seen = user;
+    seen->derived += s->outcome == REPLAY_DERIVED;
+    seen->after += s->outcome == REPLAY_AFTER;
+    if (s->outcome != REPLAY_FAILED)
+        return;
+    seen->failed_at = s->entry->entry.header.index;
+    seen->rc = s->rc;
+    seen->v = *s->verdict;
+}
+
+static enum ledger_rc on_save(void *user, struct ledger_err *err)
+{
+    (void)err;
+    ((struct seen *)user)->saves++;
+    return LEDGER_OK;
+}
+
+static struct replayer_options options(struct seen *seen)
+{
+    return (struct replayer_options){.threads = 3, .step = on_step, .saving = on_save, .user = seen};
+}
+
+static enum ledger_rc open_with(struct world *w, const char *dir, const struct replayer_options *o, struct replayer **out)
+{
+    struct ledger_err err = {0};
+    enum ledger_rc rc = replayer_open(dir, WORLD_ORIGIN, &w->index_key, o, out, &err);
+    if (rc)
+        CHECK(err.msg[0]);
+    return rc;
+}
+
+static void count_release(void *owner)
+{
+    ++*(unsigned *)owner;
+}
+
+/* In portions of `each`. */
+static enum ledger_rc feed(struct replayer *r, const struct log *log, size_t from, size_t to, size_t each)
+{
+    enum ledger_rc rc = LEDGER_OK;
+    unsigned released = 0, given = 0;
+    for (size_t i = from; i < to && !rc; i += each, given++)
+        rc = replayer_feed(r, &log->e[i], to - i < each ? to - i : each, count_release, &released, NULL);
+    if (!rc)
+        rc = replayer_wait(r, NULL);
+    CHECK_EQ_INT(released, given); /* also after an error */
+    return rc;
+}
+
+static void must_match(struct world *w, struct replayer *r, const struct log *log)
+{
+    struct hash mine, theirs;
+    struct entries_cursor at;
+    struct frontier f = {0};
+    CHECK_EQ_INT(replayer_size(r), log->n);
+    CHECK_EQ_INT(replayer_sealed(r), log->n);
+    CHECK_EQ_MEM(replayer_machine(r)->map_root.b, w->m.map_root.b, HASH_LEN);
+    for (size_t i = 0; i < log->n; i++) {
+        frontier_append(w->c, &f, &log->e[i].entry.leaf);
+        frontier_root(w->c, &f, &theirs);
+        CHECK(replayer_root(r, i + 1, &mine));
+        CHECK_EQ_MEM(mine.b, theirs.b, HASH_LEN);
+        CHECK_EQ_INT(replayer_checkpoint(r, i + 1, &mine), log->e[i].entry.header.kind == OWN_SEAL);
+    }
+    CHECK(replayer_checkpoint(r, log->n, &mine) && hash_eq(&mine, &theirs));
+    CHECK(replayer_cursor(r, &at) && at.ready && at.next == log->n && at.frontier.size == log->n);
+    CHECK_EQ_MEM(at.frontier.peaks, f.peaks, frontier_peaks(&f) * sizeof f.peaks[0]);
+}
+
+static void remove_folder(const char *dir)
+{
+    nftw(dir, world_remove, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static const char *folder(void)
+{
+    static char dir[64];
+    snprintf(dir, sizeof dir, "/tmp/ledgerd-replay-XXXXXX");
+    CHECK(mkdtemp(dir) != NULL);
+    return dir;
+}
+
+TEST(derives_in_memory)
+{
+    static struct log log;
+    struct world *w = busy_world();
+    read_log(w, &log);
+    CHECK(log.n > 350);
+    for (size_t each = 1; each < 2 * log.n; each = each * 5 + 2) {
+        struct seen seen = {0};
+        struct replayer_options o = options(&seen);
+        o.skip_signatures = each == 1;
+        struct replayer *r;
+        CHECK_EQ_INT(open_with(w, NULL, &o, &r), LEDGER_OK);
+        CHECK_EQ_INT(feed(r, &log, 0, log.n, each), LEDGER_OK);
+        CHECK_EQ_INT(seen.derived, log.n);
+        must_match(w, r, &log);
+        CHECK_EQ_INT(replayer_feed(r, &log.e[3], 1, NULL, NULL, NULL), LEDGER_EINVAL); /* out of order */
+        replayer_close(r);
+    }
+    world_close(w);
+}
+
+TEST(goes_on_where_it_was_saved)
+{
+    static struct log log;
+    struct world *w = busy_world();
+    const char *dir = folder();
+    read_log(w, &log);
+    struct replayer *r;
+    struct seen seen = {0};
+    struct replayer_options o = options(&seen);
+    struct span note;
+    size_t at = 0, saved = 0;
+    for (unsigned round = 1; saved < log.n; round++) {
+        CHECK_EQ_INT(open_with(w, dir, &o, &r), LEDGER_OK);
+        CHECK_EQ_INT(replayer_size(r), saved);
+        if (saved) {
+            CHECK_EQ_INT(replayer_get_note(r, "mine", &note, NULL), LEDGER_OK);
+            CHECK_EQ_INT(note.n, saved % 50 + 1);
+        }
+        /* To the next seal and save; and some more, which is lost. */
+        at = saved + 90 < log.n ? saved + 90 : log.n;
+        while (log.e[at - 1].entry.header.kind != OWN_SEAL)
+            at++;
+        CHECK_EQ_INT(feed(r, &log, saved, at, 17), LEDGER_OK);
+        MUST(replayer_put_note(r, "mine", span_of("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", at % 50 + 1), err));
+        MUST(replayer_save(r, err));
+        CHECK_EQ_INT(seen.saves, round);
+        saved = at;
+        CHECK_EQ_INT(feed(r, &log, at, at + 5 < log.n ? at + 5 : log.n, 2), LEDGER_OK);
+        if (at == log.n)
+            must_match(w, r, &log);
+        replayer_close(r);
+    }
+    CHECK_EQ_INT(open_with(w, dir, &o, &r), LEDGER_OK);
+    must_match(w, r, &log);
+    replayer_close(r);
+    remove_folder(dir);
+    world_close(w);
+}
+
+/* Plays an event whose signature is of nobody, with the machine believing that it was verified: an operator's forgery, consistent in itself. */
+static uint64_t forge(struct world *w)
+{
+    struct world liar = *w;
+    static const struct preverified all = {.ok = {true, true}};
+    struct event draft = {.kind = kind_by_name(SPAN_LIT("STORAGE_MOVED"))}, ev;
+    struct sigblock b, decoded;
+    struct appended_entry e;
+    struct refusal why = {0};
+    draft.nonce = SPAN_LIT("0123456789abcdef");
+    draft.reference = SPAN_LIT("forged");
+    draft.occurred = world_time(w, w->now_us);
+    world_fields(w, &draft, "item=M-3;location=ELSEWHERE");
+    struct span bytes = event_encode(w->a, &draft);
+    CHECK_EQ_INT(event_decode(w->c, w->a, bytes, &ev, &why, NULL), LEDGER_OK);
+    world_block(&liar, &ev, "u.wh", &b);
+    uint8_t wrong[64];
+    memcpy(wrong, b.sigs[0].sig.p, sizeof wrong);
+    wrong[3] ^= 1;
+    b.sigs[0].sig = span_of(wrong, sizeof wrong);
+    struct span block = sigblock_encode(w->a, &b);
+    MUST(sigblock_decode(block, &decoded, err));
+    struct submission s = {.ev = &ev, .block = block, .b = &decoded, .pre = &all};
+    MUST(machine_event(&w->m, &s, w->now_us, &e, &why, err));
+    arena_reset(w->scratch);
+    return e.index;
+}
+
+TEST(names_the_entry_that_nobody_signed)
+{
+    static struct log log;
+    struct world *w = busy_world();
+    world_begin(w);
+    uint64_t forged = forge(w);
+    play(w, "STORAGE_MOVED", "u.wh", "item=M-4;location=F");
+    world_commit(w);
+    world_begin(w);
+    play(w, "STORAGE_MOVED", "u.wh", "item=M-5;location=F");
+    world_commit(w);
+    read_log(w, &log);
+    for (unsigned go_on = 0; go_on < 2; go_on++) {
+        struct seen seen = {0};
+        struct replayer_options o = options(&seen);
+        struct replayer *r;
+        struct verdict v;
+        o.go_on = go_on;
+        CHECK_EQ_INT(open_with(w, NULL, &o, &r), LEDGER_OK);
+        CHECK_EQ_INT(feed(r, &log, 0, log.n, 40), go_on ? LEDGER_OK : LEDGER_ETAMPER);
+        CHECK_EQ_INT(replayer_ended(r, &v), LEDGER_ETAMPER);
+        CHECK_EQ_INT(v.index, forged);
+        CHECK_EQ_INT(seen.failed_at, forged);
+        CHECK_EQ_STR(seen.v.what, "signature");
+        CHECK_EQ_INT(seen.derived, forged);
+        CHECK_EQ_INT(replayer_size(r), forged);
+        CHECK_EQ_INT(seen.after, go_on ? log.n - forged - 1 : 0);
+        replayer_close(r);
+    }
+    struct seen seen = {0};
+    struct replayer_options o = options(&seen);
+    struct replayer *r;
+    o.skip_signatures = true; /* nothing else is wrong with it */
+    CHECK_EQ_INT(open_with(w, NULL, &o, &r), LEDGER_OK);
+    CHECK_EQ_INT(feed(r, &log, 0, log.n, 40), LEDGER_OK);
+    replayer_close(r);
+    world_close(w);
+}
+
+TEST(withheld_content_ends_the_replay_and_leaves_no_trace)
+{
+    static struct log log;
+    struct world *w = busy_world();
+    const char *dir = folder();
+    struct seen seen = {0};
+    struct replayer_options o = options(&seen);
+    struct replayer *r;
+    read_log(w, &log);
+    size_t at = 200;
+    while (log.e[at].entry.own)
+        at++;
+    struct read_entry kept = log.e[at];
+    log.e[at].entry.content = false;
+    CHECK_EQ_INT(open_with(w, dir, &o, &r), LEDGER_OK);
+    CHECK_EQ_INT(feed(r, &log, 0, log.n, 64), LEDGER_EDENIED);
+    CHECK_EQ_INT(seen.rc, LEDGER_EDENIED);
+    CHECK_EQ_INT(seen.failed_at, at);
+    CHECK_EQ_INT(replayer_save(r, NULL), LEDGER_EDENIED);
+    CHECK_EQ_INT(seen.saves, 0);
+    replayer_close(r);
+    log.e[at] = kept;
+    CHECK_EQ_INT(open_with(w, dir, &o, &r), LEDGER_OK);
+    CHECK_EQ_INT(replayer_size(r), 0);
+    CHECK_EQ_INT(feed(r, &log, 0, log.n, 64), LEDGER_OK);
+    must_match(w, r, &log);
+    replayer_close(r);
+    remove_folder(dir);
+    world_close(w);
+}
+
+static void write_file(const char *dir, const char *name, const char *text)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    FILE *f = fopen(path, "w");
+    CHECK(f && fputs(text, f) >= 0 && fclose(f) == 0);
+}
+
+/* A folder with the whole log's state. */
+static const char *saved_folder(struct world *w, const struct log *log)
+{
+    struct replayer *r;
+    const char *dir = folder();
+    CHECK_EQ_INT(open_with(w, dir, NULL, &r), LEDGER_OK);
+    CHECK_EQ_INT(feed(r, log, 0, log->n, 100), LEDGER_OK);
+    MUST(replayer_save(r, err));
+    replayer_close(r);
+    return dir;
+}
+
+TEST(refuses_folders_that_are_not_its_own)
+{
+    static struct log log;
+    struct world *w = busy_world();
+    struct replayer *r, *other;
+    struct ledger_err err;
+    read_log(w, &log);
+    const char *dir = saved_folder(w, &log);
+    struct hash key = w->index_key;
+    CHECK_EQ_INT(replayer_open(dir, "other.example/ledger", &key, NULL, &r, &err), LEDGER_EINVAL);
+    CHECK(strstr(err.msg, WORLD_ORIGIN) && strstr(err.msg, "other.example/ledger"));
+    key.b[5] ^= 1;
+    CHECK_EQ_INT(replayer_open(dir, WORLD_ORIGIN, &key, NULL, &r, &err), LEDGER_EINVAL);
+    CHECK(strstr(err.msg, "index key"));
+    struct replayer_options o = {.skip_signatures = true};
+    CHECK_EQ_INT(open_with(w, dir, &o, &r), LEDGER_EINVAL);
+    CHECK_EQ_INT(open_with(w, dir, NULL, &r), LEDGER_OK);
+    CHECK_EQ_INT(open_with(w, dir, NULL, &other), LEDGER_EBUSY);
+    replayer_close(r);
+    write_file(dir, "FORMAT", "ledgerd replay 2\n");
+    CHECK_EQ_INT(replayer_open(dir, WORLD_ORIGIN, &w->index_key, NULL, &r, &err), LEDGER_EVERSION);
+    CHECK(strstr(err.msg, "format 2"));
+    write_file(dir, "FORMAT", "something else\n");
+    CHECK_EQ_INT(open_with(w, dir, NULL, &r), LEDGER_EINVAL);
+    write_file(dir, "FORMAT", "ledgerd replay 1\n");
+    CHECK_EQ_INT(open_with(w, dir, NULL, &r), LEDGER_OK); /* nothing of all that has harmed it */
+    must_match(w, r, &log);
+    replayer_close(r);
+    remove_folder(dir);
+    dir = folder();
+    write_file(dir, "thesis.tex", "mine");
+    CHECK_EQ_INT(replayer_open(dir, WORLD_ORIGIN, &w->index_key, NULL, &r, &err), LEDGER_EINVAL);
+    CHECK(strstr(err.msg, "not empty"));
+    remove_folder(dir);
+    world_close(w);
+}
+
+/* Wherever bytes of the state are changed: an error of the state, never an accusation of the ledger. */
+TEST(a_damaged_state_accuses_nobody)
+{
+    static struct log log;
+    struct world *w = busy_world();
+    char path[128];
+    read_log(w, &log);
+    const char *dir = saved_folder(w, &log);
+    snprintf(path, sizeof path, "%s/data.mdb", dir);
+    /* The state of party u.wh and the name of an item, wherever they stand, are among what later entries are judged by. */
+    struct replayer *r;
+    int fd = open(path, O_RDWR);
+    CHECK(fd >= 0);
+    static uint8_t data[64 << 20];
+    ssize_t n = pread(fd, data, sizeof data, 0);
+    CHECK(n > 0 && (size_t)n < sizeof data);
+    unsigned changed = 0;
+    for (size_t i = 0; i + 8 < (size_t)n; i++)
+        if (memcmp(data + i, "\0\0\0\4u.wh", 8) == 0) {
+            uint8_t x = (uint8_t)(data[i + 8] ^ 0x40);
+            CHECK(pwrite(fd, &x, 1, (off_t)i + 8) == 1);
+            changed++;
+        }
+    CHECK(changed > 0);
+    world_begin(w);
+    play(w, "STORAGE_MOVED", "u.wh", "item=M-4;location=F");
+    world_commit(w);
+    size_t before = log.n;
+    read_log(w, &log);
+    struct seen seen = {0};
+    struct replayer_options o = options(&seen);
+    enum ledger_rc rc = open_with(w, dir, &o, &r);
+    if (!rc) {
+        rc = feed(r, &log, before, log.n, 10);
+        CHECK_EQ_INT(rc, LEDGER_EIO);
+        CHECK_EQ_INT(seen.rc, LEDGER_OK);
+        replayer_close(r);
+    }
+    CHECK(rc == LEDGER_EIO || rc == LEDGER_EINVAL);
+    /* Cut off. */
+    CHECK(ftruncate(fd, n / 2) == 0);
+    CHECK_EQ_INT(open_with(w, dir, NULL, &r), LEDGER_EINVAL);
+    close(fd);
+    remove_folder(dir);
+    world_close(w);
+}
+
+TEST_MAIN(TEST_ENTRY(derives_in_memory), TEST_ENTRY(goes_on_where_it_was_saved), TEST_ENTRY(names_the_entry_that_nobody_signed),
+          TEST_ENTRY(withheld_content_ends_the_replay_and_leaves_no_trace), TEST_ENTRY(refuses_folders_that_are_not_its_own),
+          TEST_ENTRY(a_damaged_state_accuses_nobody))
