@@ -12,8 +12,7 @@
 #include "keyfile.h"
 #include "log_key.h"
 #include "log_note.h"
-
-#define ROTATE_SCRATCH ((size_t)64 << 20)
+#include "witness/witness.h"
 
 static const char HELP[] =
     "usage: ledgerd rotate-log-key DIR [--prepare] [--anchor FILE]\n"
@@ -22,7 +21,9 @@ static const char HELP[] =
     "is the last that the old key signs. Clients follow by themselves; old receipts keep verifying. The old secret is destroyed: destroy\n"
     "its copies too, and put the new keys/ and log-keys/ into the safe.\n"
     "\n"
-    "Interrupted, it is finished by the next start, or by running it again.\n"
+    "Interrupted, it is finished by the next start, or by running it again. With witnesses configured, their quorum has to cosign that\n"
+    "checkpoint: if it does not come beforehand, nothing is replaced; if it fails to come after the change was recorded, nothing goes on\n"
+    "until it does.\n"
     "\n"
     "  --prepare      only make the new key, and print it, so that it can be published before it is used; also while it is served\n"
     "  --anchor FILE  the anchor, if it is not where ledgerd.conf says (DIR.anchor)\n"
@@ -36,7 +37,57 @@ struct rotate {
     struct store *store;
     struct crypto *c;
     struct arena *a;
+    struct config config;
+    struct witness_service *witness; /* NULL: the ledger has none */
 };
+
+/* ---- witnesses ---- */
+
+static void published_cb(void *ctx)
+{
+    (void)ctx; /* whoever waits looks */
+}
+
+static enum ledger_rc open_witness(struct rotate *r, struct ledger_err *err)
+{
+    char path[FILES_PATH_MAX];
+    const struct witness_options o = {.dir = r->dir, .config = &r->config, .store = r->store, .published_cb = published_cb};
+    enum ledger_rc rc = files_path(path, r->dir, "ledgerd.conf", err);
+    if (rc == LEDGER_OK)
+        rc = config_load(&r->config, path, err);
+    if (rc != LEDGER_OK)
+        return rc == LEDGER_ENOTFOUND ? LEDGER_OK : rc;
+    rc = r->config.witness_policy[0] ? witness_new(&o, &r->witness, err) : LEDGER_OK;
+    config_fini(&r->config);
+    return rc;
+}
+
+static enum ledger_rc cosign_cb(void *ctx, uint64_t size, struct arena *a, struct span *note, struct ledger_err *err)
+{
+    return witness_quorum(((struct rotate *)ctx)->witness, size, a, note, err);
+}
+
+/* Before anything is recorded: are they there, and will they be asked under a policy that knows the new key? */
+static enum ledger_rc ask_witnesses(struct rotate *r, uint64_t size, const struct secret_key *next, const char *vkey, struct ledger_err *err)
+{
+    struct span note;
+    if (!r->witness)
+        return LEDGER_OK;
+    if (!witness_knows_log(r->witness, span_of(next->pub, next->pub_len)))
+        return ledger_fail(err, LEDGER_EINVAL, "nothing was replaced: first add the line \"log %.200s\" to the policy of [witness], and have the "
+                           "witnesses add it to theirs", vkey);
+    arena_reset(r->a);
+    enum ledger_rc rc = witness_quorum(r->witness, size, r->a, &note, err);
+    return rc == LEDGER_OK ? rc : ledger_wrap(err, rc, "nothing was replaced");
+}
+
+/* ---- the steps ---- */
+
+static enum ledger_rc finish(struct rotate *r, bool *finished, struct ledger_err *err)
+{
+    const struct log_key_witnesses w = {cosign_cb, r};
+    return log_key_finish(r->store, r->c, r->a, r->anchor_path, r->witness ? &w : NULL, finished, err);
+}
 
 static void print_key(const char *what, const char *vkey)
 {
@@ -99,7 +150,7 @@ static enum ledger_rc replace(struct rotate *r, struct tail *t, const struct sec
     if (rc != LEDGER_OK)
         return rc;
     uint64_t from = t->m.log_key_from;
-    rc = log_key_finish(r->store, r->c, r->a, r->anchor_path, &finished, err);
+    rc = finish(r, &finished, err);
     if (rc == LEDGER_OK && !finished)
         rc = ledger_fail(err, LEDGER_EINTERNAL, "what was recorded is not there");
     if (rc == LEDGER_OK)
@@ -115,7 +166,9 @@ static enum ledger_rc rotate(struct rotate *r, struct ledger_err *err)
     struct tail t;
     struct secret_key next;
     bool finished = false;
-    enum ledger_rc rc = log_key_finish(r->store, r->c, r->a, r->anchor_path, &finished, err);
+    enum ledger_rc rc = open_witness(r, err);
+    if (rc == LEDGER_OK)
+        rc = finish(r, &finished, err);
     if (rc == LEDGER_OK)
         rc = load(r, &t, err);
     if (rc == LEDGER_OK && finished)
@@ -125,6 +178,8 @@ static enum ledger_rc rotate(struct rotate *r, struct ledger_err *err)
     rc = log_key_next(r->dir, r->c, t.m.origin, &next, err);
     if (rc == LEDGER_OK)
         rc = vkey_of(r, t.m.origin, &next, vkey, err);
+    if (rc == LEDGER_OK)
+        rc = ask_witnesses(r, t.m.size, &next, vkey, err);
     if (rc == LEDGER_OK)
         rc = replace(r, &t, &next, vkey, err);
     crypto_secret_wipe(&next);
@@ -154,7 +209,7 @@ static enum ledger_rc prepare(struct rotate *r, struct ledger_err *err)
 static enum ledger_rc perform(struct rotate *r, struct ledger_err *err)
 {
     r->c = crypto_new();
-    r->a = arena_new(ROTATE_SCRATCH);
+    r->a = arena_new(LOG_KEY_SCRATCH);
     if (!r->c || !r->a)
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     if (r->prepare)
@@ -206,6 +261,7 @@ int cmd_rotate_log_key(int argc, char **argv)
     enum ledger_rc rc = perform(&r, &err);
     if (rc != LEDGER_OK)
         fprintf(stderr, "ledgerd rotate-log-key: %s\n", err.msg);
+    witness_free(r.witness);
     store_close(r.store);
     arena_free(r.a);
     crypto_free(r.c);

@@ -15,11 +15,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "anchor.h"
 #include "check_internal.h"
 #include "commands.h"
 #include "config.h"
 #include "files.h"
 #include "log.h"
+#include "log_key.h"
 #include "pipeline.h"
 #include "server/server.h"
 #include "store/store.h"
@@ -108,6 +110,33 @@ static enum ledger_rc load_config(struct run *r, struct ledger_err *err)
     return rc;
 }
 
+static enum ledger_rc cosign_cb(void *ctx, uint64_t size, struct arena *a, struct span *note, struct ledger_err *err)
+{
+    return witness_quorum(((struct run *)ctx)->witness, size, a, note, err);
+}
+
+/* A replacement of the log key that was interrupted after it was recorded. */
+static enum ledger_rc finish_log_key(struct run *r, struct ledger_err *err)
+{
+    const struct log_key_witnesses w = {cosign_cb, r};
+    char anchor[FILES_PATH_MAX];
+    bool finished = false;
+    struct crypto *c = crypto_new();
+    struct arena *a = arena_new(LOG_KEY_SCRATCH);
+    enum ledger_rc rc = c && a ? LEDGER_OK : ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    if (rc == LEDGER_OK && r->config.anchor[0])
+        snprintf(anchor, sizeof anchor, "%s", r->config.anchor);
+    else if (rc == LEDGER_OK)
+        rc = anchor_default_path(store_dir(r->store), anchor, sizeof anchor, err);
+    if (rc == LEDGER_OK)
+        rc = log_key_finish(r->store, c, a, anchor, r->witness ? &w : NULL, &finished, err);
+    if (finished)
+        logline(LOG_INFO, "an interrupted replacement of the log key is finished", NULL);
+    arena_free(a);
+    crypto_free(c);
+    return rc == LEDGER_OK ? rc : ledger_wrap(err, rc, "the log key is being replaced");
+}
+
 static enum ledger_rc start_pipeline(struct run *r, struct ledger_err *err)
 {
     const struct config *c = &r->config;
@@ -116,7 +145,9 @@ static enum ledger_rc start_pipeline(struct run *r, struct ledger_err *err)
         .heartbeat_s = c->heartbeat_s, .done_cb = done_cb, .committed_cb = committed_cb, .fatal_cb = fatal_cb, .ctx = r,
         .ask_cb = r->witness ? ask_cb : NULL, .anchor_path = c->anchor[0] ? c->anchor : NULL, .program = "ledgerd " LEDGERD_VERSION,
     };
-    enum ledger_rc rc = pipeline_start(&o, &r->pipeline, err);
+    enum ledger_rc rc = finish_log_key(r, err);
+    if (rc == LEDGER_OK)
+        rc = pipeline_start(&o, &r->pipeline, err);
     if (rc != LEDGER_OK || !r->witness)
         return rc;
     struct pipeline_stats now;

@@ -14,7 +14,6 @@
 #include "anchor.h"
 #include "files.h"
 #include "log.h"
-#include "log_key.h"
 #include "log_note.h"
 #include "pipeline_internal.h"
 #include "tail.h"
@@ -84,16 +83,6 @@ static enum ledger_rc anchor_path(const struct pipeline *p, char *out, struct le
     return LEDGER_OK;
 }
 
-/* A replacement of the log key that was interrupted after it was recorded. */
-static enum ledger_rc finish_log_key(struct writer *w, const char *anchor, struct ledger_err *err)
-{
-    bool finished = false;
-    enum ledger_rc rc = log_key_finish(w->p->o.store, w->c, w->a, anchor, &finished, err);
-    if (finished)
-        logline(LOG_INFO, "an interrupted replacement of the log key is finished", NULL);
-    return rc;
-}
-
 enum ledger_rc writer_init(struct writer *w, struct pipeline *p, struct ledger_err *err)
 {
     char path[FILES_PATH_MAX];
@@ -101,8 +90,6 @@ enum ledger_rc writer_init(struct writer *w, struct pipeline *p, struct ledger_e
     enum ledger_rc rc = allocate(w, err);
     if (!rc)
         rc = anchor_path(p, path, err);
-    if (!rc)
-        rc = finish_log_key(w, path, err);
     if (!rc)
         rc = verify_tail(w, path, err);
     if (!rc && p->o.ask_cb)

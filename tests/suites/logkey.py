@@ -5,7 +5,6 @@ no clock. Each test has a ledger of its own; two run at a time. The last line is
 
     logkey.py BUILD [TEST…]
 """
-import json
 import os
 import random
 import shutil
@@ -17,7 +16,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import cases  # noqa: E402
 import ledger  # noqa: E402
 from cases import Skip  # noqa: E402
-from ledger import WAIT_S, Ledger, files_below, material, need, program, run  # noqa: E402
+from cosigner import Program, Witness, answers  # noqa: E402
+from ledger import Ledger, eventually, files_below, need, program, run  # noqa: E402
+from witnessed import Witnessed, lines_of  # noqa: E402
 
 KILLS = 24
 
@@ -410,6 +411,106 @@ def test_a_backup_of_before_is_a_rollback():
         shutil.copytree(backup, l.dir)
         l.refuses_to_run(4, "rolled back")
         l.tool("rotate-log-key").expect(4, "rolled back")
+
+
+# ---- witnesses ----
+
+
+def new_line(l):
+    """The log line of the prepared key."""
+    out = l.tool("rotate-log-key", "--prepare").expect(0, "prepared").out
+    return next(text.strip() for text in out.splitlines() if text.strip().startswith("log ")) + "\n"
+
+
+def test_a_quorum_leads_from_key_to_key():
+    """Clients that demand a quorum follow, because the old key's last checkpoint was cosigned; without, they do not."""
+    with Witness("w1") as w1, Witness("w2") as w2, Witnessed([w1, w2], "group g all w1 w2\nquorum g\n") as l:
+        l.demand()
+        l.start().register_warehouse()
+        l.record("M-1").expect(0)
+        before = receipt(l, 4, "before.receipt")
+        l.end()
+        # The ledger's own policy has to know the new key first.
+        line = new_line(l)
+        size = os.path.getsize(os.path.join(l.dir, "keys", "log.key"))
+        l.tool("rotate-log-key").expect(1, "nothing was replaced", line.strip())
+        l.put("witnesses", line + l.policy_text)
+        first = rotate(l)
+        need(os.path.getsize(os.path.join(l.dir, "keys", "log.key")) == size and len(key_files(l)) == 1, "keys")
+        kept = open(os.path.join(l.dir, "log-keys", str(first - 1)), encoding="utf-8").read()
+        need(sorted(lines_of(kept))[1:] == ["witness.example/w1", "witness.example/w2"], kept)
+        l.tool("check").expect(0)
+        l.start()
+        l.ctl("show", "M-1").expect(0, "has replaced its log key")
+        l.record("M-2").expect(0)
+        after = receipt(l, 4, "after.receipt")
+        verify(l, before, after, policy=os.path.join(l.profile, "policy")).expect(0)
+        # Whose policy has a witness that did not see the change cannot follow.
+        with Witness("w3") as other:
+            stranger = os.path.join(l.base, "stranger")
+            shutil.copytree(l.profile, stranger, ignore=lambda folder, names: ["pins"] if "pins" in names else [])
+            with open(os.path.join(stranger, "policy"), "w", encoding="ascii") as f:
+                f.write(l.log_line + other.policy_line() + "quorum w3\n")
+            l.ctl("status", profile=stranger).expect(3, "not proven under the policy", "log")
+            need(not os.path.exists(os.path.join(stranger, "pins")), "it kept something")
+        l.end()
+        l.tool("check").expect(0)
+
+
+def test_without_a_quorum_nothing_is_replaced():
+    with Witness("w1") as w1, Witnessed([w1], "quorum w1\n", "timeout_seconds = 5\nstart_seconds = 1\n") as l:
+        l.start().register_warehouse()
+        l.end()
+        l.put("witnesses", new_line(l) + l.policy_text)
+        w1.fault = answers(503)
+        before, size = key_files(l), os.path.getsize(os.path.join(l.dir, "data", "data.mdb"))
+        l.tool("rotate-log-key").expect(1, "nothing was replaced", "no quorum")
+        need(key_files(l) == before and os.path.getsize(os.path.join(l.dir, "data", "data.mdb")) == size, "something was replaced")
+        # It goes away in between: recorded, and nothing goes on until it is back.
+        present = int(open(l.anchor, encoding="utf-8").read().splitlines()[1])
+        old = open(os.path.join(l.dir, "keys", "log.key"), encoding="ascii").read()
+
+        def until_then(handler, size, text):
+            return True if size <= present else answers(503)(handler, size, text)
+
+        w1.fault = until_then
+        l.tool("rotate-log-key").expect(1, "recorded, and not finished")
+        need(open(os.path.join(l.dir, "keys", "log.key"), encoding="ascii").read() == old, "the old key is gone")
+        l.refuses_to_run(1, "the log key is being replaced", "no quorum")
+        w1.fault = None
+        l.start()
+        l.ctl("status").expect(0, "1 change followed")
+        l.end()
+        need("interrupted replacement of the log key is finished" in l.logged(), "it was not finished by the start")
+        l.tool("check").expect(0)
+
+
+def test_an_honest_witness_knows_both_keys():
+    """`ledgerctl witness run`: refuses the new key until its policy has it, then cosigns on."""
+    with Witnessed([], "quorum none\n") as l, Program(l, "w1") as w1:
+        text = l.log_line + w1.policy_line() + "quorum w1\n"
+        l.put("witnesses", text)
+        l.start().register_warehouse()
+        eventually("the witness cosigns", l.witnessed_all)
+        l.end()
+        line = new_line(l)
+        l.put("witnesses", line + text)
+        rotate(l)
+        l.start()
+        l.ctl("status").expect(0, "1 change followed")
+        eventually("the witness does not know the new key", lambda: "it does not know this log's key" in l.logged())
+        with open(os.path.join(w1.folder, "policy"), encoding="ascii") as f:
+            known = f.read()
+        with open(os.path.join(w1.folder, "policy"), "w", encoding="ascii") as f:
+            f.write(line + known)
+        w1.__exit__()
+        os.unlink(os.path.join(w1.folder, "address"))
+        w1.start()
+        l.end()
+        l.put("witnesses", line + l.log_line + w1.policy_line() + "quorum w1\n")
+        l.start()
+        eventually("the witness cosigns under the new key", l.witnessed_all)
+        l.end()
 
 
 # ---- parties ----
