@@ -171,3 +171,12 @@ int log_keys_newest(const struct policy *p, const char *origin, bool *unclear)
     }
     return found;
 }
+
+bool log_key_signed(struct crypto *c, struct arena *a, const char *vkey, struct span note)
+{
+    struct note_key key;
+    struct note n;
+    uint64_t matched = 0;
+    return note_key_parse(c, span_str(vkey), &key, NULL) == LEDGER_OK && note_parse(a, note, &n, NULL) == LEDGER_OK &&
+           note_verify(c, a, &n, &key, 1, &matched, NULL) && (matched & 1);
+}

@@ -48,4 +48,7 @@ bool log_keys_follow(struct crypto *c, struct arena *a, const char *origin, stru
  * that no change has ended: *unclear. */
 int log_keys_newest(const struct policy *p, const char *origin, bool *unclear);
 
+/* For those who have replayed the log up to a checkpoint and so know its key (machine_log_vkey): has this very key signed it? */
+bool log_key_signed(struct crypto *c, struct arena *a, const char *vkey, struct span note) LEDGER_MUST_USE;
+
 #endif

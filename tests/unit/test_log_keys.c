@@ -298,6 +298,17 @@ TEST(a_key_has_one_successor)
     teardown(&w);
 }
 
+TEST(which_key_has_signed)
+{
+    struct world w = setup();
+    struct checkpoint cp = {SPAN_LIT(ORIGIN), 9, {{7}}};
+    struct span note = note_of(&w, &cp, 1, true);
+    CHECK(log_key_signed(w.c, w.a, w.vkeys[1], note));
+    CHECK(!log_key_signed(w.c, w.a, w.vkeys[0], note));
+    CHECK(!log_key_signed(w.c, w.a, "", note) && !log_key_signed(w.c, w.a, w.vkeys[1], SPAN_LIT("x\n")));
+    teardown(&w);
+}
+
 /* Thirty years, a key each: all that were ever in force are known at the end. */
 TEST(many_changes)
 {
@@ -322,4 +333,4 @@ TEST(many_changes)
 }
 
 TEST_MAIN(TEST_ENTRY(each_key_signs_its_sizes), TEST_ENTRY(what_the_policy_lists_decides), TEST_ENTRY(the_quorum_is_asked_for), TEST_ENTRY(each_flaw_is_found),
-          TEST_ENTRY(the_old_key_itself_must_sign), TEST_ENTRY(a_key_has_one_successor), TEST_ENTRY(many_changes))
+          TEST_ENTRY(the_old_key_itself_must_sign), TEST_ENTRY(a_key_has_one_successor), TEST_ENTRY(which_key_has_signed), TEST_ENTRY(many_changes))
