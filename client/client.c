@@ -83,7 +83,7 @@ void call_restart(struct call *k)
     r->recorded = LEDGER_RECORDED_NOTHING;
     k->work = NULL;
     k->id = 0;
-    k->quorum = false;
+    k->quorum = k->proven = k->witnessed_proven = false;
     k->state = CALL_QUEUED;
 }
 

@@ -73,6 +73,7 @@ struct call {
     uint64_t floor;          /* size that was trusted when the request was sent: no answer may stand on less */
     bool quorum;             /* what was asked for is answered and verified; the quorum is being asked for */
     uint64_t quorum_until_ms;/* 0: it was not asked for yet */
+    bool proven, witnessed_proven; /* TRUSTING: the reply's checkpoints; kept, for the trust may forget old ones meanwhile */
     bool unresolved;         /* submit: an earlier attempt was sent and never answered */
     bool busy;               /* the server was busy when it was asked last */
     struct reply *reply;

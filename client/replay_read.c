@@ -28,7 +28,7 @@ static void on_reply(void *user, struct reply *r)
 
 static enum ledger_rc start(const struct replay_read *rq, struct ahead *h, const struct entries_cursor *at, struct ledger_err *err)
 {
-    struct call_request call = {.op = CALL_ENTRIES, .u.entries = {.cursor = *at, .end = rq->end, .headers_only = rq->headers_only,
+    struct call_request call = {.op = CALL_ENTRIES, .log_only = rq->log_only, .u.entries = {.cursor = *at, .end = rq->end, .headers_only = rq->headers_only,
                                                                      .entries_max = PORTION_ENTRIES}};
     enum ledger_rc rc = client_start(rq->client, &call, rq->timeout_ms, on_reply, h, err);
     h->started = rc == LEDGER_OK;

@@ -104,6 +104,7 @@ struct replay_read {
     struct replayer *replayer;
     uint64_t end;
     struct entries_cursor *at; /* where to begin, and on return where the next portion would; NULL: where the replayer stands */
+    bool log_only;             /* as in struct call_request: for a witness, who reads before it cosigns */
     bool headers_only;         /* as if all content were withheld */
     unsigned timeout_ms; /* for each portion; 0: the client's */
     void (*progress)(void *user, uint64_t done, uint64_t total); /* may be NULL */

@@ -356,14 +356,21 @@ static void judge_freshness(struct ledger_client *cl, struct call *k)
                             (long long)r->age_s, cl->profile->fresh_within_s);
 }
 
-/* Hands out answers whose checkpoint has become trusted. */
+/* Both checkpoints of a reply: its own, and the witnessed one. */
+static bool is_proven(const struct ledger_client *cl, struct call *k)
+{
+    const struct reply *r = k->reply;
+    k->proven = k->proven || !r->has_checkpoint || trust_has(&cl->trust, &r->snapshot.cp);
+    k->witnessed_proven = k->witnessed_proven || !r->witnessed.present || trust_has(&cl->trust, &r->witnessed.cp);
+    return k->proven && k->witnessed_proven;
+}
+
+/* Hands out answers whose checkpoints have become trusted. */
 static void finish_trusted(struct ledger_client *cl)
 {
     for (struct call *k = cl->list, *next; k; k = next) {
         next = k->next;
-        const struct reply *r = k->reply;
-        if (k->state != CALL_TRUSTING || (r->has_checkpoint && !trust_has(&cl->trust, &r->snapshot.cp)) ||
-            (r->witnessed.present && !trust_has(&cl->trust, &r->witnessed.cp)))
+        if (k->state != CALL_TRUSTING || !is_proven(cl, k))
             continue;
         quorum_finish(cl, k);
         judge_freshness(cl, k);

@@ -131,8 +131,9 @@ static size_t digits_of(udec_t u, char out[DEC_TEXT_MAX])
     const uint64_t piece = UINT64_C(1000000000000000000);
     size_t n = 0;
     while (u > UINT64_MAX) {
-        uint64_t low = (uint64_t)(u % piece);
-        u /= piece;
+        udec_t high = u / piece;
+        uint64_t low = (uint64_t)(u - high * piece);
+        u = high;
         for (unsigned i = 0; i < 18; i++, low /= 10)
             out[n++] = (char)('0' + (int)(low % 10));
     }

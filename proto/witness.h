@@ -30,6 +30,7 @@ enum witness_status {
     WITNESS_UNKNOWN = 404,      /* the origin: for the caller, who looks it up */
     WITNESS_CONFLICT = 409,     /* the old size is not the record's; the answer is the record's size */
     WITNESS_INCONSISTENT = 422, /* the proof does not prove it */
+    WITNESS_NOT_YET = 503,      /* outside the protocol: an auditing witness has not come so far; to be asked again */
 };
 
 struct witness_submission {

@@ -52,7 +52,7 @@ static void print_text(struct audit *au)
     const struct { const char *name; uint64_t n; } rows[] = {
         {"entries replayed", au->n.entries},  {"  events", au->n.events},       {"  own entries", au->n.own},
         {"  seals (map roots compared)", au->n.seals}, {"signatures verified", au->n.signatures}, {"links and state commitments derived", au->n.links},
-        {"content withheld", au->n.withheld}, {"entries in the tree but not replayed", au->n.not_derived},
+        {"content withheld", au->n.withheld}, {"content erased, states from commitments", au->n.erased}, {"entries in the tree but not replayed", au->n.not_derived},
     };
     printf("%s  %.*s\n", ctl_paint(ctl, au->result == AUDIT_HOLDS ? COLOR_GOOD : COLOR_BAD, audit_result_text(au)),
            SPAN_FMT(au->last->snapshot.cp.origin));
@@ -94,6 +94,7 @@ static int print_json(struct audit *au)
     json_put_uint(&w, "signatures_verified", au->n.signatures);
     json_put_uint(&w, "links_derived", au->n.links);
     json_put_uint(&w, "content_withheld", au->n.withheld);
+    json_put_uint(&w, "content_erased", au->n.erased);
     json_put_uint(&w, "not_replayed", au->n.not_derived);
     json_name(&w, SPAN_LIT("by_kind"));
     json_object(&w);

@@ -59,10 +59,10 @@ struct audit {
     struct verdict bad;          /* what was wrong with it */
     struct ledger_err evidence;
     struct ctl_progress progress;
-    /* audit_finish */
-    enum audit_result result;
     struct hash root;
     bool has_root;
+    /* audit_finish */
+    enum audit_result result;
     size_t n_findings, by_severity[SEVERITIES];
     uint64_t voids, nonconforming, exceptional; /* of what is not erased: counted from the findings */
     struct audit_finding *findings; /* ordered by severity, then as found */

@@ -21,7 +21,7 @@ static const char style[] =
     ".result strong{display:block;font-size:1.4rem}\n"
     "table{border-collapse:collapse;width:100%}th,td{border:1px solid #999;padding:.25rem .5rem;text-align:left;vertical-align:top;overflow-wrap:anywhere;"
     "unicode-bidi:isolate}\n"
-    "th{background:#eee}td.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}\n"
+    "th{background:#eee}th,td.w{overflow-wrap:normal}td.w{white-space:nowrap}td.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}\n"
     "tr.critical td{font-weight:bold}code{font-family:monospace;overflow-wrap:anywhere}\n"
     "thead{display:table-header-group}tr{break-inside:avoid}\n"
     "@media print{body{margin:0;max-width:none;font-size:10pt}th{background:none}}\n";
@@ -138,6 +138,8 @@ static void checkpoint(struct audit *au, struct wbuf *w)
     if (au->has_root) {
         hex_encode(span_of(au->root.b, HASH_LEN), hex);
         pair(w, "Root of the tree", span_str(hex), true);
+    }
+    if (replayer_size(au->replayer) == au->size) {
         hex_encode(span_of(m->map_root.b, HASH_LEN), hex);
         pair(w, "Root of the chain map", span_str(hex), true);
         time_format(m->recorded_us, when);
@@ -184,14 +186,14 @@ static void findings(struct audit *au, struct wbuf *w)
             break;
         raw(w, "<tr class=\"");
         raw(w, severity_name(f->severity));
-        raw(w, "\"><td>");
+        raw(w, "\"><td class=\"w\">");
         raw(w, severity_name(f->severity));
         raw(w, "</td><td class=\"n\">");
         if (f->index != VERDICT_NO_INDEX) {
             raw(w, "#");
             number(w, f->index);
         }
-        raw(w, "</td><td>");
+        raw(w, "</td><td class=\"w\">");
         text(w, f->what);
         raw(w, "</td><td>");
         text(w, f->text);

@@ -5,28 +5,11 @@
  * the header alone, and then on.
  */
 #include <inttypes.h>
-#include <signal.h>
 #include <string.h>
 
 #include "audit.h"
 
 #define BAD_CONTENTS_MAX 16u /* after as many, headers alone are read: each keeps an evidence file */
-
-/* The first ^C ends the audit between two portions and saves it; a second one ends the program, which costs what came after the last save. */
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int sig)
-{
-    (void)sig;
-    interrupted = 1;
-    signal(SIGINT, SIG_DFL);
-}
-
-static bool stop(void *user)
-{
-    (void)user;
-    return interrupted != 0;
-}
 
 static void progress(void *user, uint64_t done, uint64_t total)
 {
@@ -39,7 +22,7 @@ static enum ledger_rc stretch(struct audit *au, struct entries_cursor *at, uint6
                               struct ledger_err *err)
 {
     struct replay_read rq = {.client = au->ctl->client, .replayer = au->replayer, .end = end, .at = at, .headers_only = headers,
-                             .timeout_ms = au->ctl->timeout_ms, .progress = progress, .stop = stop, .user = au};
+                             .timeout_ms = au->ctl->timeout_ms, .progress = progress, .user = au};
     struct reply *last;
     *bad = NULL;
     enum ledger_rc rc = replay_read(&rq, &last, err);
@@ -85,9 +68,6 @@ static bool about_the_ledger(const struct reply *bad, const struct ledger_err *e
 static int fail(struct audit *au, const struct ledger_err *err)
 {
     enum ledger_rc rc = err->rc;
-    if (rc == LEDGER_ECANCELED)
-        return ctl_fail(au->ctl, EXIT_NO_ANSWER, "interrupted at entry #%" PRIu64 "; with --state the same command goes on from there",
-                        replayer_size(au->replayer));
     if (rc == LEDGER_EIO || rc == LEDGER_ENOMEM || rc == LEDGER_EFULL)
         return ctl_fail(au->ctl, EXIT_NO_ANSWER, "%s", err->msg);
     return ctl_fail_err(au->ctl, err, (enum ledger_recorded)0);
@@ -161,15 +141,18 @@ int audit_read(struct audit *au)
     if (au->at && at.next > au->at)
         return ctl_fail(au->ctl, EXIT_USAGE, "the state folder stands at %" PRIu64 " entries already; an audit up to %" PRIu64
                         " needs another one", at.next, au->at);
-    signal(SIGINT, on_interrupt);
     ctl_progress_begin(&au->progress, au->ctl, "audit");
+    au->progress.first = at.next;
     int exit = au->at && at.next == au->at ? EXIT_GOOD : read_on(au, &at);
     if (!exit && !au->last)
         exit = still_there(au, &at);
     ctl_progress_end(&au->progress);
-    signal(SIGINT, SIG_DFL);
     if (replayer_save(au->replayer, &err) && !exit && !replayer_ended(au->replayer, NULL))
         exit = ctl_fail(au->ctl, EXIT_NO_ANSWER, "%s", err.msg);
     au->read = at.next;
-    return exit ? exit : name_size(au);
+    exit = exit ? exit : name_size(au);
+    au->has_root = at.next == au->size;
+    if (au->has_root) /* also of entries that could not be derived: their place in the tree was checked */
+        frontier_root(au->ctl->c, &at.frontier, &au->root);
+    return exit;
 }

@@ -135,6 +135,8 @@ static void put_checkpoint(struct audit *au, struct json_writer *w)
     if (au->has_root) {
         hex_encode(span_of(au->root.b, HASH_LEN), hex);
         json_put_string(w, "root", span_str(hex));
+    }
+    if (replayer_size(au->replayer) == au->size) {
         hex_encode(span_of(m->map_root.b, HASH_LEN), hex);
         json_put_string(w, "map_root", span_str(hex));
         json_put_uint(w, "chains", m->chains);

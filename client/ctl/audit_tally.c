@@ -523,6 +523,5 @@ enum ledger_rc audit_finish(struct audit *au, struct ledger_err *err)
     range(au, derived, au->read, "place, hashes, order and times; not derived");
     range(au, au->read, au->size, "not read");
     au->result = au->n.bad ? AUDIT_TAMPERED : derived < au->size || open ? AUDIT_INCOMPLETE : AUDIT_HOLDS;
-    au->has_root = derived >= au->size && replayer_root(au->replayer, au->size, &au->root);
     return LEDGER_OK;
 }

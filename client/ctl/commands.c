@@ -91,10 +91,14 @@ const struct command ctl_commands[] = {
      "Options:\n"
      "  --policy FILE       default: the profile's\n",
      cmd_verify},
-    {"audit", "[--at SIZE]", "read the whole ledger and derive everything again",
-     "Signatures, rules, states, links, chain map, tree. Says exactly what was and was not checked.\n"
+    {"audit", "[--report DIR] [--at SIZE] [--state DIR]", "read the whole ledger and derive everything again",
+     "Signatures, rules, states, links, chain map, tree, on all cores. Says exactly what was and was not checked. Goes on after something did\n"
+     "not hold, as far as that has a meaning. Exit code 0: everything was checked and holds; 3: not everything could be checked; 4: something\n"
+     "does not hold, and the evidence is kept.\n"
      "Options:\n"
-     "  --at SIZE           up to the checkpoint of that size\n"
+     "  --report DIR        write DIR/report.json and DIR/report.html\n"
+     "  --at SIZE           up to the checkpoint of that size: the report is then the same, byte for byte, for everybody who may read the same\n"
+     "  --state DIR         keep there what was derived: an audit that was interrupted, or is repeated later, goes on from there\n"
      "  --hashes-only       leave out the signatures\n",
      cmd_audit},
     {"export-tiles", "DIR", "the tree as files that stock tools verify (c2sp.org/tlog-tiles)",
@@ -141,10 +145,13 @@ const struct command ctl_commands[] = {
      "POST /add-checkpoint, GET /HEX/checkpoint and GET /healthz until SIGTERM. status shows what was cosigned last for each log.\n"
      "Options:\n"
      "  --name NAME         init: its name, like witness.example/w1\n"
+     "  --audit PROFILE     init: the keys of this profile's ledger, too. run: an auditing witness of it: follows the ledger, derives\n"
+     "                      everything again and cosigns only that; stops for good when it lies. May be repeated.\n"
      "  --log VKEY          init: a key of a log that it cosigns for; may be repeated. More are added in DIR/policy.\n"
      "  --url URL           init: where it will be reached, for its line (default: http://127.0.0.1:7463)\n"
      "  --listen ADDRESS:PORT  run: default 127.0.0.1:7463; port 0 takes any free one. The address is logged and in DIR/address.\n"
      "  --certificate FILE --key FILE   run: serve HTTPS\n"
+     "  --timeout SECONDS   run: for a request to arrive and its answer to be taken (default: 15)\n"
      "  --plain             run: serve HTTP beyond loopback addresses\n",
      cmd_witness},
 };

@@ -108,7 +108,8 @@ void ctl_table_row(struct ctl_table *t, const char *const *cells); /* borrows; k
 void ctl_table_print(struct ctl_table *t);
 
 /* Progress of long work: on a terminal a line that is rewritten at most five times a second, else nothing. */
-struct ctl_progress { struct ctl *ctl; const char *what; int64_t began_ms, shown_ms; bool on; };
+/* `first`, if the caller sets it: what was done before, which says nothing of the speed. */
+struct ctl_progress { struct ctl *ctl; const char *what; int64_t began_ms, shown_ms; uint64_t first; bool on; };
 void ctl_progress_begin(struct ctl_progress *p, struct ctl *ctl, const char *what);
 void ctl_progress(struct ctl_progress *p, uint64_t done, uint64_t total);
 void ctl_progress_end(struct ctl_progress *p);

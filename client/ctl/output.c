@@ -162,7 +162,7 @@ void ctl_progress(struct ctl_progress *p, uint64_t done, uint64_t total)
     if (!p->on || now - p->shown_ms < 200)
         return;
     p->shown_ms = now;
-    double s = (double)(now - p->began_ms) / 1000.0, rate = s > 0 ? (double)done / s : 0;
+    double s = (double)(now - p->began_ms) / 1000.0, rate = s > 0 && done > p->first ? (double)(done - p->first) / s : 0;
     fprintf(stderr, "\r\033[K%s %3u %%  %" PRIu64 " of %" PRIu64 "  %.0f/s", p->what,
             total ? (unsigned)(100.0 * (double)done / (double)total) : 0, done, total, rate);
     if (rate > 0 && total > done)

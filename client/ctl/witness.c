@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ledgerctl witness: makes, runs and shows a witness (witness_folder.h). */
-#include "witness_folder.h"
+#include "witness_audit.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -11,20 +11,42 @@
 #define WAIT_MS 10000
 
 struct options {
-    struct ctl_list logs;
+    struct ctl_list logs, audits;
     const char *name, *url, *listen, *certificate, *key;
     bool plain;
 };
 
 /* ---- init ---- */
 
+/* The keys of the ledgers that it is to audit, too. */
+static int profile_logs(struct ctl *ctl, const struct ctl_list *profiles, struct ctl_list *logs)
+{
+    for (unsigned i = 0; i < profiles->n; i++) {
+        struct ledger_profile *p;
+        struct ledger_err err = {0};
+        if (ledger_profile_open(profiles->v[i], NULL, &p, &err))
+            return ctl_fail(ctl, EXIT_USAGE, "%s", err.msg);
+        for (unsigned k = 0; k < p->policy->n_logs; k++) {
+            char text[NOTE_NAME_MAX + 200];
+            text[note_key_format(&p->policy->logs[k], text)] = 0;
+            if (strcmp(p->policy->logs[k].name, p->origin) == 0 && logs->n < OPT_LIST_MAX)
+                logs->v[logs->n++] = ctl_text(ctl, "%s", text);
+        }
+        ledger_profile_close(p);
+    }
+    return EXIT_GOOD;
+}
+
 static int init(struct ctl *ctl, const char *dir, const struct options *o)
 {
     struct witness w;
+    struct ctl_list logs = o->logs;
     if (!o->name)
         return ctl_fail(ctl, EXIT_USAGE, "what is it called? Name it with --name, like witness.example/w1");
     const char *url = o->url ? o->url : "http://" WITNESS_LISTEN;
-    int exit = witness_make(ctl, dir, o->name, &o->logs);
+    int exit = profile_logs(ctl, &o->audits, &logs);
+    if (!exit)
+        exit = witness_make(ctl, dir, o->name, &logs);
     if (!exit)
         exit = witness_open(ctl, dir, false, &w);
     if (exit)
@@ -70,6 +92,11 @@ static int serve(struct witness *w, struct http_server *server, const struct opt
     return EXIT_GOOD;
 }
 
+static void wake(void *server)
+{
+    http_wake(server);
+}
+
 static int run(struct ctl *ctl, const char *dir, const struct options *o)
 {
     struct witness w;
@@ -77,6 +104,8 @@ static int run(struct ctl *ctl, const char *dir, const struct options *o)
     struct ledger_err err = {0};
     if (!o->certificate && !o->plain && !is_loopback(o->listen))
         return ctl_fail(ctl, EXIT_USAGE, "beyond loopback addresses it takes --certificate and --key, or --plain (a proxy before it does TLS)");
+    if (ctl->server && o->audits.n > 1)
+        return ctl_fail(ctl, EXIT_USAGE, "--server is one ledger's; with several --audit each profile says where its server is");
     int exit = witness_open(ctl, dir, true, &w);
     if (exit)
         return exit;
@@ -84,7 +113,13 @@ static int run(struct ctl *ctl, const char *dir, const struct options *o)
                                     .timeout_s = ctl->timeout_ms ? ctl->timeout_ms / 1000 : TIMEOUT_S, .wait_ms = WAIT_MS, .body_max = WITNESS_BODY_MAX,
                                     .answer_cb = witness_answer, .ctx = &w};
     enum ledger_rc rc = http_open(&ho, &server, &err);
-    exit = rc ? ctl_fail(ctl, EXIT_USAGE, "%s", err.msg) : serve(&w, server, o);
+    exit = rc ? ctl_fail(ctl, EXIT_USAGE, "%s", err.msg) : EXIT_GOOD;
+    for (unsigned i = 0; i < o->audits.n && !exit; i++)
+        exit = auditor_start(&w, o->audits.v[i], wake, server);
+    if (!exit)
+        exit = serve(&w, server, o);
+    for (size_t i = 0; i < w.logs.n; i++)
+        auditor_stop(w.states[i].auditor);
     http_close(server);
     witness_close(&w);
     return exit;
@@ -105,6 +140,11 @@ static void log_json(struct json_writer *j, const struct witness_log *log)
         json_put_string(j, "root", span_str(root));
         json_put_string(j, "cosigned_at", span_str(time));
     }
+    if (log->audited)
+        json_put_uint(j, "replayed", log->replayed);
+    json_put_bool(j, "stopped", log->stopped[0] != 0);
+    if (log->stopped[0])
+        json_put_string(j, "why", span_str(log->stopped));
     json_end(j);
 }
 
@@ -131,13 +171,15 @@ static void log_row(struct ctl *ctl, struct ctl_table *t, const struct witness_l
     hex_encode(span_of(r->root.b, HASH_LEN), root);
     const char *cells[] = {ctl_span(ctl, log->origin->name), r->present ? ctl_text(ctl, "%" PRIu64, r->size) : "-",
                            r->present ? ctl_text(ctl, "%.16s", root) : "-",
-                           r->present ? ctl_time(ctl, (int64_t)r->time_s * 1000000) : "-"};
+                           r->present ? ctl_time(ctl, (int64_t)r->time_s * 1000000) : "-",
+                           log->audited ? ctl_text(ctl, "%" PRIu64, log->replayed) : "-",
+                           log->stopped[0] ? ctl_paint(ctl, COLOR_BAD, ctl_text(ctl, "STOPPED: %s", ctl_span(ctl, span_str(log->stopped)))) : ""};
     ctl_table_row(t, cells);
 }
 
 static int status(struct ctl *ctl, const char *dir)
 {
-    static const char *const HEADINGS[] = {"origin", "size", "root", "cosigned at"};
+    static const char *const HEADINGS[] = {"origin", "size", "root", "cosigned at", "replayed", ""};
     struct witness w;
     int exit = witness_open(ctl, dir, false, &w);
     if (exit)
@@ -145,7 +187,7 @@ static int status(struct ctl *ctl, const char *dir)
     if (ctl->json) {
         exit = status_json(&w);
     } else {
-        struct ctl_table *t = ctl_table_new(ctl, 4, HEADINGS);
+        struct ctl_table *t = ctl_table_new(ctl, 6, HEADINGS);
         printf("%s\n", w.vkey_text);
         for (size_t i = 0; i < w.logs.n; i++)
             log_row(ctl, t, &w.states[i]);
@@ -162,7 +204,7 @@ int cmd_witness(struct ctl *ctl, int argc, char **argv)
         {"name", OPT_TEXT, {.text = &o.name}, 0},     {"log", OPT_LIST, {.list = &o.logs}, 0},
         {"url", OPT_TEXT, {.text = &o.url}, 0},       {"listen", OPT_TEXT, {.text = &o.listen}, 0},
         {"certificate", OPT_TEXT, {.text = &o.certificate}, 0}, {"key", OPT_TEXT, {.text = &o.key}, 0},
-        {"plain", OPT_FLAG, {.flag = &o.plain}, 0},
+        {"audit", OPT_LIST, {.list = &o.audits}, 0},  {"plain", OPT_FLAG, {.flag = &o.plain}, 0},
     };
     bool done;
     char **args;

@@ -157,6 +157,59 @@ static enum ledger_rc load_state(struct witness *w, struct witness_log *log, str
     return LEDGER_OK;
 }
 
+/* ---- an auditor's words ---- */
+
+#define WORDS_MAX 4096
+
+static enum ledger_rc words_path(const struct witness *w, const char *folder, const struct witness_log *log, const char *suffix,
+                                 char out[PROFILE_PATH_MAX], struct ledger_err *err)
+{
+    int n = snprintf(out, PROFILE_PATH_MAX, "%s/%s/%s%s", w->dir, folder, log->hex, suffix);
+    return n > 0 && n < PROFILE_PATH_MAX ? LEDGER_OK : ledger_fail(err, LEDGER_EINVAL, "the path of the folder is too long");
+}
+
+enum ledger_rc witness_write_stopped(const struct witness *w, const struct witness_log *log, const char *why, struct ledger_err *err)
+{
+    char path[PROFILE_PATH_MAX], text[WORDS_MAX], time[TIME_TEXT_MAX];
+    snprintf(text, sizeof text, "%s/stopped", w->dir);
+    if (mkdir(text, 0700) != 0 && errno != EEXIST)
+        return ledger_fail(err, LEDGER_EIO, "cannot make the folder %.150s: %s", text, strerror(errno));
+    time_format(ctl_now_us(), time);
+    int n = snprintf(text, sizeof text, "origin: %s\nstopped: %s\nwhy: %s\n", log->origin->keys[0].name, time, why);
+    enum ledger_rc rc = words_path(w, "stopped", log, "", path, err);
+    return rc ? rc : file_replace(path, span_of(text, (size_t)n), err);
+}
+
+enum ledger_rc witness_write_replayed(const struct witness *w, const struct witness_log *log, uint64_t size, struct ledger_err *err)
+{
+    char path[PROFILE_PATH_MAX], text[32];
+    int n = snprintf(text, sizeof text, "%llu\n", (unsigned long long)size);
+    enum ledger_rc rc = words_path(w, "audit", log, ".replayed", path, err);
+    return rc ? rc : file_replace(path, span_of(text, (size_t)n), err);
+}
+
+/* Whatever the file holds, that it is there says that the log has been found lying. */
+static enum ledger_rc load_words(struct witness *w, struct witness_log *log, struct ledger_err *err)
+{
+    char path[PROFILE_PATH_MAX];
+    struct span text;
+    arena_reset(w->scratch);
+    enum ledger_rc rc = words_path(w, "stopped", log, "", path, err);
+    if (rc)
+        return rc;
+    rc = file_read(w->scratch, path, WORDS_MAX, &text, err);
+    if (rc != LEDGER_ENOTFOUND) {
+        const char *why = rc || !text.n ? NULL : strstr((const char *)text.p, "why: "); /* file_read has put a NUL behind it */
+        snprintf(log->stopped, sizeof log->stopped, "%s", why ? why + 5 : "its file does not say why");
+        log->stopped[strcspn(log->stopped, "\n")] = 0;
+    }
+    rc = words_path(w, "audit", log, ".replayed", path, err);
+    if (!rc)
+        rc = file_read(w->scratch, path, 32, &text, err);
+    log->audited = !rc && text.n && note_size_parse(span_of(text.p, text.n - 1), &log->replayed);
+    return LEDGER_OK;
+}
+
 static enum ledger_rc load_states(struct witness *w, struct ledger_err *err)
 {
     struct stat st;
@@ -170,6 +223,8 @@ static enum ledger_rc load_states(struct witness *w, struct ledger_err *err)
     for (size_t i = 0; i < w->logs.n && !rc; i++) {
         w->states[i].origin = &w->logs.origins[i];
         rc = load_state(w, &w->states[i], err);
+        if (!rc)
+            rc = load_words(w, &w->states[i], err);
     }
     return rc;
 }

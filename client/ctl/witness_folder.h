@@ -8,6 +8,8 @@
  *   state/HEX    for each origin, HEX = SHA-256 of it: the latest cosigned checkpoint, a signed note. Replaced atomically and
  *                fsynced before an answer leaves. A damaged one is refused: it never starts over silently.
  *   evidence/    what logs have signed that cannot both be true
+ *   stopped/HEX  an auditing witness cosigns for this log no more: when, and why. Whoever knows better deletes it
+ *   audit/HEX/   what its replay has derived of the ledger (replay_store.h); audit/HEX.replayed: how much is kept, for `status`
  *   lock         held by the one process that runs it                  address  while it runs: ADDRESS:PORT
  */
 #ifndef LEDGERD_CTL_WITNESS_FOLDER_H
@@ -21,12 +23,18 @@
 
 #define WITNESS_LISTEN "127.0.0.1:7463"
 
+#define WITNESS_WHY_MAX 400
+
 /* One origin of the policy. */
 struct witness_log {
     const struct witness_origin *origin;
     char hex[2 * HASH_LEN + 1];    /* of SHA-256(origin) */
     struct witness_record record;  /* its note is in `bytes` */
     uint8_t *bytes;                /* owned */
+    char stopped[WITNESS_WHY_MAX]; /* as it was when the folder was opened; "": it has not */
+    bool audited;                  /* when the folder was opened: it has been replayed, up to … */
+    uint64_t replayed;
+    struct auditor *auditor;       /* NULL: a plain witness of this log */
 };
 struct witness {
     struct ctl *ctl;
@@ -57,11 +65,16 @@ enum ledger_rc witness_keep(struct witness *w, struct witness_log *log, const st
 /* Writes DIR/evidence/HEX-fork.txt, once for each origin: *kept says that it did. */
 enum ledger_rc witness_keep_fork(struct witness *w, const struct witness_log *log, struct span note, bool *kept, struct ledger_err *err)
     LEDGER_MUST_USE;
+/* An auditor's words on disk; any thread. */
+enum ledger_rc witness_write_stopped(const struct witness *w, const struct witness_log *log, const char *why, struct ledger_err *err)
+    LEDGER_MUST_USE;
+enum ledger_rc witness_write_replayed(const struct witness *w, const struct witness_log *log, uint64_t size, struct ledger_err *err)
+    LEDGER_MUST_USE;
 /* "witness NAME VKEY URL": a line of a policy. */
 const char *witness_policy_line(const struct witness *w, const char *url);
 
 /* ---- witness_service.c ---- */
-/* A line of the log, on standard error. Texts of strangers go through ctl_span. */
+/* A line of the log, on standard error; any thread. */
 void witness_say(struct witness *w, const char *fmt, ...) LEDGER_PRINTF(2, 3);
 /* The same for what anybody can cause: at most one line a second. */
 void witness_complain(struct witness *w, const char *fmt, ...) LEDGER_PRINTF(2, 3);

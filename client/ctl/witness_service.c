@@ -3,7 +3,7 @@
  * witness_service: the answers of a witness. Everything happens in one thread, one request after the other, so deciding on a record and
  * keeping the next one are one step.
  */
-#include "witness_folder.h"
+#include "witness_audit.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -82,6 +82,12 @@ static void fork_found(struct witness *w, const struct witness_log *log, const s
     else if (kept)
         witness_say(w, "FORKED: %s has signed two trees of size %" PRIu64 "; both checkpoints are in %s/evidence/%s-fork.txt",
                     log->origin->keys[0].name, s->cp.size, w->dir, log->hex);
+    if (!log->auditor)
+        return;
+    char why[WITNESS_WHY_MAX];
+    snprintf(why, sizeof why, "the log has signed two trees of size %" PRIu64 "; evidence: %.200s/evidence/%s-fork.txt", s->cp.size, w->dir,
+             log->hex);
+    auditor_forked(log->auditor, why);
 }
 
 static void cosign(struct witness *w, struct witness_log *log, const struct witness_submission *s, const struct witness_decision *d,
@@ -107,6 +113,29 @@ static void cosign(struct witness *w, struct witness_log *log, const struct witn
     *out = (struct http_answer){WITNESS_COSIGN, TEXT, line};
 }
 
+/* What an auditor says of a checkpoint that a plain witness would cosign. False: nothing yet. */
+static bool audited(struct witness *w, struct witness_log *log, const struct witness_submission *s, const struct witness_decision *d,
+                    bool last, struct http_answer *out)
+{
+    char why[WITNESS_WHY_MAX];
+    enum audited word = AUDITED_SAME;
+    if (log->auditor)
+        word = auditor_ask(log->auditor, s, log->origin->keys, d->signers, why);
+    else if (log->stopped[0]) {
+        word = AUDITED_REFUSED;
+        snprintf(why, sizeof why, "%s", log->stopped);
+    }
+    if (word == AUDITED_SAME) {
+        cosign(w, log, s, d, out);
+        return true;
+    }
+    if (word == AUDITED_NOT_YET && !last)
+        return false;
+    witness_complain(w, "not cosigned origin=%s size=%" PRIu64 ": %s", log->origin->keys[0].name, s->cp.size, why);
+    text_answer(w, out, word == AUDITED_REFUSED ? WITNESS_UNSIGNED : WITNESS_NOT_YET, why);
+    return true;
+}
+
 static bool add_checkpoint(struct witness *w, const struct http_request *rq, struct http_answer *out)
 {
     struct witness_submission *s = arena_alloc(w->scratch, sizeof *s);
@@ -126,9 +155,9 @@ static bool add_checkpoint(struct witness *w, const struct http_request *rq, str
     witness_decide(w->ctl->c, w->scratch, s, log->origin->keys, log->origin->n_keys, &log->record, &d);
     if (d.fork)
         fork_found(w, log, s);
-    if (d.status == WITNESS_COSIGN) {
-        cosign(w, log, s, &d, out);
-    } else if (d.status == WITNESS_CONFLICT) {
+    if (d.status == WITNESS_COSIGN)
+        return audited(w, log, s, &d, rq->last, out);
+    if (d.status == WITNESS_CONFLICT) {
         size_answer(w, out, log->record.size);
     } else {
         witness_complain(w, "refused origin=%s size=%" PRIu64 ": %s", log->origin->keys[0].name, s->cp.size, d.why.msg);
@@ -158,9 +187,34 @@ static void checkpoint(struct witness *w, const char *hex, struct http_answer *o
         text_answer(w, out, 404, log ? "nothing was cosigned for this log yet" : "this witness does not know the log");
 }
 
+/* Not good if something needs a person: an audited ledger that has lied, or that cannot be audited. */
 static void health(struct witness *w, struct http_answer *out)
 {
-    text_answer(w, out, 200, "ok");
+    struct wbuf b;
+    bool good = true;
+    wbuf_init(&b, w->scratch);
+    for (size_t i = 0; i < w->logs.n; i++) {
+        const struct witness_log *log = &w->states[i];
+        char why[WITNESS_WHY_MAX], line[WITNESS_WHY_MAX + NOTE_NAME_MAX + 64];
+        uint64_t replayed = log->replayed;
+        bool stopped = log->stopped[0] != 0;
+        snprintf(why, sizeof why, "%s", log->stopped);
+        if (log->auditor)
+            auditor_state(log->auditor, &replayed, &stopped, why);
+        if (!log->auditor && !stopped)
+            continue;
+        good = good && !why[0];
+        int n = snprintf(line, sizeof line, "%s %s, replayed %" PRIu64 "%s%s\n", log->origin->keys[0].name,
+                         stopped ? "stopped" : why[0] ? "not audited" : "audited", replayed, why[0] ? ": " : "", why);
+        wbuf_bytes(&b, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
+    }
+    const char *first = good ? "ok\n" : "not ok\n";
+    struct span rest = wbuf_span(&b);
+    struct wbuf all;
+    wbuf_init(&all, w->scratch);
+    wbuf_bytes(&all, first, strlen(first));
+    wbuf_bytes(&all, rest.p, rest.n);
+    *out = (struct http_answer){good ? 200 : WITNESS_NOT_YET, TEXT, wbuf_span(&all)};
 }
 
 bool witness_answer(void *ctx, const struct http_request *rq, struct http_answer *out)

@@ -13,11 +13,15 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -435,12 +439,14 @@ func damaged(l *log) {
 		fail("without its state: %s", out)
 	}
 	must(os.Rename(filepath.Join(folder, "moved"), filepath.Join(folder, "state")))
-	start("--timeout", "2")
+	start()
 	conflict("with its state", l.step(100, 120), 159)
 }
 
 // slow: who sends its request a byte at a time, or not at all, is cut off; who sends too much is told so.
 func slow() {
+	kill(syscall.SIGTERM)
+	start("--timeout", "2")
 	for _, text := range []string{"POST /add-checkpoint HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n\r\nold 0\n", "POST /add-"} {
 		c, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
 		must(err)
@@ -471,6 +477,38 @@ func slow() {
 		fail("too large a body: %q %v", head, err)
 	}
 	c.Close()
+	kill(syscall.SIGTERM)
+	start()
+}
+
+// secure: the same by TLS, and only by TLS.
+func secure() {
+	kill(syscall.SIGTERM)
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	must(err)
+	template := x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, &template, &template, public, private)
+	must(err)
+	key, err := x509.MarshalPKCS8PrivateKey(private)
+	must(err)
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	must(os.WriteFile(folder+".pem", certificate, 0600))
+	must(os.WriteFile(folder+".key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), 0600))
+	start("--certificate", folder+".pem", "--key", folder+".key")
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(certificate)
+	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	response, err := client.Get(strings.Replace(base, "http:", "https:", 1) + "/healthz")
+	must(err)
+	response.Body.Close()
+	if response.StatusCode != 200 || response.TLS == nil || response.TLS.Version < tls.VersionTLS12 {
+		fail("by TLS: %d", response.StatusCode)
+	}
+	client.CloseIdleConnections()
+	if response, err := http.Get(base + "/healthz"); err == nil && response.StatusCode == 200 {
+		fail("it answers without TLS, too")
+	}
 }
 
 // race: two submitters of one log that know nothing of each other. From each size at most one of them may go on.
@@ -532,6 +570,7 @@ func main() {
 	damaged(l)
 	slow()
 	race(l)
+	secure()
 	if code := kill(syscall.SIGTERM); code != 0 {
 		fail("it ends with %d", code)
 	}

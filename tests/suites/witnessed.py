@@ -10,6 +10,7 @@ import concurrent.futures
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -18,7 +19,7 @@ import traceback
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))
 import ledger  # noqa: E402
 from ledger import Failure, Ledger, eventually, need, run, program  # noqa: E402
-from cosigner import (Program, Witness, answers, hangs, hangs_up, signs_with_another_key, signs_wrongly)  # noqa: E402
+from cosigner import (Forwarder, Program, Witness, answers, hangs, hangs_up, signs_with_another_key, signs_wrongly)  # noqa: E402
 
 
 class Witnessed(Ledger):
@@ -55,6 +56,10 @@ class Witnessed(Ledger):
 
     def figures(self):
         return self.json("status")["server"]
+
+    def newest_is_witnessed(self):
+        """The same for those who demand a quorum: until there is one, nothing else is answered."""
+        return self.ctl("--timeout", "5", "party", "show", f"admin@{ledger.ORIGIN}").status == 0
 
     def witnessed_all(self):
         """The newest checkpoint is the witnessed one."""
@@ -148,6 +153,33 @@ def test_real_witnesses():
             l.ctl("show", "M-9").expect(0, "ago by w1;")
             w2.process.send_signal(signal.SIGCONT)
             eventually("the one that was away has cosigned", lambda: len(lines_of(l.http("/checkpoint"))) == 3)
+            l.end()
+
+
+def test_an_auditing_witness_under_its_own_quorum():
+    """Everybody demands it, its own profile too: it reads what nobody has cosigned yet, for nobody else can."""
+    with Witnessed([], "quorum none\n") as l, Forwarder() as f:
+        audited = os.path.join(l.base, "audited")
+        shutil.copytree(l.profile, audited)
+        path = os.path.join(audited, "profile.conf")
+        with open(path, encoding="ascii") as conf:
+            text = re.sub(r"(?m)^address = .*$", f"address = {f.address}", conf.read())
+        with open(path, "w", encoding="ascii") as conf:
+            conf.write(text)
+        with Program(l, "auditors", "--audit", audited) as a:
+            l.witnesses = [a]
+            l.policy_text = l.log_line + a.policy_line() + "quorum auditors\n"
+            l.put("witnesses", l.policy_text)
+            for profile in l.profile, audited:
+                with open(os.path.join(profile, "policy"), "w", encoding="ascii") as policy:
+                    policy.write(l.policy_text)
+            l.start()
+            f.to(l.address)
+            l.register_warehouse()
+            eventually("the auditing witness has cosigned", l.newest_is_witnessed, ledger.WAIT_S * 3)
+            l.record("M-1").expect(0)
+            l.ctl("show", "M-1").expect(0, "ago by auditors", "an auditing witness has replayed it")
+            l.ctl("audit").expect(0)
             l.end()
 
 
@@ -320,9 +352,9 @@ def test_many_events_share_rounds():
 def test_a_restart_keeps_what_was_witnessed():
     def test(l, w):
         eventually("the newest checkpoint is witnessed", l.witnessed_all)
-        with open(os.path.join(l.dir, "witnessed"), encoding="utf-8") as f:
-            kept = f.read()
         l.end()
+        with open(os.path.join(l.dir, "witnessed"), encoding="utf-8") as f:  # after the last seal, which may be cosigned or not
+            kept = f.read()
         w.fault = answers(503)
         l.start()
         need(l.figures()["witnessed_entries"] == int(kept.split("\n")[1]), f"{l.figures()}")

@@ -5,6 +5,8 @@ import base64
 import hashlib
 import http.server
 import os
+import socket
+import socketserver
 import subprocess
 import sys
 import threading
@@ -154,6 +156,54 @@ class Program:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+
+class Forwarder:
+    """An address that can be told before the daemon has one: connections go to where `target` points by then."""
+
+    def __init__(self):
+        forwarder = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self):
+                try:
+                    other = socket.create_connection(forwarder.target, timeout=10)
+                except (OSError, TypeError):
+                    return
+                other.settimeout(None)
+                back = threading.Thread(target=copy, args=(other, self.request))
+                back.start()
+                copy(self.request, other)
+                back.join()
+                other.close()
+
+        self.target = None
+        self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.address = f"127.0.0.1:{self.server.server_address[1]}"
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05})
+
+    def to(self, address):
+        host, port = address.rsplit(":", 1)
+        self.target = (host, int(port))
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.socket.close()
+        self.thread.join()
+
+
+def copy(source, target):
+    try:
+        while piece := source.recv(65536):
+            target.sendall(piece)
+        target.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
 
 
 # ---- what a witness can do wrong ----

@@ -1,0 +1,584 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * witness_audit: the auditor's thread and what it shares with the server's (witness_audit.h).
+ *
+ * Shared, under the mutex: how far it has come, the roots of the latest seals, what was asked for and is not among them, why it has
+ * stopped. The replayer belongs to the auditor's thread alone. So the server never waits for a replay: it asks again when it is woken.
+ *
+ * Nothing here may use the arena of the invocation, which belongs to the server's thread.
+ */
+#include "witness_audit.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "pins.h"
+#include "replayer.h"
+
+#define SEALS_KEPT 1024u  /* roots that are answered at once; older ones the auditor's thread looks up */
+#define FOLLOW_MS 1000u   /* how long it waits for news; so long may the end take */
+#define CONNECT_MS 10000u /* how long the server may take for its first word before it counts as away */
+#define SAVE_S 10          /* at a quiet moment, or after so long */
+#define PAUSE_MS 2000u    /* before it tries again what did not work */
+#define SCRATCH_BUDGET ((size_t)2 << 20)
+
+struct seal {
+    uint64_t size;
+    struct hash root;
+};
+struct wanted {
+    bool present;
+    uint64_t size;
+    struct hash root;
+    uint8_t *note; /* owned */
+    size_t note_n;
+};
+
+struct auditor {
+    struct witness *w;
+    struct witness_log *log;
+    void (*changed_cb)(void *ctx);
+    void *ctx;
+    struct ledger_profile *profile;
+    struct ledger_client *client;
+    char folder[PROFILE_PATH_MAX];
+    pthread_t thread;
+    bool running;
+
+    /* The auditor's thread alone. */
+    struct replayer *replayer;
+    struct arena *scratch;
+    struct crypto *c;
+    struct verdict verdict;   /* what ended the replay */
+    bool wrong_profile;       /* … and the ledger is not to blame */
+    struct span bad;          /* the record that did, owned */
+    uint8_t *newest;          /* the newest verified checkpoint, a note; owned */
+    size_t newest_n;
+    uint64_t newest_size, told, saved;
+    bool connected;
+    int64_t saved_us;
+
+    /* Shared. */
+    pthread_mutex_t mutex;
+    pthread_cond_t wake;
+    bool ending, stopped;
+    char why[WITNESS_WHY_MAX]; /* stopped, or unable; "" */
+    uint64_t replayed;
+    struct seal seals[SEALS_KEPT];
+    uint64_t n_seals;
+    struct wanted wanted;
+    uint64_t key_from;
+    char key[NOTE_NAME_MAX + 200], key_before[NOTE_NAME_MAX + 200];
+};
+
+/* ---- shared state ---- */
+
+static bool over(struct auditor *a)
+{
+    pthread_mutex_lock(&a->mutex);
+    bool yes = a->ending || a->stopped;
+    pthread_mutex_unlock(&a->mutex);
+    return yes;
+}
+
+static void pause_for(struct auditor *a, unsigned ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += ms / 1000;
+    pthread_mutex_lock(&a->mutex);
+    while (!a->ending && !a->stopped && pthread_cond_timedwait(&a->wake, &a->mutex, &until) != ETIMEDOUT)
+        ;
+    pthread_mutex_unlock(&a->mutex);
+}
+
+/* What stands in the way for now; "" when nothing does any more. Each change is a line of the log. */
+static void set_unable(struct auditor *a, const char *why)
+{
+    pthread_mutex_lock(&a->mutex);
+    bool news = !a->stopped && strcmp(a->why, why) != 0;
+    if (news)
+        snprintf(a->why, sizeof a->why, "%s", why);
+    pthread_mutex_unlock(&a->mutex);
+    if (!news)
+        return;
+    if (why[0])
+        witness_say(a->w, "cannot audit origin=%s, and cosigns nothing of it: %s", a->profile->origin, why);
+    else
+        witness_say(a->w, "auditing origin=%s again", a->profile->origin);
+    a->changed_cb(a->ctx);
+}
+
+/* ---- stopping for good ---- */
+
+static struct span newest_note(const struct auditor *a)
+{
+    return span_of(a->newest, a->newest_n);
+}
+
+static void stop(struct auditor *a, const char *why)
+{
+    struct ledger_err err = {0};
+    pthread_mutex_lock(&a->mutex);
+    bool news = !a->stopped;
+    a->stopped = true;
+    if (news)
+        snprintf(a->why, sizeof a->why, "%s", why);
+    pthread_mutex_unlock(&a->mutex);
+    if (!news)
+        return;
+    witness_say(a->w, "STOPPED cosigning for origin=%s: %s", a->profile->origin, why);
+    /* In memory it has stopped already; that it is for good needs the file. */
+    if (witness_write_stopped(a->w, a->log, why, &err))
+        witness_say(a->w, "that it has stopped could not be written: %s; after a restart it would find the same again", err.msg);
+    a->changed_cb(a->ctx);
+}
+
+static void stop_with_entry(struct auditor *a)
+{
+    struct ledger_err err = {0};
+    char what[WITNESS_WHY_MAX];
+    snprintf(what, sizeof what, "entry #%" PRIu64 ", %s: %s", a->verdict.index, a->verdict.what, a->verdict.text);
+    client_keep_evidence(a->profile, what, newest_note(a), a->bad, &err);
+    stop(a, err.msg);
+}
+
+/* A checkpoint was submitted that is not the tree that the ledger serves. With the newest checkpoint, and the proof that our root of that
+ * size is a beginning of it, anybody can see it. */
+static void stop_with_checkpoint(struct auditor *a, const struct wanted *x, const char *what)
+{
+    struct merkle_path path = {.n = 0};
+    struct merkle_store tree = machine_tree(replayer_machine(a->replayer));
+    char file[PIN_PATH_MAX], why[WITNESS_WHY_MAX];
+    struct ledger_err err = {0};
+    struct pin_evidence e = {.what = what, .known = newest_note(a), .received = span_of(x->note, x->note_n)};
+    arena_reset(a->scratch);
+    if (x->size && a->newest_size > x->size && a->newest_size <= replayer_size(a->replayer) &&
+        merkle_consistency(a->c, &tree, x->size, a->newest_size, &path))
+        e.proof = span_of(path.h[0].b, path.n * HASH_LEN);
+    enum ledger_rc rc = pin_write_evidence(a->scratch, a->profile, &e, file, &err);
+    snprintf(why, sizeof why, "%s; %s%.160s", what, rc ? "the evidence could not be kept: " : "evidence: ", rc ? err.msg : file);
+    stop(a, why);
+}
+
+/* ---- deriving ---- */
+
+static void push_seal(struct auditor *a, uint64_t size, const struct hash *root)
+{
+    pthread_mutex_lock(&a->mutex);
+    a->seals[a->n_seals++ % SEALS_KEPT] = (struct seal){size, *root};
+    pthread_mutex_unlock(&a->mutex);
+}
+
+/* A profile with the index key of another ledger derives nothing, and accuses nobody. */
+static bool is_wrong_profile(struct auditor *a, const struct entry_claim *raw, const struct header *h)
+{
+    struct genesis g;
+    struct hash commit;
+    if (h->kind != OWN_GENESIS || genesis_decode(raw->event, &g, NULL))
+        return false;
+    index_key_commit(a->c, &a->profile->index_key, &commit);
+    return !hash_eq(&commit, &g.index_key_commit);
+}
+
+/* Each entry, in order, in the auditor's thread. */
+static void on_step(void *user, const struct replay_step *s)
+{
+    struct auditor *a = user;
+    const struct header *h = &s->entry->entry.header;
+    struct hash root;
+    if (s->outcome == REPLAY_DERIVED && h->kind == OWN_SEAL && replayer_checkpoint(a->replayer, h->index + 1, &root))
+        push_seal(a, h->index + 1, &root);
+    if (s->outcome != REPLAY_FAILED)
+        return;
+    const struct entry_claim *raw = &s->entry->raw;
+    const struct entry_record parts = {.header = raw->header, .event = raw->event, .block = raw->block,
+                                       .opening = raw->erased_by ? raw->opening : SPAN_NONE, .erased_by = raw->erased_by};
+    a->verdict = *s->verdict;
+    a->wrong_profile = is_wrong_profile(a, raw, h);
+    struct arena *scratch = arena_new(4 * (raw->header.n + raw->event.n + raw->block.n + raw->opening.n) + 65536);
+    struct span record = scratch ? entry_record_join(scratch, &parts) : SPAN_NONE;
+    uint8_t *copy = record.n ? malloc(record.n) : NULL;
+    if (copy) {
+        memcpy(copy, record.p, record.n);
+        free((void *)(uintptr_t)a->bad.p);
+        a->bad = span_of(copy, record.n);
+    }
+    arena_free(scratch);
+}
+
+static void answer_wanted(struct auditor *a)
+{
+    struct wanted x = {.present = false};
+    struct hash root;
+    pthread_mutex_lock(&a->mutex);
+    if (a->wanted.present && a->wanted.size <= replayer_sealed(a->replayer)) {
+        x = a->wanted;
+        a->wanted = (struct wanted){.present = false};
+    }
+    pthread_mutex_unlock(&a->mutex);
+    if (!x.present)
+        return;
+    if (!replayer_checkpoint(a->replayer, x.size, &root))
+        stop_with_checkpoint(a, &x, "the log has signed a checkpoint at which no batch of the ledger ends");
+    else if (!hash_eq(&root, &x.root))
+        stop_with_checkpoint(a, &x, "the log has signed a tree that is not the one that the ledger serves");
+    else
+        push_seal(a, x.size, &root);
+    free(x.note);
+}
+
+/* What the server's thread may know. */
+static void publish_state(struct auditor *a)
+{
+    const struct machine *m = replayer_machine(a->replayer);
+    pthread_mutex_lock(&a->mutex);
+    a->replayed = replayer_sealed(a->replayer);
+    a->key_from = m->log_key_from;
+    memcpy(a->key, m->log_vkey, sizeof a->key);
+    memcpy(a->key_before, m->log_vkey_before, sizeof a->key_before);
+    pthread_mutex_unlock(&a->mutex);
+}
+
+/* The same, and an answer to what it has asked for. */
+static void publish(struct auditor *a)
+{
+    publish_state(a);
+    answer_wanted(a);
+    a->changed_cb(a->ctx);
+}
+
+static void on_progress(void *user, uint64_t done, uint64_t total)
+{
+    (void)done;
+    (void)total;
+    publish(user);
+}
+
+static bool on_portion(void *user)
+{
+    return over(user);
+}
+
+static void keep_newest(struct auditor *a, const struct reply *r)
+{
+    const struct snapshot *s = &r->snapshot;
+    uint8_t *copy = r->has_checkpoint && s->cp.size >= a->newest_size ? malloc(s->note.n) : NULL;
+    if (!copy)
+        return;
+    memcpy(copy, s->note.p, s->note.n);
+    free(a->newest);
+    a->newest = copy;
+    a->newest_n = s->note.n;
+    a->newest_size = s->cp.size;
+}
+
+/* For `witness status`, which looks at the folder alone. */
+static void tell(struct auditor *a)
+{
+    struct ledger_err err = {0};
+    if (a->saved == a->told)
+        return;
+    a->told = a->saved;
+    if (witness_write_replayed(a->w, a->log, a->saved, &err))
+        witness_say(a->w, "%s", err.msg);
+}
+
+static enum ledger_rc save(struct auditor *a, struct ledger_err *err)
+{
+    if (replayer_sealed(a->replayer) == a->saved)
+        return LEDGER_OK;
+    enum ledger_rc rc = replayer_save(a->replayer, err);
+    if (!rc)
+        a->saved = replayer_sealed(a->replayer);
+    a->saved_us = ctl_now_us();
+    return rc;
+}
+
+static enum ledger_rc open_replayer(struct auditor *a, struct ledger_err *err)
+{
+    const struct replayer_options o = {.step = on_step, .user = a};
+    struct hash root;
+    enum ledger_rc rc = replayer_open(a->folder, a->profile->origin, &a->profile->index_key, &o, &a->replayer, err);
+    if (rc)
+        return rc;
+    a->saved = replayer_sealed(a->replayer);
+    publish_state(a);
+    if (a->saved && replayer_checkpoint(a->replayer, a->saved, &root))
+        push_seal(a, a->saved, &root);
+    return LEDGER_OK;
+}
+
+/* The newest checkpoint: tells whether the server is there, and how far there is to go. */
+static enum ledger_rc ask_newest(struct auditor *a, struct reply **r, struct ledger_err *err)
+{
+    const struct call_request call = {.op = CALL_SNAPSHOT, .log_only = true};
+    enum ledger_rc rc = client_call(a->client, &call, CONNECT_MS, r, err);
+    if (rc && *r && (*r)->err.rc)
+        *err = (*r)->err;
+    a->connected = rc == LEDGER_OK;
+    return rc;
+}
+
+/* Waits for the next batch. A server that says nothing in this short time is asked in another way before it counts as away. */
+static enum ledger_rc wait_for_batch(struct auditor *a, struct reply **r, struct ledger_err *err)
+{
+    struct call_request call = {.op = CALL_ENTRIES, .log_only = true, .u.entries = {.follow = true}};
+    if (!replayer_cursor(a->replayer, &call.u.entries.cursor))
+        return ledger_fail(err, LEDGER_EIO, "the state of the replay has no whole tree");
+    enum ledger_rc rc = client_call(a->client, &call, FOLLOW_MS, r, err);
+    if (rc == LEDGER_ECONNECT) {
+        a->connected = false;
+        return LEDGER_OK;
+    }
+    if (rc && *r && (*r)->err.rc)
+        *err = (*r)->err;
+    if (!rc && (*r)->u.entries.n)
+        rc = replayer_feed(a->replayer, (*r)->u.entries.entries, (*r)->u.entries.n, NULL, NULL, err);
+    enum ledger_rc derived = replayer_wait(a->replayer, rc ? NULL : err);
+    return rc ? rc : derived;
+}
+
+static enum ledger_rc read_on(struct auditor *a, struct ledger_err *err)
+{
+    struct reply *r = NULL;
+    const struct replay_read rq = {.client = a->client, .log_only = true, .replayer = a->replayer, .progress = on_progress, .stop = on_portion, .user = a};
+    enum ledger_rc rc = !a->connected                                  ? ask_newest(a, &r, err)
+                        : replayer_size(a->replayer) < a->newest_size ? replay_read(&rq, &r, err)
+                                                                       : wait_for_batch(a, &r, err);
+    if (r && !r->rc)
+        keep_newest(a, r);
+    reply_free(r);
+    return rc;
+}
+
+/* ---- the thread ---- */
+
+static void close_replayer(struct auditor *a)
+{
+    replayer_close(a->replayer);
+    a->replayer = NULL;
+}
+
+/* What did not work: is it the ledger's lie, or a want of ours? */
+static void failed(struct auditor *a, enum ledger_rc rc, const struct ledger_err *err)
+{
+    char why[WITNESS_WHY_MAX];
+    enum ledger_rc ended = a->replayer ? replayer_ended(a->replayer, NULL) : LEDGER_OK;
+    if (rc == LEDGER_ECANCELED)
+        return;
+    if (ended == LEDGER_ETAMPER && !a->wrong_profile) {
+        stop_with_entry(a);
+        return;
+    }
+    if (rc == LEDGER_ETAMPER && !ended) { /* the library has kept the evidence, and the message names it */
+        stop(a, err->msg);
+        return;
+    }
+    if (ended && a->wrong_profile)
+        snprintf(why, sizeof why, "index.key of the profile is not this ledger's");
+    else if (ended)
+        snprintf(why, sizeof why, "entry #%" PRIu64 ": %s: %s", a->verdict.index, a->verdict.what, a->verdict.text);
+    else
+        snprintf(why, sizeof why, "%s", err->msg[0] ? err->msg : ledger_rc_text(rc));
+    set_unable(a, why);
+    /* A replay that has ended, or lost its memory or disk, begins anew where it was saved; a lost connection costs it nothing. */
+    if (rc != LEDGER_ECONNECT && rc != LEDGER_EBUSY)
+        close_replayer(a);
+    pause_for(a, PAUSE_MS);
+}
+
+static void *audit(void *arg)
+{
+    struct auditor *a = arg;
+    struct ledger_err err;
+    while (!over(a)) {
+        memset(&err, 0, sizeof err);
+        enum ledger_rc rc = a->replayer ? LEDGER_OK : open_replayer(a, &err);
+        uint64_t before = a->replayer ? replayer_size(a->replayer) : 0;
+        if (!rc)
+            rc = read_on(a, &err);
+        if (!rc) {
+            if (a->connected)
+                set_unable(a, "");
+            publish(a);
+            if (replayer_size(a->replayer) == before || ctl_now_us() - a->saved_us > (int64_t)SAVE_S * 1000000)
+                rc = save(a, &err);
+            tell(a);
+        }
+        if (rc)
+            failed(a, rc, &err);
+    }
+    if (a->replayer && save(a, &err))
+        witness_say(a->w, "origin=%s: the replay was not saved: %s", a->profile->origin, err.msg);
+    tell(a);
+    close_replayer(a);
+    return NULL;
+}
+
+/* ---- starting and ending ---- */
+
+static void auditor_free(struct auditor *a)
+{
+    close_replayer(a);
+    ledger_client_close(a->client);
+    ledger_profile_close(a->profile);
+    arena_free(a->scratch);
+    crypto_free(a->c);
+    free(a->newest);
+    free((void *)(uintptr_t)a->bad.p);
+    free(a->wanted.note);
+    pthread_mutex_destroy(&a->mutex);
+    pthread_cond_destroy(&a->wake);
+    free(a);
+}
+
+static enum ledger_rc open_parts(struct auditor *a, const char *profile, struct ledger_err *err)
+{
+    const struct ledger_client_options options = {.program = "ledgerctl witness " LEDGERD_VERSION};
+    enum ledger_rc rc = ledger_profile_open(profile, a->w->ctl->server, &a->profile, err);
+    if (rc)
+        return rc;
+    a->log = witness_find(a->w, span_str(a->profile->origin));
+    if (!a->log)
+        return ledger_fail(err, LEDGER_EINVAL, "the ledger of %.80s, %s, is not in %.80s/policy: add a line \"log VKEY\" with its key", profile,
+                           a->profile->origin, a->w->dir);
+    if (a->log->auditor)
+        return ledger_fail(err, LEDGER_EINVAL, "%s is audited already", a->profile->origin);
+    /* Its own cosignature may be part of the quorum. */
+    a->profile->policy->quorum_none = true;
+    int n = snprintf(a->folder, sizeof a->folder, "%s/audit", a->w->dir);
+    if (n > 0 && (size_t)n < sizeof a->folder && mkdir(a->folder, 0700) != 0 && errno != EEXIST)
+        return ledger_fail(err, LEDGER_EIO, "cannot make the folder %.150s: %s", a->folder, strerror(errno));
+    n = snprintf(a->folder, sizeof a->folder, "%s/audit/%s", a->w->dir, a->log->hex);
+    if (n < 0 || (size_t)n >= sizeof a->folder)
+        return ledger_fail(err, LEDGER_EINVAL, "the path of the folder is too long");
+    rc = open_replayer(a, err);
+    if (!rc)
+        a->told = a->saved;
+    close_replayer(a); /* its transactions belong to the thread that it works in */
+    return rc ? rc : ledger_client_open(a->profile, &options, &a->client, err);
+}
+
+int auditor_start(struct witness *w, const char *profile, void (*changed_cb)(void *ctx), void *ctx)
+{
+    struct ledger_err err = {0};
+    struct auditor *a = calloc(1, sizeof *a);
+    if (!a)
+        return ctl_fail(w->ctl, EXIT_NO_ANSWER, "out of memory");
+    a->w = w;
+    a->changed_cb = changed_cb;
+    a->ctx = ctx;
+    pthread_mutex_init(&a->mutex, NULL);
+    pthread_cond_init(&a->wake, NULL);
+    a->scratch = arena_new(SCRATCH_BUDGET);
+    a->c = crypto_new();
+    enum ledger_rc rc = a->scratch && a->c ? open_parts(a, profile, &err) : ledger_fail(&err, LEDGER_ENOMEM, "out of memory");
+    if (!rc && a->log->stopped[0]) {
+        a->stopped = true;
+        snprintf(a->why, sizeof a->why, "%s", a->log->stopped);
+    }
+    if (!rc && pthread_create(&a->thread, NULL, audit, a) != 0)
+        rc = ledger_fail(&err, LEDGER_ENOMEM, "no thread for an auditor: %s", strerror(errno));
+    if (rc) {
+        auditor_free(a);
+        return ctl_fail(w->ctl, rc == LEDGER_EINVAL || rc == LEDGER_ENOTFOUND ? EXIT_USAGE : EXIT_NO_ANSWER, "%s", err.msg);
+    }
+    a->running = true;
+    a->log->auditor = a;
+    return EXIT_GOOD;
+}
+
+void auditor_stop(struct auditor *a)
+{
+    if (!a)
+        return;
+    pthread_mutex_lock(&a->mutex);
+    a->ending = true;
+    pthread_cond_broadcast(&a->wake);
+    pthread_mutex_unlock(&a->mutex);
+    if (a->running)
+        pthread_join(a->thread, NULL);
+    a->log->auditor = NULL;
+    auditor_free(a);
+}
+
+/* ---- the server's thread ---- */
+
+/* By the key that signs checkpoints of that size: one that the ledger has given up proves nothing. */
+static bool signed_in_force(const struct auditor *a, uint64_t size, const struct note_key *keys, uint64_t signers)
+{
+    const char *in_force = size >= a->key_from ? a->key : a->key_before;
+    for (unsigned i = 0; i < WITNESS_ORIGIN_KEYS_MAX; i++) {
+        char text[NOTE_NAME_MAX + 200];
+        if (!(signers >> i & 1))
+            continue;
+        text[note_key_format(&keys[i], text)] = 0;
+        if (strcmp(text, in_force) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* For the auditor's thread: one that it can judge at once, or else the largest, which is what the ledger says last. */
+static void want(struct auditor *a, const struct witness_submission *s)
+{
+    struct wanted *x = &a->wanted;
+    if (x->present && s->cp.size > a->replayed && x->size >= s->cp.size)
+        return;
+    uint8_t *note = malloc(s->bytes.n);
+    if (!note)
+        return;
+    memcpy(note, s->bytes.p, s->bytes.n);
+    free(x->note);
+    *x = (struct wanted){true, s->cp.size, s->cp.root, note, s->bytes.n};
+}
+
+enum audited auditor_ask(struct auditor *a, const struct witness_submission *s, const struct note_key *keys, uint64_t signers,
+                         char why[WITNESS_WHY_MAX])
+{
+    enum audited word = AUDITED_NOT_YET;
+    pthread_mutex_lock(&a->mutex);
+    snprintf(why, WITNESS_WHY_MAX, "%s", a->why);
+    if (a->stopped) {
+        word = AUDITED_REFUSED;
+    } else {
+        uint64_t from = a->n_seals > SEALS_KEPT ? a->n_seals - SEALS_KEPT : 0;
+        for (uint64_t i = a->n_seals; i > from && word == AUDITED_NOT_YET; i--) {
+            const struct seal *seal = &a->seals[(i - 1) % SEALS_KEPT];
+            if (seal->size == s->cp.size && hash_eq(&seal->root, &s->cp.root))
+                word = AUDITED_SAME;
+        }
+        if (word == AUDITED_NOT_YET)
+            want(a, s);
+        if (word == AUDITED_NOT_YET && why[0])
+            word = AUDITED_UNABLE;
+        if (word == AUDITED_NOT_YET)
+            snprintf(why, WITNESS_WHY_MAX, "replayed %" PRIu64 " entries so far", a->replayed);
+        if (word == AUDITED_SAME && !signed_in_force(a, s->cp.size, keys, signers)) {
+            snprintf(why, WITNESS_WHY_MAX, "not signed by the log key that is in force at this size");
+            word = AUDITED_REFUSED;
+        }
+    }
+    pthread_mutex_unlock(&a->mutex);
+    return word;
+}
+
+void auditor_forked(struct auditor *a, const char *why)
+{
+    stop(a, why);
+}
+
+void auditor_state(struct auditor *a, uint64_t *replayed, bool *stopped, char why[WITNESS_WHY_MAX])
+{
+    pthread_mutex_lock(&a->mutex);
+    *replayed = a->replayed;
+    *stopped = a->stopped;
+    snprintf(why, WITNESS_WHY_MAX, "%s", a->why);
+    pthread_mutex_unlock(&a->mutex);
+}
