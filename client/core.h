@@ -101,6 +101,7 @@ struct ledger_client {
     struct policy *settled;  /* the same without those that are still being proven */
     struct followed keys, keys_new; /* followed by this client; and still being proven */
     bool keys_asked;         /* on this connection */
+    bool keys_doubted;       /* a connection was given up for an unknown key, and no change was followed since */
     uint64_t keys_id;
     size_t newest_n;         /* the server's newest checkpoint, which waits for them */
     uint8_t newest[NOTE_SIZE_MAX];
@@ -199,6 +200,9 @@ bool keys_take(struct ledger_client *cl, const struct message *m, struct span *n
 bool keys_settle(struct ledger_client *cl, struct ledger_err *err) LEDGER_MUST_USE;
 /* A checkpoint that was signed with a log key that signs no checkpoints of its size: ends the session with evidence. */
 void keys_misused(struct ledger_client *cl, const struct policy_verdict *trust, struct span note, const char *what);
+/* Has an answer failed because its checkpoint is signed by a key that was not in force when the connection was made? Then a new connection
+ * finds out; once, unless it followed a change. */
+bool keys_changed(struct ledger_client *cl, const struct reply *r) LEDGER_MUST_USE;
 /* What was followed so far, for receipts. */
 const struct message_log_keys *keys_followed(const struct ledger_client *cl);
 

@@ -539,6 +539,10 @@ static void take_answer(struct ledger_client *cl, struct call *k, const struct m
             return; /* the session ended, and the call with it */
         break;
     case STEP_FAILED:
+        if (keys_changed(cl, k->reply)) {
+            session_lost(cl, &k->reply->err); /* and the call is sent again */
+            break;
+        }
         if (k->quorum && k->reply->rc != LEDGER_ETAMPER) {
             quorum_fail(cl, k);
             break;

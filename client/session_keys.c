@@ -87,6 +87,17 @@ bool keys_ask(struct ledger_client *cl, struct span note)
     return sent;
 }
 
+bool keys_changed(struct ledger_client *cl, const struct reply *r)
+{
+    const struct policy_verdict *t = &r->snapshot.trust;
+    bool unknown = r->rc == LEDGER_EUNTRUSTED && r->verdict.kind == VERDICT_UNTRUSTED && !t->log_signed && !t->wrong_key &&
+                   span_eq(r->snapshot.cp.origin, span_str(cl->profile->origin));
+    if (!unknown || cl->keys_doubted)
+        return false;
+    cl->keys_doubted = true;
+    return true;
+}
+
 /* ---- taking ---- */
 
 /* The checkpoint of the change after which a key signs nothing: it shows, with whatever that key has signed later, what is wrong. */
@@ -206,6 +217,7 @@ bool keys_settle(struct ledger_client *cl, struct ledger_err *err)
         cl->keys = cl->keys_new;
         cl->keys_new = (struct followed){.a = NULL};
         *cl->settled = *cl->policy;
+        cl->keys_doubted = false;
         pthread_mutex_lock(&cl->mutex);
         cl->in_force.news = true;
         pthread_mutex_unlock(&cl->mutex);

@@ -198,34 +198,19 @@ static enum ledger_rc check_anchor(const char *anchor, const struct tail *t, str
     return rc == LEDGER_ENOTFOUND && t->m.epoch == 0 ? LEDGER_OK : rc;
 }
 
-static enum ledger_rc have_cosigned(struct store *s, struct tail *t, const struct log_key_witnesses *w, struct span *note,
-                                    struct ledger_err *err)
-{
-    enum ledger_rc rc = w->cosign(w->ctx, t->m.size, t->m.a, note, err);
-    return rc == LEDGER_OK ? log_note_keep(store_dir(s), t->m.size, *note, err) : rc;
-}
-
-struct finishing {
-    const char *anchor;
-    const struct log_key_witnesses *witnesses;
-};
-
-static enum ledger_rc finish(struct store *s, struct tail *t, const struct secret_key *old, const struct finishing *f,
-                             struct ledger_err *err)
+static enum ledger_rc finish(struct store *s, struct tail *t, const struct secret_key *old, const char *anchor, struct ledger_err *err)
 {
     struct span note;
-    enum ledger_rc rc = check_anchor(f->anchor, t, err);
+    enum ledger_rc rc = check_anchor(anchor, t, err);
     if (rc == LEDGER_OK)
         rc = keep_note(s, t, old, &note, err);
-    if (rc == LEDGER_OK && f->witnesses)
-        rc = have_cosigned(s, t, f->witnesses, &note, err);
     if (rc == LEDGER_OK)
-        rc = anchor_write(f->anchor, note, err);
+        rc = anchor_write(anchor, note, err);
     return rc == LEDGER_OK ? replace_key(s, err) : rc;
 }
 
 /* The next key stands in for the present one already, so that the tail is verified as it will be at the next start. */
-static enum ledger_rc finish_pending(struct store *s, struct store_snapshot *sn, const struct machine *m, const struct finishing *f,
+static enum ledger_rc finish_pending(struct store *s, struct store_snapshot *sn, const struct machine *m, const char *anchor,
                                      struct ledger_err *err)
 {
     struct secret_key old = *store_log_key(s), next;
@@ -240,7 +225,7 @@ static enum ledger_rc finish_pending(struct store *s, struct store_snapshot *sn,
         store_log_key_set(s, &next);
         rc = tail_verify(s, sn, m->c, m->a, &t, err);
         if (rc == LEDGER_OK)
-            rc = finish(s, &t, &old, f, err);
+            rc = finish(s, &t, &old, anchor, err);
         if (rc != LEDGER_OK)
             store_log_key_set(s, &old);
     }
@@ -249,10 +234,9 @@ static enum ledger_rc finish_pending(struct store *s, struct store_snapshot *sn,
     return rc == LEDGER_ENOTFOUND ? LEDGER_EINVAL : rc;
 }
 
-enum ledger_rc log_key_finish(struct store *s, struct crypto *c, struct arena *a, const char *anchor, const struct log_key_witnesses *w,
-                              bool *finished, struct ledger_err *err)
+enum ledger_rc log_key_finish(struct store *s, struct crypto *c, struct arena *a, const char *anchor, bool *finished,
+                              struct ledger_err *err)
 {
-    const struct finishing f = {anchor, w};
     struct store_snapshot *sn;
     *finished = false;
     enum ledger_rc rc = store_snapshot_open(s, &sn, err);
@@ -261,7 +245,7 @@ enum ledger_rc log_key_finish(struct store *s, struct crypto *c, struct arena *a
     struct machine m = {.c = c, .a = a, .kv = store_snapshot_kv(sn), .index_key = *store_index_key(s), .wire = true};
     /* What cannot be loaded, or does not fit, is for the verification of the tail to tell. */
     if (machine_load(&m, NULL) == LEDGER_OK && !log_rebuilding(&m.kv) && log_key_unfinished(s, &m)) {
-        rc = finish_pending(s, sn, &m, &f, err);
+        rc = finish_pending(s, sn, &m, anchor, err);
         *finished = rc == LEDGER_OK;
     }
     store_snapshot_close(sn);

@@ -30,18 +30,11 @@ bool log_key_unfinished(struct store *s, const struct machine *m);
 enum ledger_rc log_key_record(struct store *s, struct machine *m, const struct secret_key *next, int64_t now_us, struct ledger_err *err)
     LEDGER_MUST_USE;
 
-/* Where the ledger has witnesses: they have to cosign the old key's last checkpoint, or clients with a quorum could not follow; and they
- * cosign nothing that is smaller than what they have seen, so it is now or never. Gives the note with their lines back, in the arena. */
-struct log_key_witnesses {
-    enum ledger_rc (*cosign)(void *ctx, uint64_t size, struct arena *a, struct span *note, struct ledger_err *err);
-    void *ctx;
-};
 /*
- * Finishes what was recorded: verifies the tail, signs, has it cosigned (NULL: there are no witnesses), keeps, anchors, replaces.
- * *finished is false if there was nothing to do. The arena is scratch. EINVAL: keys/log.key.next is missing or another key. ETAMPER: what
- * is recorded does not verify. EBUSY: the witnesses do not come.
+ * Finishes what was recorded: verifies the tail, signs, keeps, anchors, replaces. *finished is false if there was nothing to do. The arena is
+ * scratch. EINVAL: keys/log.key.next is missing or another key. ETAMPER: what is recorded does not verify.
  */
-enum ledger_rc log_key_finish(struct store *s, struct crypto *c, struct arena *a, const char *anchor, const struct log_key_witnesses *w,
-                              bool *finished, struct ledger_err *err) LEDGER_MUST_USE;
+enum ledger_rc log_key_finish(struct store *s, struct crypto *c, struct arena *a, const char *anchor, bool *finished,
+                              struct ledger_err *err) LEDGER_MUST_USE;
 
 #endif

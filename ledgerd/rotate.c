@@ -21,9 +21,8 @@ static const char HELP[] =
     "is the last that the old key signs. Clients follow by themselves; old receipts keep verifying. The old secret is destroyed: destroy\n"
     "its copies too, and put the new keys/ and log-keys/ into the safe.\n"
     "\n"
-    "Interrupted, it is finished by the next start, or by running it again. With witnesses configured, their quorum has to cosign that\n"
-    "checkpoint: if it does not come beforehand, nothing is replaced; if it fails to come after the change was recorded, nothing goes on\n"
-    "until it does.\n"
+    "Interrupted, it is finished by the next start, or by running it again. With witnesses configured, the ledger records\n"
+    "nothing more before their quorum has cosigned that checkpoint.\n"
     "\n"
     "  --prepare      only make the new key, and print it, so that it can be published before it is used; also while it is served\n"
     "  --anchor FILE  the anchor, if it is not where ledgerd.conf says (DIR.anchor)\n"
@@ -62,32 +61,16 @@ static enum ledger_rc open_witness(struct rotate *r, struct ledger_err *err)
     return rc;
 }
 
-static enum ledger_rc cosign_cb(void *ctx, uint64_t size, struct arena *a, struct span *note, struct ledger_err *err)
+/* They cosign the old key's last checkpoint when the ledger serves again; a start needs a policy that knows the new key. */
+static enum ledger_rc ask_policy(struct rotate *r, const struct secret_key *next, const char *vkey, struct ledger_err *err)
 {
-    return witness_quorum(((struct rotate *)ctx)->witness, size, a, note, err);
-}
-
-/* Before anything is recorded: are they there, and will they be asked under a policy that knows the new key? */
-static enum ledger_rc ask_witnesses(struct rotate *r, uint64_t size, const struct secret_key *next, const char *vkey, struct ledger_err *err)
-{
-    struct span note;
-    if (!r->witness)
+    if (!r->witness || witness_knows_log(r->witness, span_of(next->pub, next->pub_len)))
         return LEDGER_OK;
-    if (!witness_knows_log(r->witness, span_of(next->pub, next->pub_len)))
-        return ledger_fail(err, LEDGER_EINVAL, "nothing was replaced: first add the line \"log %.200s\" to the policy of [witness], and have the "
-                           "witnesses add it to theirs", vkey);
-    arena_reset(r->a);
-    enum ledger_rc rc = witness_quorum(r->witness, size, r->a, &note, err);
-    return rc == LEDGER_OK ? rc : ledger_wrap(err, rc, "nothing was replaced");
+    return ledger_fail(err, LEDGER_EINVAL, "nothing was replaced: first add the line \"log %.200s\" to the policy of [witness], and have the "
+                       "witnesses add it to theirs", vkey);
 }
 
 /* ---- the steps ---- */
-
-static enum ledger_rc finish(struct rotate *r, bool *finished, struct ledger_err *err)
-{
-    const struct log_key_witnesses w = {cosign_cb, r};
-    return log_key_finish(r->store, r->c, r->a, r->anchor_path, r->witness ? &w : NULL, finished, err);
-}
 
 static void print_key(const char *what, const char *vkey)
 {
@@ -150,7 +133,7 @@ static enum ledger_rc replace(struct rotate *r, struct tail *t, const struct sec
     if (rc != LEDGER_OK)
         return rc;
     uint64_t from = t->m.log_key_from;
-    rc = finish(r, &finished, err);
+    rc = log_key_finish(r->store, r->c, r->a, r->anchor_path, &finished, err);
     if (rc == LEDGER_OK && !finished)
         rc = ledger_fail(err, LEDGER_EINTERNAL, "what was recorded is not there");
     if (rc == LEDGER_OK)
@@ -168,7 +151,7 @@ static enum ledger_rc rotate(struct rotate *r, struct ledger_err *err)
     bool finished = false;
     enum ledger_rc rc = open_witness(r, err);
     if (rc == LEDGER_OK)
-        rc = finish(r, &finished, err);
+        rc = log_key_finish(r->store, r->c, r->a, r->anchor_path, &finished, err);
     if (rc == LEDGER_OK)
         rc = load(r, &t, err);
     if (rc == LEDGER_OK && finished)
@@ -179,7 +162,7 @@ static enum ledger_rc rotate(struct rotate *r, struct ledger_err *err)
     if (rc == LEDGER_OK)
         rc = vkey_of(r, t.m.origin, &next, vkey, err);
     if (rc == LEDGER_OK)
-        rc = ask_witnesses(r, t.m.size, &next, vkey, err);
+        rc = ask_policy(r, &next, vkey, err);
     if (rc == LEDGER_OK)
         rc = replace(r, &t, &next, vkey, err);
     crypto_secret_wipe(&next);

@@ -59,7 +59,7 @@ struct witness_service {
     void (*published_cb)(void *ctx);
     void *ctx;
     struct policy *policy;
-    unsigned interval_ms, linger_ms, retry_ms, start_ms, quorum_ms;
+    unsigned interval_ms, linger_ms, retry_ms, start_ms;
     struct crypto *c;
     struct arena *a;           /* scratch */
     struct posts *posts;

@@ -95,7 +95,6 @@ static enum ledger_rc make(struct witness_service *s, const struct witness_optio
     s->linger_ms = c->witness_linger_ms;
     s->retry_ms = c->witness_retry_ms;
     s->start_ms = c->witness_start_ms;
-    s->quorum_ms = c->witness_timeout_ms + c->witness_start_ms;
     enum ledger_rc rc = files_path(s->path, o->dir, "witnessed", err);
     if (rc == LEDGER_OK)
         rc = data_path(policy, o->dir, c->witness_policy, err);
@@ -193,40 +192,6 @@ enum ledger_rc witness_ask(struct witness_service *s, struct ledger_err *err)
     if (s->contradiction.rc != LEDGER_OK)
         return ledger_fail(err, s->contradiction.rc, "%s", s->contradiction.msg);
     report_silent(s);
-    return LEDGER_OK;
-}
-
-static bool has_quorum(const struct witness_service *s, uint64_t size)
-{
-    return witnessed_size(s->newest) >= size && !(s->met && round_busy(s) && witness_now_ms() - s->met_ms < (int64_t)s->linger_ms);
-}
-
-enum ledger_rc witness_quorum(struct witness_service *s, uint64_t size, struct arena *a, struct span *note, struct ledger_err *err)
-{
-    struct witnessed_view v;
-    enum ledger_rc rc = keep_load(s, err);
-    if (rc != LEDGER_OK)
-        return rc;
-    service_committed(s, size);
-    int64_t until = witness_now_ms() + (int64_t)s->quorum_ms, now;
-    s->asking = true;
-    while (!has_quorum(s, size) && s->contradiction.rc == LEDGER_OK && (now = witness_now_ms()) < until) {
-        (void)round_begin(s);
-        int pause = round_pause_ms(s);
-        if (pause < 0 || pause > until - now)
-            pause = (int)(until - now);
-        posts_wait(s->posts, pause);
-        round_answers(s);
-    }
-    s->asking = false;
-    if (s->contradiction.rc != LEDGER_OK)
-        return ledger_fail(err, s->contradiction.rc, "%s", s->contradiction.msg);
-    if (!witnessed_get(s->newest, a, &v))
-        return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
-    if (v.size != size)
-        return ledger_fail(err, LEDGER_EBUSY, "no quorum of the witnesses has cosigned the checkpoint of %llu entries within %u s",
-                           (unsigned long long)size, s->quorum_ms / 1000);
-    *note = v.note;
     return LEDGER_OK;
 }
 

@@ -8,6 +8,7 @@ no clock. Each test has a ledger of its own; two run at a time. The last line is
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -437,11 +438,13 @@ def test_a_quorum_leads_from_key_to_key():
         l.put("witnesses", line + l.policy_text)
         first = rotate(l)
         need(os.path.getsize(os.path.join(l.dir, "keys", "log.key")) == size and len(key_files(l)) == 1, "keys")
-        kept = open(os.path.join(l.dir, "log-keys", str(first - 1)), encoding="utf-8").read()
-        need(sorted(lines_of(kept))[1:] == ["witness.example/w1", "witness.example/w2"], kept)
         l.tool("check").expect(0)
         l.start()
-        l.ctl("show", "M-1").expect(0, "has replaced its log key")
+        eventually("the ledger goes on", lambda: l.size() > first)
+        kept = open(os.path.join(l.dir, "log-keys", str(first - 1)), encoding="utf-8").read()
+        need(sorted(lines_of(kept))[1:] == ["witness.example/w1", "witness.example/w2"], kept)
+        l.ctl("status").expect(0, "1 change followed")
+        l.ctl("show", "M-1").expect(0)
         l.record("M-2").expect(0)
         after = receipt(l, 4, "after.receipt")
         verify(l, before, after, policy=os.path.join(l.profile, "policy")).expect(0)
@@ -457,31 +460,56 @@ def test_a_quorum_leads_from_key_to_key():
         l.tool("check").expect(0)
 
 
-def test_without_a_quorum_nothing_is_replaced():
-    with Witness("w1") as w1, Witnessed([w1], "quorum w1\n", "timeout_seconds = 5\nstart_seconds = 1\n") as l:
+def test_nothing_goes_on_before_the_quorum():
+    """The witness is away when the key was replaced: the ledger serves and records nothing; killed and started again, it is the same."""
+    with Witness("w1") as w1, Witnessed([w1], "quorum w1\n") as l:
+        l.start().register_warehouse()
+        l.record("M-1").expect(0)
+        l.end()
+        l.put("witnesses", new_line(l) + l.policy_text)
+        first = rotate(l)
+        w1.fault = answers(503)
+        for restart in False, True:
+            l.start()
+            status = l.json("status")
+            need(status["checkpoint"]["size"] == first - 1 and status["server"]["entries"] == first - 1, f"{status}")
+            need(status["server"]["writable"] != 1, f"{status}")
+            l.ctl("show", "M-1").expect(0)
+            if restart:
+                break
+            l.stop(signal.SIGKILL)
+        w1.fault = None
+        eventually("the ledger goes on", lambda: l.size() > first)
+        l.record("M-2").expect(0)
+        l.demand()
+        l.ctl("show", "M-2").expect(0)
+        need(l.json("status")["log_key"]["changes_followed"] == 1, "the client has not followed")
+        l.end()
+        need("the witnesses have cosigned the old log key's last checkpoint" in l.logged(), "it did not say so")
+        need("witness.example/w1" in open(os.path.join(l.dir, "log-keys", str(first - 1)), encoding="utf-8").read(), "no cosignature was kept")
+        l.tool("check").expect(0)
+
+
+def test_stopped_while_it_waits():
+    """What was submitted meanwhile is answered, and nothing of it recorded."""
+    with Witness("w1") as w1, Witnessed([w1], "quorum w1\n") as l:
         l.start().register_warehouse()
         l.end()
         l.put("witnesses", new_line(l) + l.policy_text)
+        first = rotate(l)
         w1.fault = answers(503)
-        before, size = key_files(l), os.path.getsize(os.path.join(l.dir, "data", "data.mdb"))
-        l.tool("rotate-log-key").expect(1, "nothing was replaced", "no quorum")
-        need(key_files(l) == before and os.path.getsize(os.path.join(l.dir, "data", "data.mdb")) == size, "something was replaced")
-        # It goes away in between: recorded, and nothing goes on until it is back.
-        present = int(open(l.anchor, encoding="utf-8").read().splitlines()[1])
-        old = open(os.path.join(l.dir, "keys", "log.key"), encoding="ascii").read()
-
-        def until_then(handler, size, text):
-            return True if size <= present else answers(503)(handler, size, text)
-
-        w1.fault = until_then
-        l.tool("rotate-log-key").expect(1, "recorded, and not finished")
-        need(open(os.path.join(l.dir, "keys", "log.key"), encoding="ascii").read() == old, "the old key is gone")
-        l.refuses_to_run(1, "the log key is being replaced", "no quorum")
+        l.start()
+        out = os.path.join(l.base, "waiting.out")
+        path = l.write_lines("m1.jsonl", [ledger.material("M-1")])
+        waiting = l.ctl_start("record", "-f", path, "--keys", l.keys, "--json", out=out)
+        eventually("it was submitted", lambda: l.json("status")["server"]["errors"] > 0)
+        l.end()
         w1.fault = None
         l.start()
-        l.ctl("status").expect(0, "1 change followed")
+        eventually("the client is done", lambda: waiting.poll() is not None)
+        need(waiting.returncode == 0, open(out + ".err", encoding="utf-8").read())
+        need(l.size() > first, "nothing went on")
         l.end()
-        need("interrupted replacement of the log key is finished" in l.logged(), "it was not finished by the start")
         l.tool("check").expect(0)
 
 
@@ -497,7 +525,7 @@ def test_an_honest_witness_knows_both_keys():
         l.put("witnesses", line + text)
         rotate(l)
         l.start()
-        l.ctl("status").expect(0, "1 change followed")
+        eventually("the ledger goes on", lambda: "1 change followed" in l.ctl("status").expect(0).out)
         eventually("the witness does not know the new key", lambda: "it does not know this log's key" in l.logged())
         with open(os.path.join(w1.folder, "policy"), encoding="ascii") as f:
             known = f.read()
