@@ -513,6 +513,48 @@ def test_stopped_while_it_waits():
         l.tool("check").expect(0)
 
 
+def test_an_auditing_witness_sees_the_change():
+    """It cosigns only what it has read and derived: so the ledger serves while it waits."""
+    with Witnessed([], "quorum none\n") as l:
+        l.configure("policy = witnesses\n", "# policy = witnesses\n")  # to have an address
+        l.start().register_warehouse()
+        l.end()
+        l.configure("# policy = witnesses\n", "policy = witnesses\n")
+        profile = os.path.join(l.base, "auditor")
+        shutil.copytree(l.profile, profile)
+        conf = os.path.join(profile, "profile.conf")
+        with open(conf, encoding="utf-8") as f:
+            lines = [f"address = {l.address}\n" if line.startswith("address") else line for line in f]
+        with open(conf, "w", encoding="utf-8") as f:
+            f.writelines(lines)
+        line = new_line(l)
+        with Program(l, "w1", "--audit", profile) as w1:
+            add_log(w1, line)
+            l.put("witnesses", line + l.log_line + w1.policy_line() + "quorum w1\n")
+            l.start()
+            eventually("the auditor cosigns", l.witnessed_all)
+            l.end()
+            first = rotate(l)
+            l.start()
+            eventually("the ledger goes on", lambda: l.size() > first)
+            eventually("the auditor cosigns under the new key", l.witnessed_all)
+            need(l.json("status")["log_key"]["from_size"] == first, "the client has not followed")
+            l.end()
+        l.tool("check").expect(0)
+
+
+def add_log(witness, line):
+    """A further log key for a witness, which reads its policy when it starts."""
+    path = os.path.join(witness.folder, "policy")
+    with open(path, encoding="ascii") as f:
+        known = f.read()
+    with open(path, "w", encoding="ascii") as f:
+        f.write(line + known)
+    witness.__exit__()
+    os.unlink(os.path.join(witness.folder, "address"))
+    witness.start()
+
+
 def test_an_honest_witness_knows_both_keys():
     """`ledgerctl witness run`: refuses the new key until its policy has it, then cosigns on."""
     with Witnessed([], "quorum none\n") as l, Program(l, "w1") as w1:
@@ -527,13 +569,7 @@ def test_an_honest_witness_knows_both_keys():
         l.start()
         eventually("the ledger goes on", lambda: "1 change followed" in l.ctl("status").expect(0).out)
         eventually("the witness does not know the new key", lambda: "it does not know this log's key" in l.logged())
-        with open(os.path.join(w1.folder, "policy"), encoding="ascii") as f:
-            known = f.read()
-        with open(os.path.join(w1.folder, "policy"), "w", encoding="ascii") as f:
-            f.write(line + known)
-        w1.__exit__()
-        os.unlink(os.path.join(w1.folder, "address"))
-        w1.start()
+        add_log(w1, line)
         l.end()
         l.put("witnesses", line + l.log_line + w1.policy_line() + "quorum w1\n")
         l.start()
