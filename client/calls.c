@@ -227,6 +227,9 @@ static enum call_step receipt_answer(struct ledger_client *cl, struct call *k, c
         return step_bad(k);
     if (!is_asked_for(&k->rq.u.receipt, &r->u.receipt.receipt.entry.header))
         return step_fail(k, LEDGER_ETAMPER, "the server sent the receipt of another entry");
+    const struct message_log_keys *keys = keys_followed(cl);
+    r->u.receipt.claim.log_keys = keys->changes;
+    r->u.receipt.claim.n_log_keys = keys->n;
     r->u.receipt.file = receipt_file_encode(cl->c, r->a, &r->u.receipt.claim);
     if (!r->u.receipt.file.p)
         return step_no_memory(k);

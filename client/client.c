@@ -333,8 +333,8 @@ const struct ledger_profile *client_profile(const struct ledger_client *cl)
 static void client_free(struct ledger_client *cl)
 {
     conn_free(cl->connection);
+    keys_fini(cl);
     trust_free(&cl->trust);
-    free(cl->log_policy);
     arena_free(cl->scratch);
     crypto_free(cl->c);
     pthread_cond_destroy(&cl->room);
@@ -377,12 +377,7 @@ LEDGER_API enum ledger_rc ledger_client_open(const struct ledger_profile *profil
     trust_init(&cl->trust);
     cl->c = crypto_new();
     cl->scratch = arena_new(SCRATCH_BYTES_MAX);
-    cl->log_policy = malloc(sizeof *cl->log_policy);
-    if (cl->log_policy) {
-        *cl->log_policy = *profile->policy;
-        cl->log_policy->quorum_none = true;
-    }
-    enum ledger_rc rc = cl->c && cl->scratch && cl->log_policy ? conn_new(profile, &session_events, cl, &cl->connection, err)
+    enum ledger_rc rc = cl->c && cl->scratch && keys_init(cl) ? conn_new(profile, &session_events, cl, &cl->connection, err)
                                              : ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     if (rc == LEDGER_OK)
         rc = conn_start(cl->connection, err);

@@ -200,6 +200,11 @@ void client_keep_entry(const struct ledger_profile *p, const char *what, struct 
 void client_keep_recorded(struct ledger_client *cl, unsigned timeout_ms, uint64_t index, const char *what, struct span note,
                           struct span record, struct ledger_err *err);
 
+/* The log key that signs the newest checkpoints, once a connection was made ("" before), the first size that it signs (0: not known, or the
+ * genesis's), and how many changes were followed. `news`: since this was asked last, the client has followed one. Any thread. */
+struct log_key_in_force { char vkey[NOTE_NAME_MAX + 200]; uint64_t from_size; size_t changes; bool news; };
+void client_log_key(struct ledger_client *cl, struct log_key_in_force *out);
+
 /* The profile that the client was opened with; borrowed. */
 const struct ledger_profile *client_profile(const struct ledger_client *cl);
 

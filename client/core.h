@@ -16,6 +16,7 @@
 
 #include "client.h"
 #include "connection.h"
+#include "followed.h"
 #include "message.h"
 #include "pins.h"
 #include "trust.h"
@@ -96,8 +97,17 @@ struct ledger_client {
     struct call *inbox, **inbox_end;
     unsigned calls;          /* alive, in the inbox or beyond */
     bool closing;
+    struct log_key_in_force in_force;
 
     /* ---- library's thread ---- */
+    struct policy *policy;   /* the profile's, and the log keys that were followed since; owned */
+    struct policy *settled;  /* the same without those that are still being proven */
+    struct followed keys, keys_new; /* followed by this client; and still being proven */
+    bool keys_asked;         /* on this connection */
+    bool keys_doubted;       /* a connection was given up for an unknown key, and no change was followed since */
+    uint64_t keys_id;
+    size_t newest_n;         /* the server's newest checkpoint, which waits for them */
+    uint8_t newest[NOTE_SIZE_MAX];
     struct crypto *c;
     struct arena *scratch;
     struct policy *log_policy; /* the profile's, without its quorum; never changed */
@@ -183,6 +193,27 @@ void session_lied(struct ledger_client *cl, const char *what, struct span answer
 
 /* A call failed because its answer does not verify: keeps the answer's bytes as a claim, and says where in the call's error. */
 void session_keep_answer(struct ledger_client *cl, struct call *k, struct span answer);
+
+/* ---- session_keys.c ---- */
+bool keys_init(struct ledger_client *cl) LEDGER_MUST_USE;
+void keys_fini(struct ledger_client *cl);
+/* The connection is gone: what was not proven is forgotten. */
+void keys_forget(struct ledger_client *cl);
+/* Has the server to be asked how its key has changed, to judge this checkpoint? Once on a connection. */
+bool keys_wanted(const struct ledger_client *cl, const struct checkpoint *cp, const struct policy_verdict *trust) LEDGER_MUST_USE;
+/* Asks; the checkpoint waits. False: the session is over. */
+bool keys_ask(struct ledger_client *cl, struct span note) LEDGER_MUST_USE;
+/* Takes the answer. True: *newest is the checkpoint that has waited, to be judged again. False: the session is over. */
+bool keys_take(struct ledger_client *cl, const struct message *m, struct span *newest) LEDGER_MUST_USE;
+/* All is proven: keeps what was followed. */
+bool keys_settle(struct ledger_client *cl, struct ledger_err *err) LEDGER_MUST_USE;
+/* A checkpoint that was signed with a log key that signs no checkpoints of its size: ends the session with evidence. */
+void keys_misused(struct ledger_client *cl, const struct policy_verdict *trust, struct span note, const char *what);
+/* Has an answer failed because its checkpoint is signed by a key that was not in force when the connection was made? Then a new connection
+ * finds out; once, unless it followed a change. */
+bool keys_changed(struct ledger_client *cl, const struct reply *r) LEDGER_MUST_USE;
+/* What was followed so far, for receipts. */
+const struct message_log_keys *keys_followed(const struct ledger_client *cl);
 
 /* ---- session.c, for the other two ---- */
 /* Ends the connection; what was under way is sent again after a pause, until its deadline. */

@@ -231,6 +231,15 @@ struct span rpc_put_status(struct arena *a, uint64_t id)
     return pack(a, &r.base);
 }
 
+struct span rpc_put_log_keys(struct arena *a, uint64_t id)
+{
+    Ledgerd__V1__LogKeysRequest m;
+    ledgerd__v1__log_keys_request__init(&m);
+    REQUEST(r, id, LOG_KEYS);
+    r.log_keys = &m;
+    return pack(a, &r.base);
+}
+
 struct span rpc_put_credit(struct arena *a, uint64_t id, uint64_t stream, uint32_t responses)
 {
     Ledgerd__V1__CreditRequest m;
@@ -386,6 +395,32 @@ static bool read_find(struct arena *a, const Ledgerd__V1__FindResponse *m, struc
     return out->ids != NULL;
 }
 
+static bool read_log_keys(struct arena *a, Ledgerd__V1__LogKeyChange *const *list, size_t n, struct message_log_keys *out)
+{
+    out->n = n;
+    out->changes = arena_alloc(a, (n + 1) * sizeof *out->changes);
+    for (size_t i = 0; out->changes && i < n; i++)
+        out->changes[i] = (struct log_key_claim){from_data(list[i]->header), from_data(list[i]->payload), from_data(list[i]->path),
+                                                 from_data(list[i]->checkpoint)};
+    return out->changes != NULL;
+}
+
+/* *list is NULL when over the budget. */
+static void fill_log_keys(struct arena *a, const struct log_key_claim *changes, size_t n, Ledgerd__V1__LogKeyChange ***list, size_t *n_list)
+{
+    Ledgerd__V1__LogKeyChange *m = arena_alloc(a, (n + 1) * sizeof *m);
+    *n_list = n;
+    *list = m ? arena_alloc(a, (n + 1) * sizeof **list) : NULL;
+    for (size_t i = 0; *list && i < n; i++) {
+        ledgerd__v1__log_key_change__init(&m[i]);
+        m[i].header = to_data(changes[i].header);
+        m[i].payload = to_data(changes[i].payload);
+        m[i].path = to_data(changes[i].path);
+        m[i].checkpoint = to_data(changes[i].note);
+        (*list)[i] = &m[i];
+    }
+}
+
 static bool read_receipt(struct arena *a, const Ledgerd__V1__ReceiptResponse *m, struct receipt_claim *out)
 {
     struct signer_key_claim *keys = arena_alloc(a, (m->n_keys + 1) * sizeof *keys);
@@ -462,6 +497,8 @@ static bool read_answer(struct arena *a, const Ledgerd__V1__Response *m, struct 
         out->kind = MESSAGE_STATUS;
         return read_status(a, m->status, &out->u.status);
     case LEDGERD__V1__RESPONSE__ANSWER_LOG_KEYS:
+        out->kind = MESSAGE_LOG_KEYS;
+        return read_log_keys(a, m->log_keys->changes, m->log_keys->n_changes, &out->u.log_keys);
     case LEDGERD__V1__RESPONSE__ANSWER__NOT_SET:
     case _LEDGERD__V1__RESPONSE__ANSWER__CASE_IS_INT_SIZE:
     default:
@@ -559,6 +596,39 @@ enum ledger_rc rpc_batch_decode(struct arena *a, struct span bytes, struct messa
     return out->events && out->signatures ? LEDGER_OK : ledger_fail(err, LEDGER_ENOMEM, "out of memory");
 }
 
+/* ---- changes of the log key as a file ---- */
+
+static const char log_keys_magic[] = "ledgerd log keys v1\n";
+
+struct span log_keys_encode(struct arena *a, const struct message_log_keys *k)
+{
+    Ledgerd__V1__LogKeysResponse m;
+    size_t magic_n = sizeof log_keys_magic - 1;
+    ledgerd__v1__log_keys_response__init(&m);
+    fill_log_keys(a, k->changes, k->n, &m.changes, &m.n_changes);
+    struct span body = m.changes ? pack(a, &m.base) : SPAN_NONE;
+    uint8_t *p = body.p ? arena_alloc(a, magic_n + body.n) : NULL;
+    if (!p)
+        return SPAN_NONE;
+    memcpy(p, log_keys_magic, magic_n);
+    memcpy(p + magic_n, body.p, body.n);
+    return span_of(p, magic_n + body.n);
+}
+
+enum ledger_rc log_keys_decode(struct arena *a, struct span bytes, struct message_log_keys *out, struct ledger_err *err)
+{
+    size_t magic_n = sizeof log_keys_magic - 1;
+    ProtobufCAllocator allocator = {take, give_back, a};
+    if (bytes.n < magic_n || memcmp(bytes.p, log_keys_magic, magic_n - 2) != 0)
+        return ledger_fail(err, LEDGER_EINVAL, "it does not begin with \"ledgerd log keys v1\"");
+    if (memcmp(bytes.p, log_keys_magic, magic_n) != 0)
+        return ledger_fail(err, LEDGER_EVERSION, "it is of a newer version");
+    Ledgerd__V1__LogKeysResponse *m = ledgerd__v1__log_keys_response__unpack(&allocator, bytes.n - magic_n, bytes.p + magic_n);
+    if (!m || m->n_changes > LOG_KEY_CHANGES_MAX)
+        return ledger_fail(err, LEDGER_EINVAL, "it is damaged");
+    return read_log_keys(a, m->changes, m->n_changes, out) ? LEDGER_OK : ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+}
+
 /* ---- receipt files ---- */
 
 static const char receipt_magic[] = "ledgerd receipt v1\n";
@@ -614,7 +684,8 @@ struct span receipt_file_encode(struct crypto *c, struct arena *a, const struct 
     m.receipt.snapshot = &m.snapshot;
     m.file.origin = to_text(a, claim->origin);
     m.file.receipt = &m.receipt;
-    struct span body = fill_keys(a, claim, &m.receipt) ? pack(a, &m.file.base) : SPAN_NONE;
+    fill_log_keys(a, claim->log_keys, claim->n_log_keys, &m.file.log_keys, &m.file.n_log_keys);
+    struct span body = m.file.log_keys && fill_keys(a, claim, &m.receipt) ? pack(a, &m.file.base) : SPAN_NONE;
     size_t magic_n = sizeof receipt_magic - 1;
     uint8_t *p = body.p ? arena_alloc(a, magic_n + body.n + HASH_LEN) : NULL;
     if (!p)
@@ -648,7 +719,13 @@ enum ledger_rc receipt_file_decode(struct crypto *c, struct arena *a, struct spa
         return ledger_fail(err, LEDGER_EINVAL, "the receipt is damaged: it lacks a part");
     memset(out, 0, sizeof *out);
     out->origin = span_str(m->origin);
-    struct span again = read_receipt(a, m->receipt, out) ? receipt_file_encode(c, a, out) : SPAN_NONE;
+    struct message_log_keys k;
+    if (m->n_log_keys > LOG_KEY_CHANGES_MAX)
+        return ledger_fail(err, LEDGER_EINVAL, "the receipt is damaged: too many log keys");
+    bool read = read_receipt(a, m->receipt, out) && read_log_keys(a, m->log_keys, m->n_log_keys, &k);
+    out->log_keys = read ? k.changes : NULL;
+    out->n_log_keys = m->n_log_keys;
+    struct span again = read ? receipt_file_encode(c, a, out) : SPAN_NONE;
     if (!again.p)
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     /* Whatever the format does not ask for would be verified by nothing. */

@@ -23,7 +23,7 @@ enum message_error_code {
 
 enum message_kind {
     MESSAGE_NONE = 0, MESSAGE_ERROR, MESSAGE_HELLO, MESSAGE_SUBMIT, MESSAGE_SNAPSHOT, MESSAGE_CONSISTENCY, MESSAGE_ENTRIES,
-    MESSAGE_PROVE, MESSAGE_FIND, MESSAGE_RECEIPT, MESSAGE_STATUS,
+    MESSAGE_PROVE, MESSAGE_FIND, MESSAGE_RECEIPT, MESSAGE_STATUS, MESSAGE_LOG_KEYS,
 };
 struct message_error { unsigned code; const char *text; unsigned recorded; };
 struct message_hello {
@@ -59,6 +59,7 @@ struct message_proof {
 };
 struct message_prove { bool has_snapshot; struct snapshot_claim snapshot; size_t n; struct message_proof *proofs; };
 struct message_find { bool has_snapshot; struct snapshot_claim snapshot; size_t n; struct span *ids; bool truncated; };
+struct message_log_keys { size_t n; struct log_key_claim *changes; };
 struct message_status { size_t n; struct status_metric *metrics; };
 
 struct message {
@@ -76,6 +77,7 @@ struct message {
         struct message_find find;
         struct receipt_claim receipt; /* origin is not in it */
         struct message_status status;
+        struct message_log_keys log_keys;
     } u;
 };
 /* EPROTO: not a Response, or one without what it must have. ENOMEM: over the arena's budget. */
@@ -93,6 +95,7 @@ struct span rpc_put_witnessed(struct arena *a, uint64_t id, uint64_t size, uint3
 /* wait_ms: for a receipt at level witnessed. */
 struct span rpc_put_receipt(struct arena *a, uint64_t id, const struct receipt_request *r, uint32_t wait_ms);
 struct span rpc_put_status(struct arena *a, uint64_t id);
+struct span rpc_put_log_keys(struct arena *a, uint64_t id);
 struct span rpc_put_credit(struct arena *a, uint64_t id, uint64_t stream, uint32_t responses);
 struct span rpc_put_cancel(struct arena *a, uint64_t id, uint64_t stream);
 
@@ -112,6 +115,12 @@ enum ledger_rc rpc_batch_decode(struct arena *a, struct span bytes, struct messa
 enum ledger_rc rpc_act_encode(const struct ledger_batch *b, uint8_t **bytes, size_t *n, struct ledger_err *err) LEDGER_MUST_USE;
 enum ledger_rc rpc_act_decode(struct arena *a, struct span bytes, struct message_batch *out, struct ledger_err *err)
     LEDGER_MUST_USE;
+/* ---- changes of the log key as a file: "ledgerd log keys v1\n" and a LogKeysResponse ---- */
+
+/* SPAN_NONE when over the budget. */
+struct span log_keys_encode(struct arena *a, const struct message_log_keys *k);
+/* EINVAL: damaged; EVERSION. What is in it has to be verified. */
+enum ledger_rc log_keys_decode(struct arena *a, struct span bytes, struct message_log_keys *out, struct ledger_err *err) LEDGER_MUST_USE;
 
 /* ---- receipt files: "ledgerd receipt v1\n", a ReceiptFile, SHA-256 over all before (32 bytes) ---- */
 

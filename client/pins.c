@@ -39,17 +39,17 @@ static void pin_name(const char *origin, char out[NAME_TEXT_MAX + 32])
     out[n] = 0;
 }
 
-static enum ledger_rc file_path(const struct ledger_profile *p, const char *sort, char out[PIN_PATH_MAX], struct ledger_err *err)
+enum ledger_rc pin_path_of(const struct ledger_profile *p, const char *ending, char out[PIN_PATH_MAX], struct ledger_err *err)
 {
     char name[NAME_TEXT_MAX + 32], relative[NAME_TEXT_MAX + 64];
     pin_name(p->origin, name);
-    snprintf(relative, sizeof relative, "pins/%s.%s", name, sort);
+    snprintf(relative, sizeof relative, "pins/%s.%s", name, ending);
     return profile_path(p, relative, out, err);
 }
 
 static enum ledger_rc pin_path(const struct ledger_profile *p, char out[PIN_PATH_MAX], struct ledger_err *err)
 {
-    return file_path(p, "checkpoint", out, err);
+    return pin_path_of(p, "checkpoint", out, err);
 }
 
 static enum ledger_rc make_folder(const struct ledger_profile *p, struct ledger_err *err)
@@ -65,7 +65,7 @@ static enum ledger_rc make_folder(const struct ledger_profile *p, struct ledger_
 }
 
 /* Several programs may share a profile; whoever changes the pin holds this lock. It goes with the descriptor. */
-static enum ledger_rc lock_pins(const struct ledger_profile *p, int *fd, struct ledger_err *err)
+enum ledger_rc pin_lock(const struct ledger_profile *p, int *fd, struct ledger_err *err)
 {
     char path[PIN_PATH_MAX];
     enum ledger_rc rc = make_folder(p, err);
@@ -111,7 +111,7 @@ enum ledger_rc pin_load(struct arena *a, const struct ledger_profile *p, struct 
     if (rc != LEDGER_OK)
         return ledger_wrap(err, LEDGER_EINVAL, "the last seen checkpoint, %.150s, is damaged", path);
     *out = (struct pin){true, cp.size, cp.root, bytes, SPAN_NONE};
-    if (file_path(p, "seal", path, err) || file_read(a, path, SEAL_BYTES_MAX, &out->seal, NULL))
+    if (pin_path_of(p, "seal", path, err) || file_read(a, path, SEAL_BYTES_MAX, &out->seal, NULL))
         out->seal = SPAN_NONE; /* there is none, or not a good one */
     return LEDGER_OK;
 }
@@ -119,7 +119,7 @@ enum ledger_rc pin_load(struct arena *a, const struct ledger_profile *p, struct 
 enum ledger_rc pin_keep_seal(const struct ledger_profile *p, struct span seal, struct ledger_err *err)
 {
     char path[PIN_PATH_MAX];
-    enum ledger_rc rc = file_path(p, "seal", path, err);
+    enum ledger_rc rc = pin_path_of(p, "seal", path, err);
     return rc == LEDGER_OK ? file_replace(path, seal, err) : rc;
 }
 
@@ -151,7 +151,7 @@ enum ledger_rc pin_advance(struct arena *a, const struct ledger_profile *p, cons
 {
     int fd = -1;
     memset(other, 0, sizeof *other);
-    enum ledger_rc rc = lock_pins(p, &fd, err);
+    enum ledger_rc rc = pin_lock(p, &fd, err);
     if (rc != LEDGER_OK)
         return rc;
     rc = advance_locked(a, p, mine, other, err);

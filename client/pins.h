@@ -30,6 +30,11 @@ struct pin {
     struct span seal; /* the same; absent if there is none */
 };
 
+/* FOLDER/pins/NAME.ENDING of the profile's origin. */
+enum ledger_rc pin_path_of(const struct ledger_profile *p, const char *ending, char out[PIN_PATH_MAX], struct ledger_err *err) LEDGER_MUST_USE;
+/* Makes the folder and takes its lock, which goes with the descriptor; the caller closes it. */
+enum ledger_rc pin_lock(const struct ledger_profile *p, int *fd, struct ledger_err *err) LEDGER_MUST_USE;
+
 /* Reads the pin of the profile's origin; out->present is false if there is none yet. EINVAL: damaged; EIO. */
 enum ledger_rc pin_load(struct arena *a, const struct ledger_profile *p, struct pin *out, struct ledger_err *err) LEDGER_MUST_USE;
 

@@ -5,6 +5,8 @@
  */
 #include "profile.h"
 
+#include "followed.h"
+
 #include <ini.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -195,12 +197,14 @@ static enum ledger_rc read_policy(struct arena *a, struct ledger_profile *p, str
     if (!c)
         return ledger_fail(err, LEDGER_EINTERNAL, "the cryptographic libraries lack an algorithm");
     rc = policy_parse(c, text, p->policy, err);
-    crypto_free(c);
     if (rc != LEDGER_OK)
-        return ledger_wrap(err, rc, "policy");
-    if (!policy_names_origin(p->policy, p->origin))
-        return ledger_fail(err, LEDGER_EINVAL, "policy: no log key is named %s, the origin in profile.conf", p->origin);
-    return LEDGER_OK;
+        rc = ledger_wrap(err, rc, "policy");
+    else if (!policy_names_origin(p->policy, p->origin))
+        rc = ledger_fail(err, LEDGER_EINVAL, "policy: no log key is named %s, the origin in profile.conf", p->origin);
+    else
+        rc = followed_load(p, c, p->followed, err);
+    crypto_free(c);
+    return rc;
 }
 
 static enum ledger_rc set_address(struct ledger_profile *p, const char *server, struct ledger_err *err)
@@ -249,12 +253,15 @@ LEDGER_API enum ledger_rc ledger_profile_open(const char *folder, const char *se
     *out = NULL;
     struct ledger_profile *p = calloc(1, sizeof *p);
     struct policy *policy = calloc(1, sizeof *policy);
-    if (!p || !policy) {
+    struct followed *followed = calloc(1, sizeof *followed);
+    if (!p || !policy || !followed) {
         free(p);
         free(policy);
+        free(followed);
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     }
     p->policy = policy;
+    p->followed = followed;
     p->fresh_within_s = FRESH_WITHIN_DEFAULT_S;
     enum ledger_rc rc = LEDGER_EINVAL;
     if (strlen(folder) < sizeof p->folder) {
@@ -275,6 +282,8 @@ LEDGER_API void ledger_profile_close(struct ledger_profile *p)
 {
     if (!p)
         return;
+    followed_free(p->followed);
+    free(p->followed);
     free(p->policy);
     free(p);
 }

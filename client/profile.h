@@ -4,7 +4,7 @@
  * is, which ledger is meant (origin), whose signatures count (policy), the index key, the certificates for TLS.
  *
  * The folder: profile.conf (INI: [profile] address, origin, party, fresh_within, plain, tsa_ca), policy, index.key, ca.pem, client.pem,
- * client.key, keys/, pins/ (made by the client). Nothing is trusted that is not in it.
+ * client.key, keys/, pins/ (made by the client: pins.h, followed.h). Nothing is trusted that is not in it.
  */
 #ifndef LEDGERD_CLIENT_PROFILE_H
 #define LEDGERD_CLIENT_PROFILE_H
@@ -17,6 +17,7 @@
 #define PROFILE_PATH_MAX 3072
 #define PROFILE_HOST_MAX 255
 
+struct followed;
 struct ledger_profile {
     char folder[PROFILE_PATH_MAX];
     char origin[ORIGIN_MAX + 1];
@@ -28,7 +29,8 @@ struct ledger_profile {
     char tsa_ca[1024];                   /* file of time-stamping authorities' certificates, relative to the folder; may be empty */
     bool plain;                          /* no TLS; the host is a loopback address */
     struct hash index_key;
-    struct policy *policy;
+    struct policy *policy;               /* as in the file, and with the log keys that were followed */
+    struct followed *followed;           /* the changes that led to these (followed.h) */
 };
 
 /* "FOLDER/name" into out; EINVAL if it does not fit. */

@@ -91,6 +91,7 @@ static void hang_up(struct ledger_client *cl)
 {
     conn_drop(cl->connection);
     trust_forget_pending(&cl->trust);
+    keys_forget(cl);
     cl->hello_id = cl->recheck_id = 0;
 }
 
@@ -214,7 +215,14 @@ static bool see_newest(struct ledger_client *cl, struct span note)
     struct checkpoint cp;
     struct policy_verdict trust;
     struct verdict v;
-    if (!session_check_note(cl, cl->scratch, note, &cp, &trust, &v)) {
+    bool good = session_check_note(cl, cl->scratch, note, &cp, &trust, &v);
+    if (keys_wanted(cl, &cp, &trust))
+        return keys_ask(cl, note);
+    if (!good && trust.wrong_key) {
+        keys_misused(cl, &trust, note, v.text);
+        return false;
+    }
+    if (!good) {
         enum ledger_rc rc = rc_from_verdict(v.kind);
         if (rc == LEDGER_ETAMPER && trust.log_signed) {
             session_lied(cl, v.text, note);
@@ -282,6 +290,12 @@ static bool take_recheck(struct ledger_client *cl, const struct message *m)
     return true;
 }
 
+static bool take_keys(struct ledger_client *cl, const struct message *m)
+{
+    struct span newest;
+    return keys_take(cl, m, &newest) && see_newest(cl, newest);
+}
+
 /* Everything that was said in the hello is proven: from here on calls are sent. */
 static void become_ready(struct ledger_client *cl)
 {
@@ -294,6 +308,10 @@ static void become_ready(struct ledger_client *cl)
     }
     if (!session_settled(cl)) /* another program's pin has to be proven first */
         return;
+    if (!keys_settle(cl, &err)) {
+        fail_hello(cl, LEDGER_EIO, "the log key that was followed cannot be kept: %s", err.msg);
+        return;
+    }
     cl->state = SESSION_READY;
     cl->contacted = true;
     cl->failures = 0;
@@ -548,6 +566,10 @@ static void take_answer(struct ledger_client *cl, struct call *k, const struct m
             return; /* the session ended, and the call with it */
         break;
     case STEP_FAILED:
+        if (keys_changed(cl, k->reply)) {
+            session_lost(cl, &k->reply->err); /* and the call is sent again */
+            break;
+        }
         if (k->quorum && k->reply->rc != LEDGER_ETAMPER) {
             quorum_fail(cl, k);
             break;
@@ -594,6 +616,10 @@ static void take_own(struct ledger_client *cl, const struct message *m)
     }
     if (cl->recheck_id && m->id == cl->recheck_id) {
         (void)take_recheck(cl, m);
+        return;
+    }
+    if (cl->keys_id && m->id == cl->keys_id) {
+        (void)take_keys(cl, m);
         return;
     }
     if (session_take_proof(cl, m))

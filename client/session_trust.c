@@ -11,7 +11,7 @@
 
 struct verifier session_verifier(struct ledger_client *cl, struct arena *a)
 {
-    return (struct verifier){.c = cl->c, .a = a, .policy = cl->profile->policy, .index_key = cl->profile->index_key,
+    return (struct verifier){.c = cl->c, .a = a, .policy = cl->policy, .index_key = cl->profile->index_key,
                              .origin = cl->profile->origin};
 }
 
@@ -139,7 +139,7 @@ bool session_settled(const struct ledger_client *cl)
     for (const struct trust_node *n = cl->trust.first; n; n = n->next)
         if (!n->trusted)
             return false;
-    return cl->recheck_id == 0;
+    return cl->recheck_id == 0 && cl->keys_id == 0;
 }
 
 /* ---- the pin on disk ---- */

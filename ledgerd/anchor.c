@@ -41,8 +41,8 @@ enum ledger_rc anchor_default_path(const char *dir, char *out, size_t size, stru
     return LEDGER_OK;
 }
 
-static enum ledger_rc anchor_parse(struct arena *a, struct crypto *c, const struct note_key *key,
-                                   struct span bytes, struct anchor_state *out,
+static enum ledger_rc anchor_parse(struct arena *a, struct crypto *c, const struct note_key *keys,
+                                   size_t n_keys, struct span bytes, struct anchor_state *out,
                                    struct ledger_err *err)
 {
     struct note note;
@@ -53,17 +53,17 @@ static enum ledger_rc anchor_parse(struct arena *a, struct crypto *c, const stru
         rc = checkpoint_parse(note.text, &cp, err);
     if (rc)
         return rc;
-    if (!span_eq(cp.origin, span_str(key->name)))
+    if (!span_eq(cp.origin, span_str(keys->name)))
         return ledger_fail(err, LEDGER_EINVAL, "it is of the ledger %.*s, not of %s",
-                           SPAN_FMT(cp.origin), key->name);
-    if (!note_verify(c, a, &note, key, 1, &matched, NULL) || !(matched & 1))
-        return ledger_fail(err, LEDGER_EINVAL, "it is not signed by this ledger's key");
-    *out = (struct anchor_state){cp.size, cp.root};
+                           SPAN_FMT(cp.origin), keys->name);
+    if (!note_verify(c, a, &note, keys, n_keys, &matched, NULL))
+        return ledger_fail(err, LEDGER_EINVAL, "its signature does not verify");
+    *out = (struct anchor_state){cp.size, cp.root, matched};
     return LEDGER_OK;
 }
 
-enum ledger_rc anchor_read(const char *path, struct crypto *c, const struct note_key *key,
-                           struct anchor_state *out, struct ledger_err *err)
+enum ledger_rc anchor_read(const char *path, struct crypto *c, const struct note_key *keys,
+                           size_t n_keys, struct anchor_state *out, struct ledger_err *err)
 {
     struct span bytes;
     struct arena *a = arena_new(1u << 20);
@@ -71,7 +71,7 @@ enum ledger_rc anchor_read(const char *path, struct crypto *c, const struct note
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     enum ledger_rc rc = files_read(a, path, NOTE_SIZE_MAX, &bytes, err);
     if (!rc) {
-        rc = anchor_parse(a, c, key, bytes, out, err);
+        rc = anchor_parse(a, c, keys, n_keys, bytes, out, err);
         if (rc)
             ledger_wrap(err, rc, "the anchor %s", path);
     }

@@ -17,14 +17,16 @@
 enum ledger_rc anchor_default_path(const char *dir, char *out, size_t size,
                                    struct ledger_err *err) LEDGER_MUST_USE;
 
-/* Reads and verifies. ENOTFOUND: there is none. EINVAL: it is no checkpoint of this log signed by
- * this key. */
+/* Reads and verifies. ENOTFOUND: there is none. EINVAL: it is no checkpoint of this log. One that none
+ * of the keys has signed (n <= 64) is no error: signed_by is 0 then, else it has a bit for each that
+ * did. */
 struct anchor_state {
     uint64_t size;
     struct hash root;
+    uint64_t signed_by;
 };
-enum ledger_rc anchor_read(const char *path, struct crypto *c, const struct note_key *key,
-                           struct anchor_state *out, struct ledger_err *err) LEDGER_MUST_USE;
+enum ledger_rc anchor_read(const char *path, struct crypto *c, const struct note_key *keys,
+                           size_t n_keys, struct anchor_state *out, struct ledger_err *err) LEDGER_MUST_USE;
 /* Writes now, durably: to another name, fsync, rename, fsync of the folder. */
 enum ledger_rc anchor_write(const char *path, struct span note,
                             struct ledger_err *err) LEDGER_MUST_USE;

@@ -110,6 +110,7 @@ static enum ledger_rc run_check(struct check *k, const struct check_arguments *a
     rc = check_replay(k, err);
     if (!rc && k->replayed) {
         check_keys(k);
+        check_log_keys(k);
         check_anchor(k);
         rc = check_view(k, err);
     }

@@ -7,6 +7,7 @@
 #define LEDGERD_CHECK_INTERNAL_H
 
 #include "files.h"
+#include "log_key.h"
 #include "machine.h"
 #include "store/log.h"
 #include "store/store.h"
@@ -89,6 +90,8 @@ void check_differ(struct check *k, uint64_t index, const char *what, const char 
 enum ledger_rc check_replay(struct check *k, struct ledger_err *err) LEDGER_MUST_USE;
 /* check_view.c: after a whole replay: is what is stored what was derived, no more and no less? */
 enum ledger_rc check_view(struct check *k, struct ledger_err *err) LEDGER_MUST_USE;
+/* check_log_keys.c: after a whole replay: the kept checkpoints of earlier log keys. */
+void check_log_keys(struct check *k);
 /* What the derived rows lie over: it has nothing, and compares what is flushed to it. */
 struct kv check_sink(struct check *k);
 /* Compares one derived row with what is stored; false if it differs, after having named it. */

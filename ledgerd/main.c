@@ -15,6 +15,7 @@ static const char HELP[] =
     "  run DIR                  serve it\n"
     "  check DIR                verify every record of a ledger that is not being served\n"
     "  rebuild DIR              derive everything but the log anew from the log\n"
+    "  rotate-log-key DIR       replace the key that signs checkpoints\n"
     "  cert issue|renew-server|revoke|list DIR\n"
     "                           certificates of clients and server\n"
     "\n"
@@ -29,6 +30,7 @@ int main(int argc, char **argv)
         int (*run)(int argc, char **argv);
     } COMMANDS[] = {
         {"init", cmd_init}, {"run", cmd_run}, {"check", ledgerd_check}, {"rebuild", ledgerd_rebuild}, {"cert", cmd_cert},
+        {"rotate-log-key", cmd_rotate_log_key},
     };
     /* A peer that goes away must be an error of one write and not the end of the process. */
     signal(SIGPIPE, SIG_IGN);

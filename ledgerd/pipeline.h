@@ -62,6 +62,9 @@ struct pipeline_options {
     /* Asked once, during the start, before anything new is signed and after the store was verified; NULL: nobody is asked. Anything but
      * OK ends the start. */
     enum ledger_rc (*ask_cb)(void *ctx, struct ledger_err *err);
+    /* Asked in the writer's thread, again and again, while the newest checkpoint, of this size, is the last one of a log key that was replaced:
+     * nothing is recorded, and nothing signed with the new key, before it says false. NULL: there is nothing to wait for. */
+    bool (*hold_cb)(void *ctx, uint64_t size);
     /* The outcome of a commit is unknown, or an invariant broke: the process must end. Called once. */
     void (*fatal_cb)(void *ctx, const struct ledger_err *err);
     void *ctx;

@@ -65,6 +65,7 @@ struct writer {
     size_t note_n;
     uint8_t note[4096]; /* its signed note */
     uint64_t note_size;
+    bool held; /* the epoch entry waits for hold_cb */
     int64_t sealed_us; /* CLOCK_MONOTONIC: when the last seal was written or tried */
     uint64_t batch_links;
     bool erased;           /* the open batch erases content */

@@ -19,6 +19,7 @@ static const struct family families[] = {
     {LEDGERD__V1__REQUEST__OP_FIND, next_find},
     {LEDGERD__V1__REQUEST__OP_RECEIPT, next_receipt},
     {LEDGERD__V1__REQUEST__OP_STATUS, next_status},
+    {LEDGERD__V1__REQUEST__OP_LOG_KEYS, next_log_keys},
     {LEDGERD__V1__REQUEST__OP_WITNESSED, next_witnessed},
 };
 

@@ -4,13 +4,13 @@
  * snapshot, the record as a client may see it; and the two small queries that consist of nothing
  * else.
  *
- * A note is signed when it is asked for: Ed25519 is deterministic, so every signature over one
- * checkpoint is the same one, and only committed checkpoints can be read from a snapshot of the
- * store.
+ * A note is signed when it is asked for (log_note.h); only committed checkpoints can be read from a
+ * snapshot of the store.
  */
 #include <stdint.h>
 #include <string.h>
 
+#include "log_note.h"
 #include "query_internal.h"
 
 ProtobufCBinaryData bin(struct span s)
@@ -45,18 +45,6 @@ bool plist_push(struct plist *l, struct arena *a, void *item)
     return true;
 }
 
-/* The key that signs, as the ledger names it. The secret in the folder must be that key's. */
-static enum ledger_rc signing_key(struct query *q, struct note_key *key, struct ledger_err *err)
-{
-    const struct secret_key *secret = store_log_key(q->env.store);
-    if (note_key_parse(q->c, span_str(q->m.log_vkey), key, NULL) != LEDGER_OK ||
-        strcmp(key->name, q->m.origin) != 0)
-        return ledger_fail(err, LEDGER_ETAMPER, "stored data does not verify: log key");
-    if (!span_eq(span_of(secret->pub, secret->pub_len), span_of(key->key, key->key_n)))
-        return ledger_fail(err, LEDGER_EINTERNAL, "the log key in the folder is not the ledger's");
-    return LEDGER_OK;
-}
-
 /* This very checkpoint, if it is the one that the witnesses have cosigned. */
 static bool cosigned_note(struct query *q, struct arena *a, const struct checkpoint *cp, struct span *note)
 {
@@ -72,21 +60,14 @@ enum ledger_rc build_note(struct query *q, struct arena *a, uint64_t size, struc
                           struct ledger_err *err)
 {
     struct checkpoint cp = {.origin = span_str(q->m.origin), .size = size};
-    struct note_key key;
-    struct wbuf w;
-    enum ledger_rc rc = signing_key(q, &key, err);
     /* Never a signature over anything but what was committed: another root at this size would be a
      * fork. */
+    enum ledger_rc rc = read_checkpoint(q, size, &cp.root, err);
     if (rc == LEDGER_OK)
-        rc = read_checkpoint(q, size, &cp.root, err);
-    if (rc != LEDGER_OK)
-        return rc;
-    if (cosigned_note(q, a, &cp, note))
-        return LEDGER_OK;
-    wbuf_init(&w, a);
-    checkpoint_sign(q->c, &key, store_log_key(q->env.store), &cp, &w);
-    *note = wbuf_span(&w);
-    return w.failed ? no_room(err) : LEDGER_OK;
+        rc = cosigned_note(q, a, &cp, note) ? LEDGER_OK : log_note(q->env.store, &q->m, &cp, a, note, err);
+    if (rc == LEDGER_EINVAL) /* the folder's fault, not the asker's */
+        rc = err->rc = LEDGER_EINTERNAL;
+    return rc == LEDGER_ENOMEM ? no_room(err) : rc;
 }
 
 /* The checkpoint's note and size, and the seal that ended the tree of `entries` leaves. */

@@ -162,6 +162,7 @@ enum ledger_rc next_prove(struct query *q, struct reply *r, struct ledger_err *e
 enum ledger_rc next_find(struct query *q, struct reply *r, struct ledger_err *err);
 enum ledger_rc next_receipt(struct query *q, struct reply *r, struct ledger_err *err);
 enum ledger_rc next_status(struct query *q, struct reply *r, struct ledger_err *err);
+enum ledger_rc next_log_keys(struct query *q, struct reply *r, struct ledger_err *err);
 enum ledger_rc next_witnessed(struct query *q, struct reply *r, struct ledger_err *err);
 
 #endif

@@ -14,19 +14,24 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "anchor.h"
 #include "check_internal.h"
 #include "commands.h"
 #include "config.h"
 #include "expiry.h"
 #include "files.h"
 #include "log.h"
+#include "log_key.h"
+#include "log_note.h"
 #include "pipeline.h"
 #include "server/server.h"
 #include "store/store.h"
 #include "timestamp/timestamp.h"
 #include "witness/witness.h"
+#include "witness/witnessed.h"
 
 static const char HELP[] =
     "usage: ledgerd run DIR [--listen ADDRESS:PORT] [--plain]\n"
@@ -52,6 +57,7 @@ struct run {
     struct timestamp *timestamp; /* NULL: not configured */
     struct expiry *expiry;
     struct witness_service *witness; /* NULL: none configured */
+    int64_t quorum_ms; /* the writer's: since when the old log key's last checkpoint has its quorum; 0: not yet */
 };
 
 /* In the writer's thread. Nothing is tidied up: no answer may leave the process any more. */
@@ -113,15 +119,63 @@ static enum ledger_rc load_config(struct run *r, struct ledger_err *err)
     return rc;
 }
 
+/* A replacement of the log key that was interrupted after it was recorded. */
+static enum ledger_rc finish_log_key(struct run *r, struct ledger_err *err)
+{
+    char anchor[FILES_PATH_MAX];
+    bool finished = false;
+    struct crypto *c = crypto_new();
+    struct arena *a = arena_new(LOG_KEY_SCRATCH);
+    enum ledger_rc rc = c && a ? LEDGER_OK : ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    if (rc == LEDGER_OK && r->config.anchor[0])
+        snprintf(anchor, sizeof anchor, "%s", r->config.anchor);
+    else if (rc == LEDGER_OK)
+        rc = anchor_default_path(store_dir(r->store), anchor, sizeof anchor, err);
+    if (rc == LEDGER_OK)
+        rc = log_key_finish(r->store, c, a, anchor, &finished, err);
+    if (finished)
+        logline(LOG_INFO, "an interrupted replacement of the log key is finished", NULL);
+    arena_free(a);
+    crypto_free(c);
+    return rc == LEDGER_OK ? rc : ledger_wrap(err, rc, "the log key is being replaced");
+}
+
+/* The old log key's last checkpoint is the way to the new one for clients with a quorum, and no witness cosigns it once it has seen a later one.
+ * When the quorum is there, the others get as long as in any round. */
+static bool hold_cb(void *ctx, uint64_t size)
+{
+    struct run *r = ctx;
+    struct timespec t;
+    struct witnessed_view v;
+    struct ledger_err err = {0};
+    if (witnessed_size(witness_newest(r->witness)) < size)
+        return true;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    int64_t now = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    if (r->quorum_ms == 0)
+        r->quorum_ms = now;
+    if (now - r->quorum_ms < (int64_t)r->config.witness_linger_ms)
+        return true;
+    struct arena *a = arena_new(2 * NOTE_SIZE_MAX);
+    bool kept = a && witnessed_get(witness_newest(r->witness), a, &v) && v.size == size &&
+                log_note_keep(r->dir, size, v.note, &err) == LEDGER_OK;
+    arena_free(a);
+    if (!kept)
+        logline(LOG_ERROR, "the cosigned checkpoint of the old log key cannot be kept", "error=%s", err.msg);
+    return !kept;
+}
+
 static enum ledger_rc start_pipeline(struct run *r, struct ledger_err *err)
 {
     const struct config *c = &r->config;
     struct pipeline_options o = {
         .store = r->store, .workers = c->workers, .queue_jobs_max = c->queue_jobs, .batch_events_max = c->batch_events,
         .heartbeat_s = c->heartbeat_s, .done_cb = done_cb, .committed_cb = committed_cb, .fatal_cb = fatal_cb, .ctx = r,
-        .ask_cb = r->witness ? ask_cb : NULL, .anchor_path = c->anchor[0] ? c->anchor : NULL, .program = "ledgerd " LEDGERD_VERSION,
+        .ask_cb = r->witness ? ask_cb : NULL, .hold_cb = r->witness ? hold_cb : NULL, .anchor_path = c->anchor[0] ? c->anchor : NULL, .program = "ledgerd " LEDGERD_VERSION,
     };
-    enum ledger_rc rc = pipeline_start(&o, &r->pipeline, err);
+    enum ledger_rc rc = finish_log_key(r, err);
+    if (rc == LEDGER_OK)
+        rc = pipeline_start(&o, &r->pipeline, err);
     if (rc != LEDGER_OK || !r->witness)
         return rc;
     struct pipeline_stats now;

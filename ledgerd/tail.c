@@ -7,6 +7,8 @@
 
 #include "anchor.h"
 #include "event.h"
+#include "log_key.h"
+#include "log_note.h"
 #include "store/log.h"
 
 #define RESTORE_DOC "see \"Restoring\" in docs/operations.md"
@@ -24,8 +26,8 @@ enum ledger_rc tail_log_key(struct store *s, const struct machine *m, struct not
     enum ledger_rc rc = note_key_parse(m->c, span_str(m->log_vkey), out, err);
     if (rc)
         return ledger_wrap(err, LEDGER_ETAMPER, "the log key that the store names");
-    if (out->type != NOTE_ED25519 ||
-        !span_eq(span_of(secret->pub, secret->pub_len), span_of(out->key, out->key_n)))
+    struct span held = span_of(secret->pub, secret->pub_len);
+    if (out->type != NOTE_ED25519 || (!span_eq(held, span_of(out->key, out->key_n)) && !log_key_unfinished(s, m)))
         return ledger_fail(err, LEDGER_EINVAL, "keys/log.key is not the key of the ledger %s",
                            m->origin);
     return LEDGER_OK;
@@ -192,6 +194,33 @@ enum ledger_rc tail_verify(struct store *s, struct store_snapshot *sn, struct cr
     return rc ? rc : check_map(m, err);
 }
 
+/* The anchor, if the log key of its size has signed it. */
+static enum ledger_rc read_anchor(const char *path, struct machine *m, struct anchor_state *an, struct ledger_err *err)
+{
+    struct log_key_sizes *sizes = arena_alloc(m->a, sizeof *sizes);
+    struct note_key *keys = arena_alloc(m->a, (LOG_KEY_CHANGES_MAX + 1) * sizeof *keys);
+    if (!sizes || !keys)
+        return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    enum ledger_rc rc = log_key_sizes(m, sizes, err);
+    if (rc == LEDGER_OK)
+        rc = log_key_list(m, sizes, keys, err);
+    if (rc == LEDGER_OK)
+        rc = anchor_read(path, m->c, keys, sizes->n + 1, an, err);
+    if (rc)
+        return rc;
+    size_t i = 0;
+    while (i < sizes->n && sizes->from[i] <= an->size)
+        i++;
+    if (an->signed_by >> i & 1)
+        return LEDGER_OK;
+    if (an->size > m->size)
+        return ledger_fail(err, LEDGER_ETAMPER,
+                           "rolled back: the store has %llu entries; %s says that %llu were signed, with a log key that this "
+                           "store does not know; " RESTORE_DOC,
+                           (unsigned long long)m->size, path, (unsigned long long)an->size);
+    return ledger_fail(err, LEDGER_EINVAL, "the anchor %s: it is not signed by the log key of its size", path);
+}
+
 enum ledger_rc tail_anchor(const char *path, const struct tail *t, uint64_t *size,
                            struct ledger_err *err)
 {
@@ -199,7 +228,7 @@ enum ledger_rc tail_anchor(const char *path, const struct tail *t, uint64_t *siz
     struct machine m = t->m;
     struct merkle_store tree = machine_tree(&m);
     struct hash root;
-    enum ledger_rc rc = anchor_read(path, m.c, &t->key, &an, err);
+    enum ledger_rc rc = read_anchor(path, &m, &an, err);
     if (rc)
         return rc;
     *size = an.size;

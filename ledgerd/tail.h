@@ -34,7 +34,7 @@ enum ledger_rc tail_anchor(const char *path, const struct tail *t, uint64_t *siz
                            struct ledger_err *err) LEDGER_MUST_USE;
 
 /* The key that signs checkpoints: the log key that the machine names. EINVAL: the folder holds
- * another one. */
+ * another one, and is not in the middle of replacing it (log_key.h). */
 enum ledger_rc tail_log_key(struct store *s, const struct machine *m, struct note_key *out,
                             struct ledger_err *err) LEDGER_MUST_USE;
 

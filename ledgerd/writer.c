@@ -7,6 +7,7 @@
  * by one, so that a request that is too large fails alone. Any other failure is a broken invariant
  * or an unknown outcome: fatal.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -14,6 +15,7 @@
 #include "anchor.h"
 #include "files.h"
 #include "log.h"
+#include "log_note.h"
 #include "pipeline_internal.h"
 #include "tail.h"
 
@@ -95,11 +97,13 @@ enum ledger_rc writer_init(struct writer *w, struct pipeline *p, struct ledger_e
         rc = p->o.ask_cb(p->o.ctx, err);
     if (rc)
         return rc;
-    /* What is there already, signed again: the same note as the last time. An anchor that cannot be
-     * written is found out before anything is recorded. */
+    /* What is there already, with the same note as the last time. An anchor that cannot be written is
+     * found out before anything is recorded. */
     struct checkpoint present = {span_str(w->m.origin), w->note_size, w->root};
-    writer_sign(w, &present);
-    rc = anchor_write(path, span_of(w->note, w->note_n), err);
+    struct span note = SPAN_NONE;
+    rc = log_note(p->o.store, &w->m, &present, w->a, &note, err);
+    if (!rc)
+        rc = anchor_write(path, note, err);
     if (rc)
         return rc;
     memcpy(p->origin, w->m.origin, sizeof p->origin);
@@ -107,8 +111,14 @@ enum ledger_rc writer_init(struct writer *w, struct pipeline *p, struct ledger_e
         p->o.heartbeat_s = w->m.heartbeat_s;
     clock_watch_start(&w->clock, w->m.recorded_us);
     writer_compact_init(w);
-    rc = writer_own(w, OWN_EPOCH, err);
-    if (!rc)
+    w->held = p->o.hold_cb && w->note_size + 1 == w->m.log_key_from;
+    if (w->held) {
+        p->stats.size = w->note_size;
+        snprintf(p->stats.text, sizeof p->stats.text, "waiting for the witnesses to cosign the old log key's last checkpoint");
+    }
+    if (!w->held)
+        rc = writer_own(w, OWN_EPOCH, err);
+    if (!rc && !w->held)
         rc = anchor_write(path, span_of(w->note, w->note_n), err);
     if (!rc)
         rc = anchor_start(path, w->note_size, &p->anchor, err);
@@ -331,11 +341,62 @@ static bool compact_again(struct writer *w)
     return false;
 }
 
+#define HOLD_POLL_US 50000
+
+/* What is submitted meanwhile is answered at once: clients come again by themselves. False: the end has come, and nobody waits any more. */
+static bool refuse_meanwhile(struct pipeline *p)
+{
+    struct ledger_err err;
+    struct timespec ts;
+    int64_t until = monotonic_now_us() + HOLD_POLL_US;
+    ts = (struct timespec){.tv_sec = until / US_PER_S, .tv_nsec = until % US_PER_S * 1000};
+    ledger_fail(&err, LEDGER_EBUSY, "the ledger waits for its witnesses to cosign the old log key's last checkpoint; nothing was recorded");
+    pthread_mutex_lock(&p->lock);
+    if (!front_ready(p) && !p->own_first && !p->dead && !(p->stopping && !p->head))
+        (void)pthread_cond_timedwait(&p->ready_work, &p->lock, &ts);
+    struct job *jobs = take_ready(p);
+    struct own_job *own = take_own(p);
+    bool end = p->dead || (p->stopping && !p->head && !p->own_first);
+    pthread_mutex_unlock(&p->lock);
+    for (struct job *job = jobs, *next; job; job = next) {
+        next = job->next;
+        job->next = NULL;
+        fail_job(p, job, LEDGER_EBUSY, &err);
+    }
+    if (own) {
+        own->rc = err.rc;
+        own->err = err;
+        own->done_cb(own);
+    }
+    return !end;
+}
+
+/* The epoch entry of a start whose newest checkpoint is an old log key's last. False: the end came before, or it failed. */
+static bool begin_held(struct writer *w)
+{
+    struct pipeline *p = w->p;
+    struct ledger_err err = {0};
+    logline(LOG_INFO, "nothing is recorded before the witnesses have cosigned the old log key's last checkpoint", "size=%llu",
+            (unsigned long long)w->note_size);
+    while (p->o.hold_cb(p->o.ctx, w->note_size))
+        if (!refuse_meanwhile(p))
+            return false;
+    logline(LOG_INFO, "the witnesses have cosigned the old log key's last checkpoint", NULL);
+    if (writer_own(w, OWN_EPOCH, &err) != LEDGER_OK) {
+        pipeline_fatal(p, &err);
+        return false;
+    }
+    anchor_set(p->anchor, w->note_size, span_of(w->note, w->note_n));
+    if (p->o.committed_cb)
+        p->o.committed_cb(p->o.ctx, w->note_size);
+    return true;
+}
+
 void *writer_main(void *pipeline)
 {
     struct pipeline *p = pipeline;
     struct writer *w = &p->w;
-    bool alive = true;
+    bool alive = !w->held || begin_held(w);
     while (alive) {
         pthread_mutex_lock(&p->lock);
         wait_for_work(w);

@@ -126,6 +126,9 @@ enum ledger_rc machine_save_chain(struct machine *m, struct advance *adv, const 
 enum ledger_rc machine_append(struct machine *m, struct header *h, struct content *content, struct advance *adv, size_t n,
                               struct appended_entry *out, struct ledger_err *err)
 {
+    /* The checkpoint right after a LOG_KEY is the old key's last: nothing may come in between. */
+    if (m->log_key_from && m->size + 2 == m->log_key_from && h->kind != OWN_SEAL)
+        return ledger_fail(err, LEDGER_EINVAL, "a change of the log key stands right before its seal");
     h->index = m->size;
     h->epoch = m->epoch;
     h->recorded_us = m->recorded_us;

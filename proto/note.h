@@ -83,7 +83,8 @@ enum ledger_rc checkpoint_parse(struct span text, struct checkpoint *out, struct
 void checkpoint_sign(struct crypto *c, const struct note_key *k, const struct secret_key *secret,
                      const struct checkpoint *cp, struct wbuf *w);
 
-#define POLICY_MAX 32 /* logs, witnesses and groups, each */
+#define POLICY_MAX 32 /* logs, witnesses and groups of a policy file, each */
+#define POLICY_LOGS_MAX 64 /* with those that follow from changes of a log's key (log_keys.h) */
 struct policy_member { bool is_group; unsigned index; };
 struct policy_group {
     char name[64];
@@ -93,11 +94,14 @@ struct policy_group {
 };
 struct policy {
     unsigned n_logs, n_witnesses, n_groups;
-    struct note_key logs[POLICY_MAX];
+    struct note_key logs[POLICY_LOGS_MAX];
+    /* Which sizes a log's key signs: log_from <= size, and size < log_until unless that is 0. From a file: all of them. Known once a
+     * change of the key was followed. */
+    uint64_t log_from[POLICY_LOGS_MAX], log_until[POLICY_LOGS_MAX];
     struct note_key witnesses[POLICY_MAX];
     char witness_names[POLICY_MAX][64];
     char witness_urls[POLICY_MAX][256];
-    char log_urls[POLICY_MAX][256];
+    char log_urls[POLICY_MAX][256]; /* of those in the file */
     struct policy_group groups[POLICY_MAX];
     bool quorum_none;
     struct policy_member quorum;
@@ -116,6 +120,9 @@ struct policy_verdict {
     uint32_t witnesses;    /* bit i: policy.witnesses[i] has cosigned */
     uint64_t seen_at;      /* POSIX seconds: the newest cosignature of any of these; 0 if none */
     unsigned log;          /* index into policy.logs */
+    /* Not log_signed, but a log's key has signed it that is known to sign no checkpoint of this size: one that was replaced, or that was
+     * not in force yet. */
+    bool wrong_key;
 };
 /* False with err if the note is malformed or a known key's signature fails; out->log_signed then says whether the log's own did not:
  * somebody has put a false line of a witness under a true checkpoint. cp borrows from bytes. */

@@ -352,6 +352,21 @@ static void judge(const struct policy *p, const struct tally *t, struct policy_v
         out->auditors_signed = t->witnesses[-2 - p->auditors].done;
 }
 
+/* Which of the logs that have signed is the one that signs checkpoints of this size? */
+static void take_logs(const struct policy *p, uint64_t signed_by, const struct checkpoint *cp, struct policy_verdict *out)
+{
+    for (unsigned i = p->n_logs; i-- > 0;) {
+        if (!(signed_by >> i & 1) || !is_word(cp->origin, p->logs[i].name))
+            continue;
+        bool in_force = cp->size >= p->log_from[i] && (p->log_until[i] == 0 || cp->size < p->log_until[i]);
+        if (in_force || !out->log_signed)
+            out->log = i;
+        out->log_signed |= in_force;
+        out->wrong_key |= !in_force;
+    }
+    out->wrong_key &= !out->log_signed;
+}
+
 bool policy_check(struct crypto *c, struct arena *a, const struct policy *p, struct span bytes,
                   struct checkpoint *cp, struct policy_verdict *out, struct ledger_err *err)
 {
@@ -364,12 +379,7 @@ bool policy_check(struct crypto *c, struct arena *a, const struct policy *p, str
         (void)ledger_fail(err, LEDGER_ETAMPER, "a log's signature does not verify");
         return false;
     }
-    for (unsigned i = p->n_logs; i-- > 0;) {
-        if (!(logs >> i & 1) || !is_word(cp->origin, p->logs[i].name))
-            continue;
-        out->log_signed = true;
-        out->log = i;
-    }
+    take_logs(p, logs, cp, out);
     if (!note_verify(c, a, &note, p->witnesses, p->n_witnesses, &witnesses, times)) {
         (void)ledger_fail(err, LEDGER_ETAMPER, "a witness's signature does not verify");
         return false;

@@ -11,6 +11,19 @@ static enum verdict_kind kind_of(enum ledger_rc rc)
     return rc == LEDGER_EINVAL ? VERDICT_DAMAGED : VERDICT_TAMPERED;
 }
 
+/* The ledger itself has said, and whoever made this policy has checked, which key signs which sizes. */
+static bool wrong_key(const struct policy *p, const struct checkpoint *cp, const struct policy_verdict *trust, struct verdict *v)
+{
+    uint64_t until = p->log_until[trust->log];
+    const uint8_t *id = p->logs[trust->log].id;
+    bool replaced = until && cp->size >= until;
+    return verdict_bad(v, VERDICT_TAMPERED, VERDICT_NO_INDEX, "checkpoint",
+                       "it has %llu entries and is signed by log key %02x%02x%02x%02x, which %s %llu",
+                       (unsigned long long)cp->size, id[0], id[1], id[2], id[3],
+                       replaced ? "was replaced and signs nothing from size" : "signs nothing below size",
+                       (unsigned long long)(replaced ? until : p->log_from[trust->log]));
+}
+
 bool verify_checkpoint(const struct verifier *vf, struct span note, struct checkpoint *cp, struct policy_verdict *trust,
                        struct verdict *v)
 {
@@ -23,6 +36,8 @@ bool verify_checkpoint(const struct verifier *vf, struct span note, struct check
     if (vf->origin && !span_eq(cp->origin, span_str(vf->origin)))
         return verdict_bad(v, VERDICT_UNTRUSTED, VERDICT_NO_INDEX, what, "it is of %.*s, not of %s", SPAN_FMT(cp->origin),
                            vf->origin);
+    if (trust->wrong_key)
+        return wrong_key(vf->policy, cp, trust, v);
     if (!trust->log_signed)
         return verdict_bad(v, VERDICT_UNTRUSTED, VERDICT_NO_INDEX, what,
                            "no log key of the policy has signed it as %.*s", SPAN_FMT(cp->origin));

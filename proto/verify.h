@@ -20,6 +20,7 @@
 #include "chainmap.h"
 #include "entry.h"
 #include "event.h"
+#include "log_keys.h"
 #include "note.h"
 #include "state.h"
 #include "verdict.h"
@@ -158,10 +159,13 @@ struct receipt_claim {
     struct snapshot_claim snapshot;
     const struct signer_key_claim *keys;
     size_t n_keys;
+    const struct log_key_claim *log_keys; /* followed from the policy's keys (log_keys.h) */
+    size_t n_log_keys;
 };
 struct receipt {
     struct snapshot snapshot;
     struct entry entry;
+    const struct policy *policy; /* the verifier's, or that one with the keys that follow: snapshot.trust is about it */
     unsigned signatures_checked; /* under keys whose registration is in the same log */
     /* Where the verification fails, these say whom it speaks against: what is proven up to there stands. */
     bool recorded;               /* the log has signed a tree that holds this entry, with this content */

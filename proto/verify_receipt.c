@@ -60,9 +60,32 @@ static bool check_count(struct receipt *r, struct verdict *v)
     return verdict_bad(v, VERDICT_TAMPERED, e->header.index, "signature block", "%zu signatures; this kind has %u", e->block.n, asked);
 }
 
-bool verify_receipt(const struct verifier *vf, const struct receipt_claim *claim, struct receipt *out, struct verdict *v)
+/* The verifier whose policy also has the keys that follow from its own, as the receipt shows. False: they do not hold. */
+static bool follow_keys(struct verifier *vf, const struct receipt_claim *claim, struct verdict *v)
 {
+    char origin[ORIGIN_MAX + 1];
+    unsigned taken;
+    size_t failed;
+    if (claim->n_log_keys == 0)
+        return true;
+    struct policy *p = arena_alloc(vf->a, sizeof *p);
+    if (!p || claim->origin.n > ORIGIN_MAX)
+        return verdict_bad(v, VERDICT_DAMAGED, VERDICT_NO_INDEX, "log keys", "out of memory, or no origin");
+    memcpy(origin, claim->origin.p, claim->origin.n);
+    origin[claim->origin.n] = 0;
+    *p = *vf->policy;
+    vf->policy = p;
+    return log_keys_follow(vf->c, vf->a, origin, p, claim->log_keys, claim->n_log_keys, &taken, &failed, v);
+}
+
+bool verify_receipt(const struct verifier *given, const struct receipt_claim *claim, struct receipt *out, struct verdict *v)
+{
+    struct verifier following = *given;
+    const struct verifier *vf = &following;
     memset(out, 0, sizeof *out);
+    if (!follow_keys(&following, claim, v))
+        return false;
+    out->policy = vf->policy;
     if (!verify_snapshot(vf, &claim->snapshot, &out->snapshot, v) || !verify_entry(vf, &claim->entry, &out->entry, v))
         return false;
     if (!span_eq(claim->origin, out->snapshot.cp.origin))

@@ -489,6 +489,19 @@ static bool unnamed_erasures(struct audit *au)
     return true;
 }
 
+/* The log says itself which key signs this size; a policy that lists several, or has not followed a change, cannot know. */
+static void check_log_key(struct audit *au)
+{
+    const struct snapshot *s = &au->last->snapshot;
+    if (replayer_size(au->replayer) != s->cp.size || replayer_ended(au->replayer, NULL) ||
+        log_key_signed(au->ctl->c, au->a, machine_log_vkey(replayer_machine(au->replayer), s->cp.size), s->note))
+        return;
+    if (au->n.bad++ == 0)
+        verdict_bad(&au->bad, VERDICT_TAMPERED, VERDICT_NO_INDEX, "checkpoint", "it is not signed by the log key that the log names for its size");
+    audit_find(au, SEVERITY_CRITICAL, VERDICT_NO_INDEX, "checkpoint", "it is not signed by the log key that the log names for its size: the key "
+               "was replaced, and somebody signs on with another one");
+}
+
 enum ledger_rc audit_finish(struct audit *au, struct ledger_err *err)
 {
     uint64_t derived = replayer_size(au->replayer);
@@ -499,6 +512,7 @@ enum ledger_rc audit_finish(struct audit *au, struct ledger_err *err)
                    "of this audit: ask for one that may read all", au->n.withheld);
     uint64_t findings = au->n.findings;
     bool open = unnamed_erasures(au);
+    check_log_key(au);
     enum ledger_rc rc = open_cases(au, err);
     if (!rc)
         rc = au->program.rc ? ledger_fail(err, au->program.rc, "%s", au->program.msg) : read_findings(au, err);

@@ -111,6 +111,16 @@ int ctl_connect(struct ctl *ctl)
     return rc ? ctl_fail_err(ctl, &err, (enum ledger_recorded)0) : EXIT_GOOD;
 }
 
+/* Whom this profile trusts has changed: said once, whatever was asked. */
+static void tell_log_key(struct ctl *ctl)
+{
+    struct log_key_in_force k;
+    client_log_key(ctl->client, &k);
+    if (k.news)
+        ctl_note(ctl, "ledgerctl %s: the ledger has replaced its log key; followed, proven under the old one. From size %llu on it signs with\n"
+                 "  log %s", ctl->command, (unsigned long long)k.from_size, k.vkey);
+}
+
 int ctl_call(struct ctl *ctl, const struct call_request *rq, struct reply **out)
 {
     struct ledger_err err = {0};
@@ -121,6 +131,7 @@ int ctl_call(struct ctl *ctl, const struct call_request *rq, struct reply **out)
     if (rq->op == CALL_SUBMIT)
         ctl->unsent = false;
     enum ledger_rc rc = client_call(ctl->client, rq, ctl->timeout_ms, out, &err);
+    tell_log_key(ctl);
     if (!rc)
         return EXIT_GOOD;
     enum ledger_recorded recorded = rq->op != CALL_SUBMIT ? (enum ledger_recorded)0

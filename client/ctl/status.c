@@ -3,9 +3,12 @@
  * ledgerctl checkpoint, ledgerctl status: the latest checkpoint, verified; the server's own figures, on its word; and when certificates
  * expire: those that the server tells of, and the profile's own.
  */
+#include <string.h>
+
 #include "ask.h"
 #include "evidence.h"
 #include "inquest.h"
+#include "tls.h"
 
 #define AGAINST_BYTES_MAX ((size_t)128 << 20)
 
@@ -29,10 +32,6 @@ static int read_others(struct ctl *ctl, const char *path, struct snapshot_reques
         rq->notes[rq->n++] = e.received;
     return rq->n ? EXIT_GOOD : ctl_fail(ctl, EXIT_USAGE, "%s: there is no checkpoint in it", path);
 }
-
-#include <string.h>
-
-#include "tls.h"
 
 #define EXPIRES_SOON_DAYS 30
 
@@ -69,6 +68,16 @@ static bool gather_expiry(struct ctl *ctl, const struct reply *r, struct expiry_
     return true;
 }
 
+static void log_key_json(struct json_writer *w, const struct log_key_in_force *key)
+{
+    json_name(w, SPAN_LIT("log_key"));
+    json_object(w);
+    json_put_string(w, "vkey", span_str(key->vkey));
+    json_put_uint(w, "from_size", key->from_size);
+    json_put_uint(w, "changes_followed", key->changes);
+    json_end(w);
+}
+
 /* With cosignatures where there are some: the checkpoint that the answer stands on, or the one that was cosigned in its stead. */
 static struct span note_of(const struct reply *r)
 {
@@ -101,7 +110,10 @@ int cmd_checkpoint(struct ctl *ctl, int argc, char **argv)
         struct json_writer w;
         json_writer_init(&w, ctl->a, true);
         json_object(&w);
+        struct log_key_in_force key;
         ctl_basis_json(&w, r);
+        client_log_key(ctl->client, &key);
+        log_key_json(&w, &key);
         json_put_string(&w, "note", note_of(r));
         json_end(&w);
         exit = ctl_print_json(ctl, &w);
@@ -138,13 +150,15 @@ static const char *metric_name(struct ctl *ctl, const struct status_metric *m)
     return is_of_witness(m) ? ctl_text(ctl, "%s:%s", m->name, ctl_span(ctl, span_str(m->text))) : m->name;
 }
 
-static int status_json(struct ctl *ctl, const struct reply *snapshot, const struct reply *r, const struct expiry_rows *e)
+static int status_json(struct ctl *ctl, const struct log_key_in_force *key, const struct reply *snapshot, const struct reply *r,
+                       const struct expiry_rows *e)
 {
     struct json_writer w;
     json_writer_init(&w, ctl->a, true);
     json_object(&w);
     ctl_basis_json(&w, snapshot);
     json_put_uint(&w, "sealed_s_ago", (uint64_t)(snapshot->age_s > 0 ? snapshot->age_s : 0));
+    log_key_json(&w, key);
     json_name(&w, SPAN_LIT("server"));
     json_object(&w);
     for (size_t i = 0; i < r->u.status.n; i++) {
@@ -178,7 +192,8 @@ static void expiry_text(struct ctl *ctl, const struct expiry_rows *e)
         ctl_table_print(t);
 }
 
-static void status_text(struct ctl *ctl, const struct reply *snapshot, const struct reply *r, const struct expiry_rows *e)
+static void status_text(struct ctl *ctl, const struct log_key_in_force *key, const struct reply *snapshot, const struct reply *r,
+                        const struct expiry_rows *e)
 {
     struct ctl_table *t = ctl_table_new(ctl, 2, NULL);
     for (size_t i = 0; i < r->u.status.n; i++) {
@@ -192,6 +207,11 @@ static void status_text(struct ctl *ctl, const struct reply *snapshot, const str
     ctl_table_print(t);
     expiry_text(ctl, e);
     printf("These figures are the server's word.\n");
+    if (!ctl->quiet)
+        printf("Log key in force: %s%s\n", key->vkey,
+               key->from_size ? ctl_text(ctl, ", from size %llu on; %zu change%s followed", (unsigned long long)key->from_size, key->changes,
+                                         key->changes == 1 ? "" : "s")
+                              : "");
     ctl_basis(ctl, snapshot);
 }
 
@@ -200,6 +220,7 @@ int cmd_status(struct ctl *ctl, int argc, char **argv)
     bool done;
     char **args;
     unsigned n;
+    struct log_key_in_force key;
     struct reply *snapshot, *r;
     struct call_request latest = {.op = CALL_SNAPSHOT}, call = {.op = CALL_STATUS};
     if (!ctl_options(ctl, argc, argv, NULL, 0, 0, 0, &args, &n, &done))
@@ -212,12 +233,13 @@ int cmd_status(struct ctl *ctl, int argc, char **argv)
     bool stale = snapshot->stale;
     struct expiry_rows expiry;
     exit = ctl_call(ctl, &call, &r);
+    client_log_key(ctl->client, &key);
     if (!exit && !gather_expiry(ctl, r, &expiry))
         exit = ctl_fail(ctl, EXIT_NO_ANSWER, "out of memory");
     else if (!exit && ctl->json)
-        exit = status_json(ctl, snapshot, r, &expiry);
+        exit = status_json(ctl, &key, snapshot, r, &expiry);
     else if (!exit)
-        status_text(ctl, snapshot, r, &expiry);
+        status_text(ctl, &key, snapshot, r, &expiry);
     reply_free(r);
     reply_free(snapshot);
     return exit ? exit : stale ? EXIT_NO_ANSWER : EXIT_GOOD;

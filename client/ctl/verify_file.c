@@ -61,6 +61,12 @@ static const char *witness_text(const struct verify *v, const struct snapshot *s
     return ctl_text(v->ctl, "cosigned by %s, last at %s: %s", names, ctl_time(v->ctl, (int64_t)s->trust.seen_at * 1000000), word);
 }
 
+static const char *log_key_text(struct ctl *ctl, const struct policy *p, const struct snapshot *s)
+{
+    const struct note_key *k = &p->logs[s->trust.log];
+    return ctl_text(ctl, "%s+%02x%02x%02x%02x", k->name, k->id[0], k->id[1], k->id[2], k->id[3]);
+}
+
 static const char *auditors_text(const struct snapshot *s)
 {
     return s->trust.auditors_signed ? "cosigned, which they do only after replaying everything"
@@ -105,7 +111,7 @@ static void print_proven(const struct verify *v, const struct checked *f)
     const char *more[][2] = {
         {"  checkpoint", ctl_text(ctl, "%llu entries, sealed %s", (unsigned long long)s->cp.size,
                                   ctl_time(ctl, s->seal.recorded_us))},
-        {"  log key", v->policy->logs[s->trust.log].name},
+        {"  log key", log_key_text(ctl, f->receipt.policy, s)},
         {"  witnesses", witness_text(v, s)},
         {"  auditors", auditors_text(s)},
     };
@@ -223,7 +229,7 @@ static void write_json(const struct verify *v, struct json_writer *w, const stru
     json_put_uint(w, "size", s->cp.size);
     json_put_hex(w, "root", span_of(s->cp.root.b, HASH_LEN));
     json_put_time(w, "sealed", s->seal.recorded_us);
-    json_put_string(w, "log", span_str(v->policy->logs[s->trust.log].name));
+    json_put_string(w, "log", span_str(log_key_text(v->ctl, f->receipt.policy, s)));
     json_put_string(w, "witnesses", span_str(witness_text(v, s)));
     json_put_bool(w, "auditors", s->trust.auditors_signed);
     json_end(w);

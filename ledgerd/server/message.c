@@ -66,6 +66,7 @@ static enum message_op op_of(Ledgerd__V1__Request__OpCase c)
     case LEDGERD__V1__REQUEST__OP_CONSISTENCY:
     case LEDGERD__V1__REQUEST__OP_RECEIPT:
     case LEDGERD__V1__REQUEST__OP_STATUS:
+    case LEDGERD__V1__REQUEST__OP_LOG_KEYS:
     case LEDGERD__V1__REQUEST__OP_WITNESSED:
         return OP_SINGLE;
     case LEDGERD__V1__REQUEST__OP_ENTRIES:

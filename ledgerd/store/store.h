@@ -113,6 +113,8 @@ bool store_erasing(struct store *s);
 const char *store_dir(const struct store *s); /* absolute, without a trailing slash */
 const struct hash *store_index_key(const struct store *s);
 const struct secret_key *store_log_key(const struct store *s);
+/* The key has been replaced in the folder (log_key.h). While no other thread uses the store. */
+void store_log_key_set(struct store *s, const struct secret_key *k);
 struct store_size { uint64_t file_bytes, used_bytes, free_disk_bytes; };
 void store_size(struct store *s, struct store_size *out);
 

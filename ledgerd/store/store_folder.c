@@ -344,3 +344,9 @@ const struct secret_key *store_log_key(const struct store *s)
 {
     return &s->log_key;
 }
+
+void store_log_key_set(struct store *s, const struct secret_key *k)
+{
+    crypto_secret_wipe(&s->log_key);
+    s->log_key = *k;
+}

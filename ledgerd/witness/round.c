@@ -87,6 +87,13 @@ static void send_to(struct witness_service *s, unsigned i)
         failed(s, w, err.msg);
 }
 
+/* The log's line is the first; a kept note (log_note.h) has the witnesses' too. */
+static struct span without_witnesses(struct span note, const struct note *parsed)
+{
+    const uint8_t *end = memchr(parsed->sigs_text.p, '\n', parsed->sigs_text.n);
+    return end ? span_of(note.p, (size_t)(end + 1 - note.p)) : note;
+}
+
 /* The newest checkpoint, with the log's signature alone, as the round's. */
 static bool take_newest(struct witness_service *s)
 {
@@ -100,6 +107,8 @@ static bool take_newest(struct witness_service *s)
         rc = note_parse(s->a, note, &parsed, &err);
     if (rc == LEDGER_OK)
         rc = checkpoint_parse(parsed.text, &cp, &err);
+    if (rc == LEDGER_OK)
+        note = without_witnesses(note, &parsed);
     if (rc == LEDGER_OK && (note.n > sizeof s->note || parsed.text.n > WITNESS_TEXT_MAX))
         rc = ledger_fail(&err, LEDGER_ELIMIT, "the checkpoint is too long");
     if (rc != LEDGER_OK) {

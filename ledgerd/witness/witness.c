@@ -44,12 +44,19 @@ static enum ledger_rc take_witnesses(struct witness_service *s, struct ledger_er
     return with_url ? LEDGER_OK : ledger_fail(err, LEDGER_EINVAL, "none of its witnesses has a URL");
 }
 
+bool witness_knows_log(const struct witness_service *s, struct span key)
+{
+    for (unsigned i = 0; i < s->policy->n_logs; i++)
+        if (span_eq(key, span_of(s->policy->logs[i].key, s->policy->logs[i].key_n)))
+            return true;
+    return false;
+}
+
 static enum ledger_rc know_log(const struct witness_service *s, struct ledger_err *err)
 {
     const struct secret_key *k = store_log_key(s->store);
-    for (unsigned i = 0; i < s->policy->n_logs; i++)
-        if (span_eq(span_of(k->pub, k->pub_len), span_of(s->policy->logs[i].key, s->policy->logs[i].key_n)))
-            return LEDGER_OK;
+    if (witness_knows_log(s, span_of(k->pub, k->pub_len)))
+        return LEDGER_OK;
     return ledger_fail(err, LEDGER_EINVAL, "it does not name this ledger's log key");
 }
 

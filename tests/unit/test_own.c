@@ -384,6 +384,7 @@ TEST(a_log_key_follows_another)
     CHECK_EQ_INT(own(w, OWN_LOG_KEY, span_of(p, good.n)), LEDGER_EINVAL);
     CHECK_EQ_INT(w->m.size, index);
     CHECK_EQ_INT(own(w, OWN_LOG_KEY, good), LEDGER_OK);
+    CHECK_EQ_INT(own(w, OWN_CLOCK_STEP, clock_step_encode(w->a, &(struct clock_step){.clock_us = 1})), LEDGER_EINVAL); /* not sealed yet */
     world_commit(w);
     CHECK_EQ_INT(w->m.size, index + 2);
     CHECK(strcmp(machine_log_vkey(&w->m, index + 2), old) == 0);

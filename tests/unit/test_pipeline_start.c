@@ -8,7 +8,8 @@
 static uint64_t anchored(struct scratch *s)
 {
     struct anchor_state an = {0};
-    CHECK_EQ_INT(anchor_read(s->anchor, s->pen.c, &s->key, &an, NULL), LEDGER_OK);
+    CHECK_EQ_INT(anchor_read(s->anchor, s->pen.c, &s->key, 1, &an, NULL), LEDGER_OK);
+    CHECK(an.signed_by == 1);
     return an.size;
 }
 

@@ -233,14 +233,13 @@ static struct receipt verified_receipt(struct world *w, const struct answers *an
                                              .block = of_bin(r->keys[i]->block)},
                                             of_bin(r->keys[i]->path)};
     struct receipt_claim claim = {
-        SPAN_LIT(WORLD_ORIGIN),
-        {.header = of_bin(r->record->header), .event = of_bin(r->record->event), .block = of_bin(r->record->block),
-         .withheld = r->record->withheld},
-        of_bin(r->path),
-        {of_bin(r->snapshot->checkpoint), of_bin(r->snapshot->seal),
-         of_bin(r->snapshot->seal_path), SPAN_NONE},
-        keys,
-        r->n_keys,
+        .origin = SPAN_LIT(WORLD_ORIGIN),
+        .entry = {.header = of_bin(r->record->header), .event = of_bin(r->record->event), .block = of_bin(r->record->block),
+                  .withheld = r->record->withheld},
+        .path = of_bin(r->path),
+        .snapshot = {of_bin(r->snapshot->checkpoint), of_bin(r->snapshot->seal), of_bin(r->snapshot->seal_path), SPAN_NONE},
+        .keys = keys,
+        .n_keys = r->n_keys,
     };
     VERIFIED(verify_receipt(&vf, &claim, &out, v));
     return out;

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the test_… functions of a suite, two at a time, and ends in the line that tests/run.py reads."""
+import concurrent.futures
+import os
+import sys
+import threading
+import time
+import traceback
+
+import ledger
+from ledger import Failure
+
+
+class Skip(Exception):
+    """The test cannot be made here."""
+
+
+def run_test(name, test):
+    began = time.monotonic()
+    try:
+        test()
+        return name, "passed", "", time.monotonic() - began
+    except Skip as why:
+        return name, "skipped", str(why), time.monotonic() - began
+    except Failure as why:
+        own = os.path.dirname(os.path.abspath(ledger.__file__))
+        frames = traceback.extract_tb(sys.exc_info()[2])
+        at = ", ".join(str(f.lineno) for f in frames if not f.filename.startswith(own))
+        return name, "failed", f"(lines {at}) {why}", time.monotonic() - began
+    except Exception:  # pylint: disable=broad-except
+        return name, "failed", traceback.format_exc(), time.monotonic() - began
+
+
+def main(found, arguments):
+    """`found`: the globals of the suite. Arguments: BUILD [TEST…]."""
+    ledger.BUILD = os.path.abspath(arguments[1] if len(arguments) > 1 else "build")
+    only = arguments[2:]
+    tests = [(name[5:], test) for name, test in found.items() if name.startswith("test_")]
+    tests = [t for t in tests if not only or t[0] in only]
+    counts = {"passed": 0, "failed": 0, "skipped": 0}
+    lock = threading.Lock()
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for name, outcome, text, seconds in pool.map(lambda t: run_test(*t), tests):
+            with lock:
+                counts[outcome] += 1
+                print(f"{outcome}{':' if text else ''} {name}{': ' if text else ''}{text} ({seconds:.1f} s)", flush=True)
+    print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
+    return 1 if counts["failed"] else 0
