@@ -3,12 +3,14 @@
  * Dossiers: made from the daemon's own answers, verified from the file alone. Whatever is altered, left out or put in is noticed, even
  * by somebody who makes a new checksum; and a ledger that has committed to something wrong convicts itself.
  */
+#include "lib/authority.h"
 #include "lib/query_world.h"
 
 #include "dossier.h"
 #include "dossier_build.h"
 #include "opening.h"
 #include "state_history.h"
+#include "tsp.h"
 
 #define BUDGET ((size_t)256 << 20)
 
@@ -115,7 +117,7 @@ static struct reply *fetch(struct world *w, const struct dossier_plan *plan)
         if (i == 0) {
             const Ledgerd__V1__Snapshot *x = m->prove->snapshot;
             r->snapshot = verified_snapshot(w, x);
-            r->claim = (struct snapshot_claim){of_bin(x->checkpoint), of_bin(x->seal), of_bin(x->seal_path)};
+            r->claim = (struct snapshot_claim){.note = of_bin(x->checkpoint), .seal = of_bin(x->seal), .seal_path = of_bin(x->seal_path)};
         }
         for (size_t k = 0; k < m->prove->n_proofs; k++) {
             const Ledgerd__V1__ChainProof *part = m->prove->proofs[k];
@@ -527,7 +529,12 @@ static uint64_t stamp(struct world *w)
     struct appended_entry e;
     struct span root;
     uint8_t k[KV_KEY_MAX];
-    struct time_stamp t = {.token = SPAN_LIT("a token"), .nonce = {7}};
+    struct time_stamp t = {.nonce = {7}};
+    struct authority authority;
+    struct tsp_response answer;
+    struct hash imprint;
+    struct span request;
+    static const uint8_t nonce = 7;
     struct checkpoint cp = {.origin = SPAN_LIT(WORLD_ORIGIN), .size = w->m.batch_first};
     MUST(kv_get(&w->m.kv, KV_CHECKPOINT, kv_key_u64(k, cp.size), &root));
     memcpy(cp.root.b, root.p, HASH_LEN);
@@ -535,6 +542,12 @@ static uint64_t stamp(struct world *w)
     wbuf_init(&note, w->a);
     checkpoint_sign(w->c, &key, &w->log_key, &cp, &note);
     t.note = wbuf_span(&note);
+    authority_new(&authority, "Works", WORLD_START_US / WORLD_SECOND_US - 86400, WORLD_START_US / WORLD_SECOND_US + 86400, "critical,timeStamping");
+    crypto_sha256(w->c, &t.note, 1, &imprint);
+    MUST(tsp_request(w->a, &imprint, span_of(&nonce, 1), NULL, &request, err));
+    MUST(tsp_response_parse(authority_answer(w->a, &authority, request), &answer, err));
+    authority_free(&authority);
+    t.token = answer.token;
     MUST(machine_own(&w->m, OWN_TIME_STAMP, time_stamp_encode(w->a, &t), w->now_us, &e, err));
     return e.index;
 }
