@@ -22,13 +22,39 @@ static enum ledger_rc consistency(void *ctx, struct arena *a, uint64_t size1, ui
     return rc || path->p ? rc : ledger_fail(err, LEDGER_ENOMEM, "out of memory");
 }
 
+/* The record of the entry that convicts, or SPAN_NONE. */
+static struct span record_of(struct dossier_making *m, uint64_t index)
+{
+    const struct dossier *d = &m->report.d;
+    struct header h;
+    for (size_t i = 0; i < d->n_entries; i++) {
+        const struct entry_claim *e = &d->entries[i];
+        const struct entry_record record = {.header = e->header, .event = e->event, .block = e->block};
+        if (!header_decode(m->report.vf.a, e->header, &h, NULL) && h.index == index)
+            return entry_record_join(m->ctl->a, &record);
+    }
+    return SPAN_NONE;
+}
+
+/* An answer that is deep writes no dossier: the entry's receipt is the evidence. */
+static int keep_entry(struct dossier_making *m, const struct ledger_err *why)
+{
+    const struct verdict *v = &m->report.verdict;
+    struct span record = v->index == VERDICT_NO_INDEX ? SPAN_NONE : record_of(m, v->index);
+    struct ledger_err err = {0};
+    if (!record.p)
+        return ctl_tampered(m->ctl, m->reply, SPAN_NONE, why->msg);
+    ctl_keep_entry(m->ctl, v->index, why->msg, m->reply->snapshot.note, record, &err);
+    return ctl_fail_err(m->ctl, &err, (enum ledger_recorded)0);
+}
+
 /* What the log signed contradicts itself: then the dossier is written, as the evidence. Otherwise what the server said is kept as a claim. */
 static int convict(struct dossier_making *m, const struct ledger_err *err)
 {
     if (m->report.verdict.kind != VERDICT_TAMPERED || !m->file.p)
         return ctl_tampered(m->ctl, m->reply, SPAN_NONE, err->msg);
     if (!m->path)
-        return ctl_tampered(m->ctl, m->reply, SPAN_NONE, ctl_text(m->ctl, "%s (`ledgerctl dossier` writes the file that shows it)", err->msg));
+        return keep_entry(m, err);
     if (ctl_write_file(m->ctl, m->path, m->file, m->force))
         return ctl_tampered(m->ctl, m->reply, SPAN_NONE, err->msg);
     return ctl_tampered(m->ctl, m->reply, SPAN_NONE, ctl_text(m->ctl, "%s (`ledgerctl verify %s` shows it)", err->msg, m->path));
