@@ -160,6 +160,19 @@ static enum ledger_rc path_between(void *ctx, struct arena *a, uint64_t size1, u
     return LEDGER_OK;
 }
 
+/* From an answer; as `try_make`. */
+static enum ledger_rc make_of(struct world *w, const struct reply *r, const struct dossier_plan *plan, struct made *out, struct verdict *v)
+{
+    struct verifier vf = world_verifier(w);
+    struct ledger_err err = {0};
+    enum ledger_rc rc = dossier_build(&vf, r, plan, &out->file, &out->d, &out->proof, v, &err);
+    memcpy(out->bases, out->proof.bases, sizeof out->bases);
+    dossier_proof_free(&out->proof);
+    if (rc && !v->text[0])
+        fprintf(stderr, "%s\n", err.msg);
+    return rc;
+}
+
 static enum ledger_rc try_make(struct world *w, const char *item, enum closure closure, const char *withhold, struct made *out,
                                struct verdict *v)
 {
@@ -168,14 +181,7 @@ static enum ledger_rc try_make(struct world *w, const char *item, enum closure c
     const struct dossier_plan plan = {.subjects = &name, .n_subjects = 1, .closure = closure, .withheld = kinds,
                                       .n_withheld = withhold != NULL, .budget = BUDGET, .consistency = path_between,
                                       .consistency_ctx = w};
-    struct verifier vf = world_verifier(w);
-    struct ledger_err err = {0};
-    enum ledger_rc rc = dossier_build(&vf, fetch(w, &plan), &plan, &out->file, &out->d, &out->proof, v, &err);
-    memcpy(out->bases, out->proof.bases, sizeof out->bases);
-    dossier_proof_free(&out->proof);
-    if (rc && !v->text[0])
-        fprintf(stderr, "%s\n", err.msg);
-    return rc;
+    return make_of(w, fetch(w, &plan), &plan, out, v);
 }
 
 static struct made make(struct world *w, const char *item, enum closure closure, const char *withhold)
@@ -587,6 +593,74 @@ TEST(the_stamps_that_bound_an_item_are_tied_to_the_tree)
     world_close(w);
 }
 
+/* Witnesses cosign some checkpoints and not each: what is proven under a seal stands under a later one, which is the dossier's. */
+TEST(a_larger_checkpoint_vouches_for_the_seal)
+{
+    struct world *w = released();
+    struct verdict v = {0};
+    struct made m = {0};
+    struct dossier_proof proof;
+    world_begin(w);
+    uint64_t before = stamp(w);
+    play_material(w, "M2");
+    world_commit(w);
+    world_begin(w);
+    uint64_t after = stamp(w);
+    world_commit(w);
+    const struct chain_name name = {CHAIN_ITEM, SPAN_LIT("M2")};
+    const struct dossier_plan plan = {.subjects = &name, .n_subjects = 1, .closure = CLOSE_BACK, .budget = BUDGET, .consistency = path_between,
+                                      .consistency_ctx = w};
+    struct reply *r = fetch(w, &plan);
+    world_begin(w);
+    play(w, "STORAGE_MOVED", "u.wh", "item=M2;location=elsewhere");
+    world_commit(w);
+    struct reply *later = fetch(w, &plan);
+    struct store_snapshot *sn;
+    struct merkle_path p;
+    MUST(store_snapshot_open(w->store, &sn, err));
+    struct kv kv = store_snapshot_kv(sn);
+    struct merkle_store tree = kv_tree(&kv);
+    CHECK(merkle_inclusion(w->c, &tree, r->snapshot.seal.index, later->snapshot.cp.size, &p));
+    store_snapshot_close(sn);
+    r->cosigned = (struct snapshot_claim){.note = later->claim.note, .seal = r->claim.seal,
+                                          .seal_path = arena_copy(w->a, span_of(p.h, p.n * HASH_LEN))};
+    CHECK_EQ_INT(make_of(w, r, &plan, &m, &v), LEDGER_OK);
+    CHECK_EQ_INT(judge_file(w, &w->policy, m.file, &v), VERDICT_GOOD);
+    struct verifier vf = {.c = w->c, .a = w->a, .policy = &w->policy};
+    CHECK(dossier_verify(&vf, &m.d, BUDGET, &proof, &v));
+    CHECK_EQ_INT(proof.snapshot.cp.size, later->snapshot.cp.size);
+    CHECK_EQ_INT(proof.snapshot.seal.index, r->snapshot.seal.index); /* as of then: M2 has not moved */
+    CHECK_EQ_INT(dossier_find(w->c, &proof, CHAIN_ITEM, SPAN_LIT("M2"))->count, later->u.prove.subjects[0].n_history - 1);
+    CHECK_EQ_INT(proof.n_stamps, 2); /* tied to the larger tree */
+    CHECK(proof.stamps[0].entry->header.index == before && proof.stamps[1].entry->header.index == after);
+    dossier_proof_free(&proof);
+    m.d.snapshot.seal_path = r->claim.seal_path;
+    refused(w, &m.d, "its inclusion path does not lead to the checkpoint's root");
+    world_close(w);
+}
+
+/* A log key that signs what it must not convicts the ledger; whoever altered a file does not. */
+TEST(a_wrong_log_key_is_no_damage)
+{
+    struct world *w = released();
+    struct made m = make(w, "U2", CLOSE_BACK, NULL);
+    struct policy p = w->policy;
+    struct verdict v;
+    p.log_until[0] = 2;
+    CHECK_EQ_INT(judge_file(w, &p, m.file, &v), VERDICT_TAMPERED);
+    CHECK(strstr(v.text, "was replaced and signs nothing from size") != NULL);
+    struct span note = arena_copy(w->a, m.d.snapshot.note);
+    ((uint8_t *)(uintptr_t)note.p)[note.n - 8] ^= 1; /* in the signature */
+    m.d.snapshot.note = note;
+    CHECK_EQ_INT(judge_file(w, &w->policy, dossier_encode(w->c, w->a, &m.d), &v), VERDICT_DAMAGED);
+    struct log_key_claim none = {m.d.entries[1].header, m.d.entries[1].event, SPAN_LIT(""), note};
+    m = make(w, "U2", CLOSE_BACK, NULL);
+    m.d.log_keys = &none;
+    m.d.n_log_keys = 1;
+    refused(w, &m.d, "of another kind");
+    world_close(w);
+}
+
 /* Somebody who may not read some kinds makes dossiers without their content. */
 TEST(what_the_server_withholds_is_withheld)
 {
@@ -687,6 +761,7 @@ TEST_MAIN(TEST_ENTRY(a_bag_back_to_its_cells), TEST_ENTRY(a_material_forward_to_
           TEST_ENTRY(openings_stand_where_they_are_needed_only), TEST_ENTRY(another_policy_does_not_vouch_for_it),
           TEST_ENTRY(an_erased_event_is_named_with_its_erasure), TEST_ENTRY(what_the_server_withholds_is_withheld),
           TEST_ENTRY(openings_are_for_those_who_may_read_states),
+          TEST_ENTRY(a_larger_checkpoint_vouches_for_the_seal), TEST_ENTRY(a_wrong_log_key_is_no_damage),
           TEST_ENTRY(the_stamps_that_bound_an_item_are_tied_to_the_tree),
           TEST_ENTRY(a_forged_signature_convicts_the_ledger),
           TEST_ENTRY(a_wrong_state_convicts_the_ledger))
