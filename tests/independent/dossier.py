@@ -72,7 +72,7 @@ class Follower:
         if old.key != self.keys[-1]:
             need(len(self.keys) == 1, "log keys: not of the key that the change before it brought")
             return  # before all that this policy knows
-        checkpoint = note.Checkpoint(change.get("note", b""), self.policy)
+        checkpoint = note.Checkpoint(change.get("checkpoint", b""), self.policy)
         found = tree.root_of_path(header.index, checkpoint.size, header.leaf(), change.get("path", b""))
         need(checkpoint.size == payload.size - 1 and found == checkpoint.root, "log keys: the checkpoint of the change")
         if payload.size <= self.size:
