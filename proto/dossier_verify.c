@@ -334,6 +334,29 @@ static enum ledger_rc need_of_item(struct dossier_check *k, const struct related
     return rc;
 }
 
+/* What was signed about the lineage is in the lists, too: else whoever wrote these has hidden it. */
+static enum ledger_rc need_of_events(struct dossier_check *k, struct naming *n, const struct dossier_proven *pc)
+{
+    enum ledger_rc rc = LEDGER_OK;
+    char by[48];
+    n->by = by;
+    const struct related r = {k->vf->a, need, n};
+    for (size_t i = 0; i < pc->chain->n && k->d->closure != DOSSIER_NAMED && !rc; i++) {
+        const struct dossier_entry *de = dossier_entry_at(k->p, pc->chain->entries[i]);
+        if (!de || (de->header.kind != KIND_INPUT_CONSUMED && de->header.kind != KIND_LOT_SPLIT))
+            continue;
+        struct arena_mark mark = arena_mark(k->vf->a);
+        struct entry *e = arena_alloc(k->vf->a, sizeof *e);
+        snprintf(by, sizeof by, "entry %llu", (unsigned long long)de->header.index);
+        if (!e)
+            rc = LEDGER_ENOMEM;
+        else if (dossier_content(k->vf, de, e))
+            rc = related_of_lineage(&r, &e->event, pc->chain->name.id, k->d->closure == DOSSIER_BACK);
+        arena_release(k->vf->a, mark);
+    }
+    return rc;
+}
+
 /* From the subjects on, breadth first: what they lead to is here. */
 static bool check_items(struct dossier_check *k)
 {
@@ -348,6 +371,8 @@ static bool check_items(struct dossier_check *k)
         snprintf(by, sizeof by, "state and lists of item %.*s", SPAN_FMT(pc->chain->name.id));
         struct arena_mark mark = arena_mark(k->vf->a);
         rc = need_of_item(k, &r, pc);
+        if (!rc)
+            rc = need_of_events(k, &n, pc);
         arena_release(k->vf->a, mark);
     }
     return rc ? dossier_damaged(k, VERDICT_NO_INDEX, "completeness", "%s", ledger_rc_text(rc)) : true;

@@ -165,6 +165,7 @@ class Dossier:
                 self._check_lists(chain, message.get("logs", []))
                 need(len(listed) == chain.count and listed == sorted(set(listed)), f"chain {name}: its entries")
                 linked += chain.count
+                chain.listed = listed
             self.chains[name] = chain
             keys.append(chain.key)
         need(keys == sorted(set(keys)), "dossier: chains are not in the order of their keys")
@@ -325,7 +326,22 @@ class Dossier:
         found = [self._need(ITEM, edge["item"], name) for list_ in lists for edge in members[list_]]
         if self.closure == BACK and fields["parent"]:
             found.append(self._need(ITEM, fields["parent"], name))
+        for index in chain.listed:
+            found += self._signed_lineage(self.by_index[index], name)
         return found
+
+    def _signed_lineage(self, entry, name):
+        """The items that came from this one, or that it came from, by a signed event: the lists must not hide them."""
+        kind = kind_name(entry.kind)
+        if not entry.event or kind not in ("INPUT_CONSUMED", "LOT_SPLIT") or self.closure not in (BACK, FORWARD):
+            return []
+        body = schema.body_of(schema.EVENTS, entry.event)[2]
+        back, item, is_item = self.closure == BACK, body["item"], body["item"].encode() == name[1]
+        if kind == "LOT_SPLIT":
+            others = [unit["item"] for unit in body["units"]] if is_item else [item]
+            return [self._need(ITEM, other, f"entry {entry.index}") for other in others] if back != is_item else []
+        asked, other = (is_item, body["input"]) if back else (body["input"].encode() == name[1], item)
+        return [self._need(ITEM, other, f"entry {entry.index}")] if asked else []
 
     def _named_by(self, entry):
         if entry.event:

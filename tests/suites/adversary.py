@@ -240,7 +240,7 @@ HISTORY = [
          audit(text="state commitment")], a="MAT-9",
         events=[[material("MAT-9", 5, "lie")]]),
     Row("input-omitted", "an input is consumed, and the batch's list of inputs does not have it",
-        [RECORDED, fooled("trace", LOT2, "--back", text="1 items"), fooled("trace", LOT2, "--back", "--deep", text="the states of 1 taken"), *GOOD_RECEIPT, audit(text="state commitment")], a=LOT2,
+        [RECORDED, fooled("trace", LOT2, "--back", text="1 items"), sees("trace", LOT2, "--back", "--deep", text="not in the dossier"), *GOOD_RECEIPT, audit(text="state commitment")], a=LOT2,
         events=[[create_lot(LOT2)], [consume(LOT2, SERUM, 1, "lie")]]),
     Row("excursion-untouched", "an excursion is opened, and the bag's chain does not have it",
         [RECORDED, fooled("check", SPARE, "--for", "dispatch", text="FIT "), *GOOD_RECEIPT, audit(text="links")], a=SPARE,
