@@ -32,13 +32,20 @@ bool dossier_file_wrong(struct dossier_check *k)
 
 /* ---- entries ---- */
 
+/* A registration is never left out: signatures stand on it. */
+static bool is_withholdable(struct span name)
+{
+    const struct kind_def *def = kind_by_name(name);
+    return def ? def->kind != KIND_PARTY_REGISTERED : span_eq(name, span_str(entry_kind_name(OWN_TIME_STAMP)));
+}
+
 static bool may_be_withheld(const struct dossier *d, unsigned kind)
 {
     const char *name = entry_kind_name(kind);
-    bool listed = false;
     for (size_t i = 0; name && i < d->n_withheld; i++)
-        listed |= span_eq(d->withheld[i], span_str(name));
-    return listed && (kind >= EVENT_KIND_FIRST ? kind != KIND_PARTY_REGISTERED : kind == OWN_TIME_STAMP);
+        if (span_eq(d->withheld[i], span_str(name)))
+            return true;
+    return false;
 }
 
 static bool check_entry(struct dossier_check *k, size_t i)
@@ -66,9 +73,12 @@ static bool check_entries(struct dossier_check *k)
     k->p->entries = arena_alloc(k->vf->a, (d->n_entries + 1) * sizeof *k->p->entries);
     if (!k->p->entries)
         return dossier_damaged(k, VERDICT_NO_INDEX, "dossier", "it needs more memory than there may be");
-    for (size_t i = 1; i < d->n_withheld; i++)
-        if (span_cmp(d->withheld[i - 1], d->withheld[i]) >= 0)
+    for (size_t i = 0; i < d->n_withheld; i++) {
+        if (!is_withholdable(d->withheld[i]))
+            return dossier_damaged(k, VERDICT_NO_INDEX, "withheld kinds", "one of them is no kind of which content may be left out");
+        if (i && span_cmp(d->withheld[i - 1], d->withheld[i]) >= 0)
             return dossier_damaged(k, VERDICT_NO_INDEX, "withheld kinds", "they are not in order");
+    }
     for (size_t i = 0; i < d->n_entries; i++) {
         if (!check_entry(k, i))
             return false;
@@ -224,6 +234,9 @@ static bool check_chains(struct dossier_check *k)
             return chain_wrong(k, &d->chains[i], "chains are not in the order of their keys");
         k->p->n_chains++;
     }
+    const struct dossier_proven *ledger = dossier_find(k->vf->c, k->p, CHAIN_LEDGER, k->p->snapshot.cp.origin);
+    if (!ledger || !ledger->present) /* before the replay, which would find epochs that nobody began */
+        return dossier_damaged(k, VERDICT_NO_INDEX, "chains", "the ledger's own chain is not here");
     return check_links(k);
 }
 
