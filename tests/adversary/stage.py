@@ -60,8 +60,8 @@ class Server:
 class Witness:
     """`ledgerctl witness run DIR --audit PROFILE`, for the ledger of a stage; its folder stays from one run to the next."""
 
-    def __init__(self, stage):
-        self.stage, self.suite = stage, stage.suite
+    def __init__(self, stage, gently=False):
+        self.stage, self.suite, self.gently = stage, stage.suite, gently
         self.folder, self.profile = stage.file(WITNESS_FOLDER), stage.profile("witness")
         if not os.path.exists(self.folder):
             stage.must(self.suite.run(self.suite.ctl, "witness", "init", self.folder, "--name", "witness.example/auditing", "--audit", self.profile))
@@ -85,8 +85,11 @@ class Witness:
         return self
 
     def __exit__(self, *_):
-        self.process.kill()  # what it has said must not depend on how it ends
-        self.process.wait()
+        if self.gently:
+            self.process.terminate()  # it is to go on later, with all that it had
+        else:
+            self.process.kill()  # what it has said does not depend on how it ends
+        self.process.wait(lib.WAIT_S)
 
     def log(self):
         with open(self.log_path, errors="replace", encoding="utf-8") as f:
@@ -255,11 +258,11 @@ class Stage:
         shutil.copytree(self.honest.profile("sponsor"), path)
         return self.suite.run(self.suite.ctl, "--profile", path, "--server", self.server.address, "--timeout", str(lib.WAIT_S // 2), *arguments)
 
-    def submit(self):
+    def submit(self, gently=False):
         """The checkpoint that a visitor is shown is submitted to the auditing witness: (HTTP status, its answer, its own status)."""
         ran = self.visitor("checkpoint")
         self.must(ran)
-        with Witness(self) as w:
+        with Witness(self, gently) as w:
             code, text = w.submit(ran[1])
             if code != 200:
                 w.until(lambda: w.status()["stopped"], "it stops")

@@ -148,7 +148,7 @@ def grown_again(stage, row):
 
 def witness_before(stage):
     """The auditing witness has cosigned the honest ledger."""
-    code, text, state = stage.submit()
+    code, text, state = stage.submit(gently=True)
     if code != 200:
         raise RuntimeError(f"an honest ledger is not cosigned: {code} {text} {state}")
 
@@ -271,12 +271,11 @@ def old_key(stage, row):
     for who in "hospital", "auditor":
         stage.must(stage.ctl(who, "checkpoint"))
     new = json.loads(stage.ctl("hospital", "--json", "status")[1])["log_key"]["vkey"]
-    with Witness(stage):
+    with Witness(stage):  # makes its folder
         pass
     with open(os.path.join(stage.file(WITNESS_FOLDER), "policy"), "a", encoding="ascii") as f:
         f.write(f"log {new}\n")
-    if stage.submit()[0] != 200:
-        raise RuntimeError("the witness does not follow")
+    witness_before(stage)
     stage.stop()
     stage.serve(row.name, stage.file("old.key"), folder=folder)
 
@@ -369,7 +368,7 @@ ANSWERS = [
         a=SERUM, old=True, events=[[recall()]], setup=with_witness),
     Row("opening-false", "what a dossier judges in place of chains that are outside is not what was committed to", [dossier(BAG)]),
     Row("old-log-key", "checkpoints are signed with a log key that was replaced",
-        [sees(*CHECK, text="was replaced", evidence="open"), audit("open", "was replaced"), stops("open", "was replaced")], setup=old_key),
+        [sees(*CHECK, text="was replaced", evidence="open"), fooled(*CHECK, who="sponsor", text="FIT "), audit("open", "was replaced"), stops("open", "was replaced")], setup=old_key),
     Row("not-listed", "a lot is left out of a list", [fooled("list", text="operator's word"), COSIGNS], a=SERUM),
 ]
 HISTORY = [
@@ -424,7 +423,7 @@ HISTORY = [
         [sees("parameters", who="operator", text="not known"), *BAD_RECEIPT, audit("proven"), stops("proven")], lie="act-by-one", setup=set_by_one),
     Row("registration-erased", "an ERASURE names the registration of a party", [fooled("erase", text="Erased", who="operator"), *GOOD_RECEIPT, audit(text="E_ERASE"), stops()],
         setup=registration_erased),
-    Row("stamp-of-another", "a time stamp's token stands beside a newer checkpoint than the one that it stamps", [audit(text="something else"), stops(text="something else")],
+    Row("stamp-of-another", "a time stamp's token stands beside a newer checkpoint than the one that it stamps", [fooled(*CHECK, text="FIT "), audit(text="something else"), stops(text="something else")],
         setup=stamped),
 ]
 ROWS = ANSWERS + HISTORY
@@ -589,25 +588,60 @@ def compare_notes(stage):
     return "checkpoints of one log are of one log", None if good else f"{ran} {other}"
 
 
+def frame_with_path(stage):
+    """Two checkpoints of an honest ledger and the path that connects them show nothing, and no other path shows anything against it."""
+    before = stage.ctl("sponsor", "checkpoint")[1]
+    stage.must(stage.record(material("MAT-8", 5)))
+    size = int(before.split("\n")[1])
+    stage.must(stage.ctl("hospital", "receipt", f"#{size - 1}", "-o", stage.file("last"), "--force"))
+    with open(stage.file("last"), "rb") as f:
+        receipt = field(f.read()[len(b"ledgerd receipt v1\n"):-32], 2)
+    after = field(field(receipt, 3), 1).decode()
+    leaf, path = hashlib.sha256(b"\0" + field(field(receipt, 1), 1)).digest(), field(receipt, 2)
+    true = [leaf] + [path[i:i + 32] for i in range(0, len(path), 32)]
+    paths = [true] + [true[:i] + [bytes(32)] + true[i + 1:] for i in range(len(true))] + [true[:i] + true[i + 1:] for i in range(len(true))] + [
+        true + [leaf]]
+    head = f"ledgerd evidence v1\norigin: {ORIGIN}\nserver: s\nfound: t\nwhat: the ledger lies\n\nIt does.\n"
+    for n, hashes in enumerate(paths):
+        lines = "\n".join(base64.b64encode(h).decode() for h in hashes)
+        stage.keep(f"path{n}", f"{head}\n==== checkpoint that was verified before ====\n{before}\n==== checkpoint that does not continue it ====\n{after}"
+                               f"\n==== last place of the smaller tree in the larger one: leaf hash and inclusion path, a hash a line ====\n{lines}\n")
+    code, out, err = stage.suite.run(stage.suite.ctl, "--json", "verify", *[stage.file(f"path{n}") for n in range(len(paths))], "--policy", stage.policy())
+    found = [r.get("evidence") for r in json.loads(out)]
+    good = code == 1 and found == ["void"] + ["open"] * (len(paths) - 1)
+    return "no path convicts an honest ledger", None if good else f"{code} {found} {err}"
+
+
 def honest_ledger(honest):
     with Stage(honest, "honest") as stage:
         stage.serve()
-        return [frame(stage), compare_notes(stage)]
+        code, text, state = stage.submit()
+        cosigned = None if code == 200 and not state["stopped"] else f"{code} {text} {state}"
+        return [frame(stage), compare_notes(stage), frame_with_path(stage), ("an auditing witness cosigns an honest ledger", cosigned)]
 
 
 # ---- the table ----
 
 
+def label(look):
+    """A verifier is told what it verified: a receipt, a dossier, or what was written in place of one."""
+    if look.column == VERIFIER and look.command[0] == "verify":
+        return "`verify` of the dossier" if look.command[1].endswith(".dossier") else "`verify` of the receipt"
+    return f"`{look.command[0]}`"
+
+
 def names(looks):
-    seen = []
-    for look in looks:
-        if look.command[0] not in seen:
-            seen.append(look.command[0])
-    return ", ".join(f"`{n}`" for n in seen)
+    return ", ".join(dict.fromkeys(label(look) for look in looks))
+
+
+def witness_cell(looks):
+    return "–" if not looks else "stops" if looks[0].exit == 4 else "cosigns"
 
 
 def cell(row, column):
     looks = [look for look in row.looks if look.column == column]
+    if column == WITNESS:
+        return witness_cell(looks)
     caught, stale = ([look for look in looks if look.exit == e] for e in (4, 3))
     blind = [look for look in looks if look.exit < 3]
     parts = [names(caught)] if caught else []
@@ -619,7 +653,10 @@ def cell(row, column):
 
 
 def evidence_cell(row):
+    """The strongest that anybody gets: what `verify` convicts of is proven, be it a receipt, a dossier or an evidence file."""
     kinds = {look.evidence for look in row.looks if look.evidence}
+    if any(look.column == VERIFIER and look.command[0] == "verify" and look.exit == 4 for look in row.looks):
+        return "proven"
     return next((k for k in ("proven", "open", "claim") if k in kinds), "–")
 
 
