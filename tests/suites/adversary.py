@@ -688,7 +688,7 @@ def main():
     if not only:
         for name, fault in honest_ledger(honest):
             suite.check(fault is None, name, fault or "")
-    with concurrent.futures.ThreadPoolExecutor(5) as pool:
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
         rows = [row for row in ROWS if not only or row.name in only]
         for results in pool.map(lambda row: tell(honest, row), rows):
             with lock:
