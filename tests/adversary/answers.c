@@ -7,11 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "liar.h"
 #include "server/message.h"
 
 #define ANSWER_BYTES ((size_t)64 << 20)
+#define LATE_S 7 /* longer than a client waits for evidence */
 #define WITNESS_NAME "witness.example/lied-to"
 
 typedef Ledgerd__V1__Response response;
@@ -375,8 +377,19 @@ static Ledgerd__V1__Snapshot *snapshot_of(const response *r)
 
 /* ---- responses ---- */
 
+/* Who has rewritten history does better not to show how its tree begins. */
+static void keep_back(struct arena *a, response *r)
+{
+    if (lie_is("receipt-refused"))
+        answer_not_found(a, r);
+    if (lie_is("receipt-late"))
+        sleep(LATE_S);
+}
+
 static void change_response(struct query *q, struct arena *a, response *r)
 {
+    if (r->answer_case == LEDGERD__V1__RESPONSE__ANSWER_RECEIPT)
+        keep_back(a, r);
     if (r->answer_case == LEDGERD__V1__RESPONSE__ANSWER_PROVE)
         change_prove(q, a, r);
     if (r->answer_case == LEDGERD__V1__RESPONSE__ANSWER_ENTRIES)

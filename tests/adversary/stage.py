@@ -179,6 +179,7 @@ class Stage:
         self.n = self.visits = 0
         self.liar = os.path.join(self.suite.build, "tests", "adversary", "liar")
         self.last = None  # (code, output, errors) of the submission that the lie is about
+        self.data = None  # the folder that is served
         self.kept = None  # the latest evidence file
 
     def __enter__(self):
@@ -210,6 +211,7 @@ class Stage:
             settings = {"LIAR_LIE": lie, "LIAR_A": a, "LIAR_B": str(b)}
             if old:
                 settings["LIAR_OLD"] = self.older_copy()
+        self.data = folder
         self.server = Server(program, folder, settings)
         return folder
 

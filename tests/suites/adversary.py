@@ -146,6 +146,13 @@ def grown_again(stage, row):
         stage.must(stage.record(material(f"MAT-{n}", 5)))
 
 
+def grown_and_wary(stage, row):
+    grown_again(stage, row)
+    folder = stage.data
+    stage.stop()
+    stage.serve(row.name, folder=folder)
+
+
 def witness_before(stage):
     """The auditing witness has cosigned the honest ledger."""
     code, text, state = stage.submit(gently=True)
@@ -343,6 +350,9 @@ ANSWERS = [
         [sees(*CHECK, text="rewritten history", evidence="proven"), fooled(*CHECK, who="sponsor", text="FIT"),
          sees("checkpoint", "--against", "EVIDENCE", who="auditor", evidence="proven"), *believed(BAG, "anything after the checkpoint"),
          stops("proven", "rewritten history")], setup=grown_again),
+    Row("receipt-refused", "… and does not show how its tree begins", [sees(*CHECK, evidence="open")],
+        setup=grown_and_wary),
+    Row("receipt-late", "… or keeps whoever asks waiting", [sees(*CHECK, evidence="open")], setup=grown_and_wary),
     Row("proof-of-another-size", "a consistency proof that was made for another size", [sees(*CHECK, evidence="open")], setup=seen_before),
     Row("clock-ahead", "seals are dated a day ahead, so that an old state passes for a fresh one", [sees(*CHECK, exit=3, text="clock"), *believed(BAG), COSIGNS]),
     Row("refused-yet-recorded", "an event is recorded, and its submitter is told that the rules refuse it",
