@@ -60,6 +60,7 @@ INTEGRATION_SRC := $(wildcard tests/integration/*.c)
 INTEROP_SRC := $(wildcard tests/interop/*.c)
 BENCH_SRC := $(wildcard tests/bench/*.c)
 ADVERSARY_SRC := $(wildcard tests/adversary/*.c)
+FAULT_BIN := $(O)/tests/faults/shim.so $(O)/tests/faults/load
 
 obj = $(1:%.c=$(O)/obj/%.o)
 GEN_OBJ := $(PROTOS:%=$(O)/obj/gen/%.pb-c.o)
@@ -174,7 +175,12 @@ $(O)/tests/adversary/liar: $(call obj,$(ADVERSARY_SRC)) $(O)/libdaemon.a $(O)/li
 	$(Q)$(CC) -pie $(LDFLAGS_ALL) $(LIAR_WRAPS:%=-Wl,--wrap=%) -o $@ $(call obj,$(ADVERSARY_SRC)) \
 		-Wl,--start-group $(O)/libdaemon.a $(O)/libproto.a $(O)/libgen.a -Wl,--end-group $(DAEMON_LIBS)
 
-check-programs: programs lib $(O)/tests/adversary/liar $(UNIT_BIN) $(INTEGRATION_BIN) $(INTEROP_BIN)
+# Between a daemon and its disk; without sanitizers, whose runtime has to come first.
+$(O)/tests/faults/shim.so: tests/faults/shim.c tests/faults/shim.h $(O)/flags
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(OPT) $(WARNINGS) -fPIC -fvisibility=hidden -shared -o $@ $< -lpthread
+
+check-programs: programs lib $(O)/tests/adversary/liar $(FAULT_BIN) $(UNIT_BIN) $(INTEGRATION_BIN) $(INTEROP_BIN)
 
 check: deps-check
 	$(Q)$(SUBMAKE) check-programs
