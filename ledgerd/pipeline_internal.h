@@ -68,6 +68,7 @@ struct writer {
     bool held; /* the epoch entry waits for hold_cb */
     int64_t sealed_us; /* CLOCK_MONOTONIC: when the last seal was written or tried */
     uint64_t batch_links;
+    bool ordinary;         /* the open batch has something else than recalls: the disk's reserve is not for it */
     bool erased;           /* the open batch erases content */
     int64_t compact_due_us; /* CLOCK_MONOTONIC: when what was erased is to be destroyed; INT64_MAX: nothing is due */
 };

@@ -383,6 +383,85 @@ def test_power_cut_on_ext4():
     tally("power-cut-on-ext4", cuts=cuts, acknowledged=acknowledged, lost=0, doubled=0, forked=0)
 
 
+# ---- a full disk ----
+
+
+def tmpfs(base, size):
+    if os.geteuid() != 0:
+        raise Skip("mounting a file system takes root")
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", base], stderr=subprocess.DEVNULL, check=False).returncode:
+        raise Skip("file systems cannot be mounted here")
+
+
+def recall(l, name, items):
+    lines = [{"id": name, "kind": "RECALL_CHANGED", "occurred": "2025-01-03T03:04:05Z",
+              "signers": [{"party": "u.qa", "meaning": "decision"}, {"party": "u.qp", "meaning": "decision"}],
+              "fields": {"recall": name, "action": "ISSUED", "items": items, "class": "I", "reason": "a test"}}]
+    path = l.write_lines(name, lines)
+    return l.ctl("record", "-f", path, "--keys", l.keys, "--json")
+
+
+def fill(path, leave):
+    """Takes what is free, but so much; in steps, because a file system keeps books of its own."""
+    with open(path, "ab") as f:
+        for _ in range(1000):
+            v = os.statvfs(os.path.dirname(path))
+            over = v.f_bavail * v.f_frsize - leave
+            if over < 4096:
+                break
+            f.write(bytes(min(over, 1 << 20) & ~4095))
+            f.flush()
+
+
+def test_full_disk_keeps_room_for_a_recall():
+    base = tempfile.mkdtemp(prefix="ledgerd-full-")
+    mounted = False
+    try:
+        tmpfs(base, "64m")
+        mounted = True
+        with tempfile.TemporaryDirectory(prefix="ledgerd-system-") as elsewhere, Copy(base) as l:
+            l.configure("#reserve = 64M", "reserve = 16M")
+            l.configure("#heartbeat_seconds", "heartbeat_seconds = 1\n#heartbeat_seconds")
+            l.base = elsewhere  # the clients' disk is another one
+            need(start(l), l.logged())
+            for party, role in ("qa", "QA"), ("qp", "QP"):
+                key = os.path.join(l.keys, party + ".key")
+                l.ctl("key", "new", "u." + party, "-o", key).expect(0)
+                l.ctl("party", "register", "u." + party, "--roles", role, "--org", "ORG", "--key", key).expect(0)
+            l.record("M-1", "M-2").expect(0)
+            ballast = os.path.join(base, "ballast")
+            fill(ballast, 15 << 20)
+            ran = l.record("M-3").expect(3, "the disk is full", "nothing was recorded")
+            recall(l, "R-1", ["M-1"]).expect(0)
+            l.record("M-4").expect(3, "the disk is full", "nothing was recorded")
+            # The seals of an idle ledger must not use up what is for recalls.
+            fill(ballast, 3 << 20)
+            size = l.size()
+            time.sleep(2.5)
+            need(l.size() == size, "a seal was written from what is left for recalls")
+            for i in range(5):
+                recall(l, f"R-2{i}", ["M-2"]).expect(0)
+            need("the disk is full" in l.ctl("status").expect(0).out, "status does not say so")
+            ran = l.ctl("show", "M-1").expect(0, "recall")
+            # Together with something else it is no recall alone; the rest of its request is refused, it is not.
+            fill(ballast, 0)
+            recall(l, "R-3", ["M-1"]).expect(3, "the disk is full", "nothing was recorded")
+            need(l.json("audit")["holds"], "the audit does not hold")
+            os.unlink(ballast)
+            eventually("it recovers", lambda: l.record("M-5").status == 0)
+            recall(l, "R-3", ["M-1"]).expect(0)
+            status = l.ctl("status").expect(0).out
+            need("the disk is full" not in status, status)
+            del ran
+            l.end()
+            l.tool("check").expect(0)
+            l.base = base + ".none"
+    finally:
+        if mounted:
+            subprocess.run(["umount", "-l", base], check=False)
+        shutil.rmtree(base, ignore_errors=True)
+
+
 if __name__ == "__main__":
     ledger.BUILD = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else "build")
     Kept.make()
