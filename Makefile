@@ -60,7 +60,7 @@ INTEGRATION_SRC := $(wildcard tests/integration/*.c)
 INTEROP_SRC := $(wildcard tests/interop/*.c)
 BENCH_SRC := $(wildcard tests/bench/*.c)
 ADVERSARY_SRC := $(wildcard tests/adversary/*.c)
-FAULT_BIN := $(O)/tests/faults/shim.so $(O)/tests/faults/load
+FAULT_BIN := $(O)/tests/faults/shim.so $(O)/tests/faults/load $(O)/tests/faults/rot
 
 obj = $(1:%.c=$(O)/obj/%.o)
 GEN_OBJ := $(PROTOS:%=$(O)/obj/gen/%.pb-c.o)
