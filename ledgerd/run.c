@@ -31,6 +31,7 @@
 #include "server/server.h"
 #include "store/store.h"
 #include "timestamp/timestamp.h"
+#include "unreadable.h"
 #include "witness/witness.h"
 #include "witness/witnessed.h"
 
@@ -317,6 +318,8 @@ static int run(struct run *r)
     struct ledger_err err = {0};
     struct store_options o;
     umask(077);
+    unreadable_tells("error \"a page of the data file cannot be read: the disk fails, or the file is damaged\" see=\"Rot in docs/operations.md\"\n",
+                     EXIT_CODE_FAILED, false);
     /* A core would hold keys, and content long after it was erased. */
     (void)!setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     if (load_config(r, &err) != LEDGER_OK) {

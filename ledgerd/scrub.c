@@ -55,6 +55,8 @@ struct scrub {
     struct position at;
     int64_t saved_ms;
     bool troubled;
+    bool counting;             /* parties have been counted since the first chain */
+    struct registry registry;  /* when that began */
     pthread_t thread;
     bool started;
     pthread_mutex_t lock;
@@ -177,6 +179,9 @@ static enum ledger_rc entries_portion(struct scrub *s, uint64_t *rows, struct le
     if (rc == LEDGER_OK && s->at.next >= s->at.end) {
         s->at.phase = PHASE_CHAINS;
         s->at.first = true;
+        s->v.parties = s->v.admins = 0;
+        s->counting = true;
+        s->registry = s->v.m.registry;
     }
     *rows = n;
     show(s, n, 0, false);
@@ -225,6 +230,11 @@ static enum ledger_rc end_pass(struct scrub *s, struct ledger_err *err)
         return rc;
     if (chains != s->v.m.chains)
         found_cb(s, s->v.m.seal, "it says that there are more or fewer chains than are stored");
+    const struct registry *r = &s->v.m.registry; /* one that has changed meanwhile counts in the next pass */
+    if (s->counting && r->parties == s->registry.parties && r->admins == s->registry.admins &&
+        (r->parties != s->v.parties || r->admins != s->v.admins))
+        found_cb(s, s->v.m.seal, "the ledger's numbers between batches tell other parties than are stored");
+    s->counting = false;
     s->at.phase = PHASE_REST;
     s->at.full_s = clock_ms(CLOCK_REALTIME) / 1000;
     show(s, 0, 0, true);

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "chain_check.h"
 #include "chainmap.h"
 #include "entry.h"
 #include "judge.h"
@@ -45,6 +46,7 @@ static enum ledger_rc check_machine(struct scrub_view *v, struct ledger_err *err
 {
     struct entry_record r;
     struct header h;
+    struct ledger_err why = {0};
     const struct machine *m = &v->m;
     enum ledger_rc rc = m->size ? read_header(v, m->size - 1, &r, &h, err) : LEDGER_EINVAL;
     if (stops(rc))
@@ -52,6 +54,12 @@ static enum ledger_rc check_machine(struct scrub_view *v, struct ledger_err *err
     if (rc != LEDGER_OK || h.kind != OWN_SEAL || m->batch_first != m->size || m->seal != m->size - 1 || !hash_eq(&h.map_root, &m->map_root) ||
         h.chains != m->chains || h.epoch != m->epoch || h.recorded_us != m->recorded_us)
         found(v, m->size ? m->size - 1 : UINT64_MAX, "the ledger's numbers between batches are not those of the last seal");
+    else if ((rc = chain_check_machine(&v->m, &why)) == LEDGER_ETAMPER)
+        found(v, m->seal, "the ledger's numbers between batches are not those that it has left");
+    else if (rc != LEDGER_OK) {
+        *err = why;
+        return rc;
+    }
     return LEDGER_OK;
 }
 
@@ -267,30 +275,6 @@ static enum ledger_rc check_history(struct scrub_view *v, const struct chain *ch
     return LEDGER_OK;
 }
 
-/* The record's own numbers, and the state in it, under the head's commitment. */
-static enum ledger_rc check_head(struct scrub_view *v, const struct chain *ch, struct ledger_err *err)
-{
-    struct entry_record r;
-    struct header h;
-    struct hash leaf, commit;
-    arena_reset(v->a);
-    enum ledger_rc rc = ch->head_index < v->m.size ? read_header(v, ch->head_index, &r, &h, err) : LEDGER_EINVAL;
-    if (stops(rc))
-        return rc;
-    const struct link *link = rc == LEDGER_OK ? header_link(&h, &ch->key) : NULL;
-    if (rc == LEDGER_OK)
-        merkle_leaf(v->c, r.header, &leaf);
-    if (!link || link->seq != ch->count - 1 || !hash_eq(&leaf, &ch->head)) {
-        found(v, ch->head_index, "the record of a chain names it as the head, and it is not");
-        return LEDGER_OK;
-    }
-    if (!state_commit(v->c, v->a, ch, link->seq, &ch->salt, &commit))
-        return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
-    if (!hash_eq(&commit, &link->state))
-        found(v, ch->head_index, "it does not commit to the state in its chain's record");
-    return LEDGER_OK;
-}
-
 static void check_map(struct scrub_view *v, const struct chain *ch)
 {
     struct map_proof *p = arena_alloc(v->side, sizeof *p);
@@ -314,26 +298,29 @@ static void check_key(struct scrub_view *v, const struct chain *ch)
 enum ledger_rc scrub_chain(struct scrub_view *v, const struct hash *key, struct span record, uint64_t *steps, struct ledger_err *err)
 {
     struct hash want;
+    struct ledger_err why = {0};
     arena_reset(v->side);
     *steps = 1;
     struct chain *ch = arena_alloc(v->side, sizeof *ch);
     if (!ch)
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
-    ch->key = *key;
-    enum ledger_rc rc = chain_record_decode(record, ch, err);
-    if (rc == LEDGER_EVERSION)
-        return rc;
-    if (rc == LEDGER_OK)
-        chain_key(v->c, &v->m.index_key, ch->type, ch->id, &want);
-    if (rc != LEDGER_OK || !hash_eq(&want, key) || ch->count > v->m.size) {
-        found(v, rc == LEDGER_OK ? ch->head_index : UINT64_MAX, "the record of a chain is malformed, or kept under another's key");
+    enum ledger_rc rc = chain_check(v->c, v->side, &v->m.kv, key, record, ch, &why);
+    if (rc == LEDGER_ETAMPER) {
+        found(v, ch->exists ? ch->head_index : UINT64_MAX, "the record of a chain is not what its head commits to");
         return LEDGER_OK;
     }
-    uint64_t before = v->found;
-    rc = check_head(v, ch, err);
-    if (rc != LEDGER_OK || v->found != before)
+    if (rc != LEDGER_OK) {
+        *err = why;
         return rc;
+    }
+    chain_key(v->c, &v->m.index_key, ch->type, ch->id, &want);
+    if (!hash_eq(&want, key)) {
+        found(v, ch->head_index, "the record of a chain is kept under another's key");
+        return LEDGER_OK;
+    }
     check_map(v, ch);
     check_key(v, ch);
+    v->parties += ch->type == CHAIN_PARTY;
+    v->admins += ch->type == CHAIN_PARTY && !ch->party.revoked && ch->party.roles & ROLE_BIT(ROLE_ADMIN);
     return check_history(v, ch, steps, err);
 }

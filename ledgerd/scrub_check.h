@@ -25,6 +25,7 @@ struct scrub_view {
     void (*found_cb)(void *ctx, uint64_t index, const char *what);
     void *ctx;
     uint64_t found;         /* so far */
+    uint64_t parties, admins; /* among the chains so far; the caller's to begin and to compare with what the machine has */
 };
 /* The machine's numbers are checked against the last seal. Close also what could not be opened. */
 enum ledger_rc scrub_view_open(struct scrub_view *v, struct ledger_err *err) LEDGER_MUST_USE;

@@ -50,7 +50,7 @@ static enum ledger_rc begin(struct writer *w, struct batch *b, struct ledger_err
     b->before = w->m;
     w->batch_links = 0;
     w->erased = w->ordinary = false;
-    return store_begin(w->p->o.store, &w->txn, err);
+    return writer_begin(w, err);
 }
 
 /* A step of the clock is recorded before anything that is recorded by the clock. */
@@ -118,6 +118,9 @@ static enum ledger_rc seal(struct writer *w, struct batch *b, struct ledger_err 
 {
     struct appended_entry out;
     arena_reset(w->a);
+    enum ledger_rc rc = writer_check_tree(w, b->before.size, err);
+    if (rc)
+        return rc;
     return machine_seal(&w->m, clock_watch_real_us(&w->clock), &out, &b->cp, err);
 }
 

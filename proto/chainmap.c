@@ -172,8 +172,15 @@ static enum ledger_rc descend(struct update *u, struct slot *s, unsigned depth, 
     if (!n)
         return ledger_fail(u->err, LEDGER_ENOMEM, "chain map: out of memory");
     *out = n;
-    if (old.tag == TAG_INNER)
-        return node_load(u->kv, depth, key, n->s, u->err);
+    if (old.tag == TAG_INNER) {
+        struct hash h;
+        enum ledger_rc rc = node_load(u->kv, depth, key, n->s, u->err);
+        if (rc)
+            return rc;
+        inner_hash(u->c, &n->s[0].hash, &n->s[1].hash, &h);
+        return hash_eq(&h, &old.hash) ? LEDGER_OK
+                                      : ledger_fail(u->err, LEDGER_ETAMPER, "chain map: node at depth %u is not the one that its parent names", depth);
+    }
     n->s[key_bit(&old.key, depth)] = old;
     s->tag = TAG_INNER;
     return LEDGER_OK;
@@ -228,6 +235,8 @@ enum ledger_rc chainmap_apply(struct crypto *c, struct arena *a, const struct kv
 {
     struct update u = {.c = c, .a = a, .kv = kv, .err = err};
     enum ledger_rc rc = root_load(kv, &u.root, err);
+    if (!rc && !hash_eq(&u.root.hash, root))
+        rc = ledger_fail(err, LEDGER_ETAMPER, "chain map: the stored root is not the present one");
     for (size_t i = 0; i < n && !rc; i++)
         rc = set_leaf(&u, &leaves[i]);
     for (struct node *d = u.dirty; d && !rc; d = d->next_dirty) {
@@ -236,7 +245,8 @@ enum ledger_rc chainmap_apply(struct crypto *c, struct arena *a, const struct kv
     }
     if (!rc && n)
         rc = root_store(&u);
-    *root = u.root.hash;
+    if (!rc)
+        *root = u.root.hash;
     return rc;
 }
 

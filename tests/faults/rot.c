@@ -128,6 +128,8 @@ static int scrub(struct context *x)
         rc = w.rc;
     if (rc == LEDGER_OK && w.chains != v.m.chains)
         found_cb(x->scrubbed, v.m.seal, "chains");
+    if (rc == LEDGER_OK && (v.parties != v.m.registry.parties || v.admins != v.m.registry.admins))
+        found_cb(x->scrubbed, v.m.seal, "parties");
     x->scrubbed->error = rc;
     return 0;
 }
