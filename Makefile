@@ -60,7 +60,7 @@ INTEGRATION_SRC := $(wildcard tests/integration/*.c)
 INTEROP_SRC := $(wildcard tests/interop/*.c)
 BENCH_SRC := $(wildcard tests/bench/*.c)
 ADVERSARY_SRC := $(wildcard tests/adversary/*.c)
-FAULT_BIN := $(O)/tests/faults/shim.so $(O)/tests/faults/load $(O)/tests/faults/rot
+FAULT_BIN := $(O)/tests/faults/shim.so $(O)/tests/faults/load $(O)/tests/faults/rot $(O)/tests/faults/crowd
 
 obj = $(1:%.c=$(O)/obj/%.o)
 GEN_OBJ := $(PROTOS:%=$(O)/obj/gen/%.pb-c.o)
@@ -71,7 +71,7 @@ BENCH_BIN := $(BENCH_SRC:tests/%.c=$(O)/tests/%)
 LIBS := $(O)/libclient-ctl.a $(O)/libledgerd.a $(O)/libdaemon.a $(O)/libproto.a $(O)/libgen.a
 
 .DELETE_ON_ERROR:
-.PHONY: all lib programs demo demo-consortium check check-programs bench bench-peers lint install uninstall clean help deps-build deps-demo deps-check deps-lint deps-peers
+.PHONY: all lib programs demo demo-consortium check check-long check-programs bench bench-peers lint install uninstall clean help deps-build deps-demo deps-check deps-lint deps-peers
 
 all: deps-build
 	$(Q)$(SUBMAKE) programs lib
@@ -83,6 +83,7 @@ help:
 	@echo "make demo      a CAR-T lot from collection to bedside, seen from three chairs (installs what it needs)"
 	@echo "make demo-consortium  two organisations, two witnesses, and an operator who rewrites history"
 	@echo "make check     all tests (installs what they need); SAN=address,undefined or SAN=thread for sanitizers"
+	@echo "make check-long  the long forms of the tests: hours; ONLY=faults for one suite"
 	@echo "make all       build/ledgerd, build/ledgerctl, build/libledgerd.so, build/libledgerd.a"
 	@echo "make bench     durable events a second, and this machine's limits beside them"
 	@echo "make bench-peers  the same beside PostgreSQL (installs it); STRICT=1 fails below a target"
@@ -185,6 +186,11 @@ check-programs: programs lib $(O)/tests/adversary/liar $(FAULT_BIN) $(UNIT_BIN) 
 check: deps-check
 	$(Q)$(SUBMAKE) check-programs
 	$(Q)python3 tests/run.py --build $(O) $(if $(SAN),--sanitizer $(SAN)) $(ONLY)
+
+# The long forms of the suites: thousands of crashes, faults, cuts; ends in a table of what was done how often.
+check-long: deps-check
+	$(Q)$(SUBMAKE) check-programs
+	$(Q)LEDGERD_LONG=1 python3 tests/run.py --build $(O) $(if $(SAN),--sanitizer $(SAN)) $(ONLY)
 
 demo: deps-demo
 	$(Q)$(SUBMAKE) programs

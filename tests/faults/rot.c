@@ -221,6 +221,7 @@ int main(int argc, char **argv)
     struct stat st;
     struct tally t = {0};
     static struct rows before;
+    setvbuf(stdout, NULL, _IOLBF, 0);
     if (argc != 4)
         die("usage: rot DIR FLIPS SEED");
     struct context x = {.dir = argv[1], .rows = &before};
