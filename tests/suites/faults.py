@@ -122,7 +122,7 @@ def test_kill_in_the_start():
         load = Load(l, clients=2)
         load.grows()
         for action in disk.KILL_BEFORE, disk.KILL_MIDDLE, disk.KILL_AFTER:
-            for step in range(STEPS_OF_A_START):
+            for step in range(0, STEPS_OF_A_START, many(3, 1)):
                 if l.daemon:
                     l.stop(9)
                 shim.arm(action, step)
@@ -221,7 +221,7 @@ def test_faults_in_the_start():
         load = Load(l, clients=2)
         load.grows()
         for action in disk.EIO, disk.ENOSPC, disk.EIO_AFTER:
-            for step in range(STEPS_OF_A_START):
+            for step in range(0, STEPS_OF_A_START, many(4, 1)):
                 if l.daemon:
                     l.stop(9)
                 shim.arm(action, step)
@@ -311,7 +311,7 @@ def test_power_cut_by_replay():
             files, promises = traced_run(l, trace, faulty)
             calls = disk.read_trace(trace)
             need(len(calls) > 50, f"{len(calls)} calls in the trace")
-            want = many(20, 600)
+            want = many(12, 600)
             model, cuts = disk.Disk({p: c for p, c in files.items() if "/run/" not in p}), collections.Counter(
                 chance.randrange(len(calls)) for _ in range(want))
             for i, call in enumerate(calls):
@@ -484,7 +484,7 @@ def test_rot_of_a_stopped_ledger():
     """Bits flipped all over the data file, one at a time."""
     with Copy() as l:
         rotten_ledger(l, 60)
-        ran = run(program("tests/faults/rot"), l.dir, str(many(100, 20000)), str(SEED), timeout=many(2, 60) * ledger.WAIT_S)
+        ran = run(program("tests/faults/rot"), l.dir, str(many(80, 20000)), str(SEED), timeout=many(2, 60) * ledger.WAIT_S)
         need(ran.status == 0, f"{ran}")
         found = dict(word.split("=") for word in ran.out.splitlines()[-1].split())
         need(int(found["matter"]) > int(found["flips"]) // 10, f"{found}")
