@@ -293,9 +293,7 @@ int ledgerd_check(int argc, char **argv)
     struct check *k = calloc(1, sizeof *k);
     if (!k)
         return CHECK_EXIT_USAGE;
-    unreadable_tells("DOES NOT VERIFY: a page of the data file cannot be read: the disk fails, or the file is damaged in its structure;"
-                     " see \"Rot\" in docs/operations.md\n",
-                     CHECK_EXIT_BAD, true);
+    unreadable_ends_check();
     int code = CHECK_EXIT_GOOD;
     enum ledger_rc rc = run_check(k, &args, &err);
     if (rc) {

@@ -318,8 +318,7 @@ static int run(struct run *r)
     struct ledger_err err = {0};
     struct store_options o;
     umask(077);
-    unreadable_tells("error \"a page of the data file cannot be read: the disk fails, or the file is damaged\" see=\"Rot in docs/operations.md\"\n",
-                     EXIT_CODE_FAILED, false);
+    unreadable_ends_run();
     /* A core would hold keys, and content long after it was erased. */
     (void)!setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     if (load_config(r, &err) != LEDGER_OK) {
