@@ -37,6 +37,7 @@ class Shim:
 
     def environment(self):
         found = dict(os.environ, LD_PRELOAD=program("tests/faults/shim.so"), SHIM_FOLDER=self.folder, SHIM_CONTROL=self.path)
+        found["ASAN_OPTIONS"] = found.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"  # the shim comes before its runtime
         if self.trace:
             found["SHIM_TRACE"] = self.trace
         return found
