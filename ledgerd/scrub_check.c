@@ -47,6 +47,7 @@ static enum ledger_rc check_machine(struct scrub_view *v, struct ledger_err *err
     struct entry_record r;
     struct header h;
     struct ledger_err why = {0};
+    struct hash root;
     const struct machine *m = &v->m;
     enum ledger_rc rc = m->size ? read_header(v, m->size - 1, &r, &h, err) : LEDGER_EINVAL;
     if (stops(rc))
@@ -54,6 +55,8 @@ static enum ledger_rc check_machine(struct scrub_view *v, struct ledger_err *err
     if (rc != LEDGER_OK || h.kind != OWN_SEAL || m->batch_first != m->size || m->seal != m->size - 1 || !hash_eq(&h.map_root, &m->map_root) ||
         h.chains != m->chains || h.epoch != m->epoch || h.recorded_us != m->recorded_us)
         found(v, m->size ? m->size - 1 : UINT64_MAX, "the ledger's numbers between batches are not those of the last seal");
+    else if (chainmap_root(&m->kv, &root, &why) != LEDGER_OK || !hash_eq(&root, &m->map_root))
+        found(v, m->seal, "the stored root of the chain map is not the one in the last seal");
     else if ((rc = chain_check_machine(&v->m, &why)) == LEDGER_ETAMPER)
         found(v, m->seal, "the ledger's numbers between batches are not those that it has left");
     else if (rc != LEDGER_OK) {

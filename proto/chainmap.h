@@ -31,6 +31,9 @@ struct map_leaf {
 enum ledger_rc chainmap_apply(struct crypto *c, struct arena *a, const struct kv *kv, const struct map_leaf *leaves,
                               size_t n, struct hash *root, struct ledger_err *err) LEDGER_MUST_USE;
 
+/* The root as it is stored; zeros of an empty map. */
+enum ledger_rc chainmap_root(const struct kv *kv, struct hash *root, struct ledger_err *err) LEDGER_MUST_USE;
+
 enum map_end { MAP_PRESENT = 0, MAP_EMPTY, MAP_OTHER };
 struct map_proof {
     unsigned depth;
