@@ -23,7 +23,7 @@ BUILD_PACKAGES := gcc libc6-dev make pkg-config protobuf-compiler protobuf-c-com
 	libuv1-dev libssl-dev libsodium-dev libyajl-dev libinih-dev libsystemd-dev libwebsockets-dev libwebsockets-evlib-uv \
 	libcurl4-openssl-dev
 DEMO_PACKAGES := $(BUILD_PACKAGES) openssl
-CHECK_PACKAGES := $(DEMO_PACKAGES) python3 faketime golang-go golang-golang-x-mod-dev binutils universal-ctags
+CHECK_PACKAGES := $(DEMO_PACKAGES) python3 faketime e2fsprogs golang-go golang-golang-x-mod-dev binutils universal-ctags
 PEER_PACKAGES := $(CHECK_PACKAGES) postgresql postgresql-contrib util-linux
 LINT_PACKAGES := $(CHECK_PACKAGES) cppcheck
 
@@ -60,6 +60,7 @@ INTEGRATION_SRC := $(wildcard tests/integration/*.c)
 INTEROP_SRC := $(wildcard tests/interop/*.c)
 BENCH_SRC := $(wildcard tests/bench/*.c)
 ADVERSARY_SRC := $(wildcard tests/adversary/*.c)
+FAULT_BIN := $(O)/tests/faults/shim.so $(O)/tests/faults/load $(O)/tests/faults/rot $(O)/tests/faults/crowd
 
 obj = $(1:%.c=$(O)/obj/%.o)
 GEN_OBJ := $(PROTOS:%=$(O)/obj/gen/%.pb-c.o)
@@ -70,7 +71,7 @@ BENCH_BIN := $(BENCH_SRC:tests/%.c=$(O)/tests/%)
 LIBS := $(O)/libclient-ctl.a $(O)/libledgerd.a $(O)/libdaemon.a $(O)/libproto.a $(O)/libgen.a
 
 .DELETE_ON_ERROR:
-.PHONY: all lib programs demo demo-consortium check check-programs bench bench-peers lint install uninstall clean help deps-build deps-demo deps-check deps-lint deps-peers
+.PHONY: all lib programs demo demo-consortium check check-long check-programs bench bench-peers lint install uninstall clean help deps-build deps-demo deps-check deps-lint deps-peers
 
 all: deps-build
 	$(Q)$(SUBMAKE) programs lib
@@ -82,6 +83,7 @@ help:
 	@echo "make demo      a CAR-T lot from collection to bedside, seen from three chairs (installs what it needs)"
 	@echo "make demo-consortium  two organisations, two witnesses, and an operator who rewrites history"
 	@echo "make check     all tests (installs what they need); SAN=address,undefined or SAN=thread for sanitizers"
+	@echo "make check-long  the long forms of the tests: hours; ONLY=faults for one suite"
 	@echo "make all       build/ledgerd, build/ledgerctl, build/libledgerd.so, build/libledgerd.a"
 	@echo "make bench     durable events a second, and this machine's limits beside them"
 	@echo "make bench-peers  the same beside PostgreSQL (installs it); STRICT=1 fails below a target"
@@ -175,11 +177,21 @@ $(O)/tests/adversary/liar: $(call obj,$(ADVERSARY_SRC)) $(O)/libdaemon.a $(O)/li
 	$(Q)$(CC) -pie $(LDFLAGS_ALL) $(LIAR_WRAPS:%=-Wl,--wrap=%) -o $@ $(call obj,$(ADVERSARY_SRC)) \
 		-Wl,--start-group $(O)/libdaemon.a $(O)/libproto.a $(O)/libgen.a -Wl,--end-group $(DAEMON_LIBS)
 
-check-programs: programs lib $(O)/tests/adversary/liar $(UNIT_BIN) $(INTEGRATION_BIN) $(INTEROP_BIN)
+# Between a daemon and its disk; without sanitizers, whose runtime has to come first.
+$(O)/tests/faults/shim.so: tests/faults/shim.c tests/faults/shim.h $(O)/flags
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(OPT) $(WARNINGS) -fPIC -fvisibility=hidden -shared -o $@ $< -lpthread
+
+check-programs: programs lib $(O)/tests/adversary/liar $(FAULT_BIN) $(UNIT_BIN) $(INTEGRATION_BIN) $(INTEROP_BIN)
 
 check: deps-check
 	$(Q)$(SUBMAKE) check-programs
 	$(Q)python3 tests/run.py --build $(O) $(if $(SAN),--sanitizer $(SAN)) $(ONLY)
+
+# The long forms of the suites: thousands of crashes, faults, cuts; ends in a table of what was done how often.
+check-long: deps-check
+	$(Q)$(SUBMAKE) check-programs
+	$(Q)LEDGERD_LONG=1 python3 tests/run.py --build $(O) $(if $(SAN),--sanitizer $(SAN)) $(ONLY)
 
 demo: deps-demo
 	$(Q)$(SUBMAKE) programs

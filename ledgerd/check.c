@@ -16,6 +16,7 @@
 
 #include "check_internal.h"
 #include "commands.h"
+#include "unreadable.h"
 
 struct check_arguments {
     const char *dir, *anchor;
@@ -292,6 +293,7 @@ int ledgerd_check(int argc, char **argv)
     struct check *k = calloc(1, sizeof *k);
     if (!k)
         return CHECK_EXIT_USAGE;
+    unreadable_ends_check();
     int code = CHECK_EXIT_GOOD;
     enum ledger_rc rc = run_check(k, &args, &err);
     if (rc) {

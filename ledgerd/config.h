@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * config: DIR/ledgerd.conf. Sections [server], [store], [write], [http], [witness], [time] and [access]; every key has a default, an unknown section or key
+ * config: DIR/ledgerd.conf. Sections [server], [store], [write], [scrub], [http], [witness], [time] and [access]; every key has a default, an unknown section or key
  * and a value out of range are errors that name file and line.
  *
  * It is read with libinih, because it is the smallest reader of plain INI files in Debian and hands every key to us, so that
@@ -38,6 +38,9 @@ struct config {
     uint32_t queue_jobs;
     uint32_t batch_events;
     uint32_t heartbeat_s;              /* 0: as the genesis says */
+    /* [scrub] */
+    uint32_t scrub_interval_s;         /* between the beginnings of two passes; 0: none */
+    uint32_t scrub_rate;               /* entries a second */
     /* [http] */
     char http_listen[CONFIG_ADDRESS_MAX];    /* "": no HTTP */
     char http_certificate[CONFIG_PATH_MAX], http_key[CONFIG_PATH_MAX]; /* "": no TLS; relative to the data folder */

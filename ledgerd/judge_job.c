@@ -57,6 +57,7 @@ static enum ledger_rc judge_new(struct writer *w, struct job *job, size_t i, int
     if (rc)
         return rc;
     w->batch_links += out.header.n / LINK_BYTES;
+    w->ordinary |= job->own_kind || e->ev.kind->kind != KIND_RECALL_CHANGED || event_enum(&e->ev, FIELD_ACTION) != RECALL_ISSUED;
     r->outcome = JOB_ACCEPTED;
     r->header = arena_copy(job->a, out.header);
     return r->header.p ? LEDGER_OK : no_room(err);

@@ -55,7 +55,8 @@ struct writer {
     struct crypto *c;
     struct arena *a;
     struct machine m;
-    struct kv txn;        /* the store's write transaction */
+    struct kv stored;     /* the store's write transaction */
+    struct kv txn;        /* the same, its chains checked before they are judged upon */
     struct kv rows;       /* kv of `batch` */
     struct kv_mem *batch; /* over txn */
     struct kv_mem *group; /* over rows: one all-or-nothing request */
@@ -65,9 +66,12 @@ struct writer {
     size_t note_n;
     uint8_t note[4096]; /* its signed note */
     uint64_t note_size;
+    int64_t rotten_us;     /* CLOCK_MONOTONIC: when it was last told that what is stored does not verify */
+    struct ledger_err rotten; /* of the open batch: what did not; rc OK: nothing yet */
     bool held; /* the epoch entry waits for hold_cb */
     int64_t sealed_us; /* CLOCK_MONOTONIC: when the last seal was written or tried */
     uint64_t batch_links;
+    bool ordinary;         /* the open batch has something else than recalls: the disk's reserve is not for it */
     bool erased;           /* the open batch erases content */
     int64_t compact_due_us; /* CLOCK_MONOTONIC: when what was erased is to be destroyed; INT64_MAX: nothing is due */
 };
@@ -144,6 +148,10 @@ enum ledger_rc writer_own(struct writer *w, enum own_kind kind,
 enum ledger_rc writer_record(struct writer *w, struct own_job *job,
                              struct ledger_err *err) LEDGER_MUST_USE;
 
+/* writer_stored.c: begins a transaction whose reads are checked. */
+enum ledger_rc writer_begin(struct writer *w, struct ledger_err *err) LEDGER_MUST_USE;
+/* Before anything is sealed: is what is stored of the tree still the tree that was signed last? */
+enum ledger_rc writer_check_tree(struct writer *w, uint64_t size, struct ledger_err *err) LEDGER_MUST_USE;
 /* Signs a committed checkpoint and keeps the note as the latest. */
 void writer_sign(struct writer *w, const struct checkpoint *cp);
 

@@ -17,6 +17,7 @@
 
 #include "check_internal.h"
 #include "commands.h"
+#include "unreadable.h"
 
 #define CHUNK_BYTES ((size_t)8 << 20) /* of derived rows; ends a transaction at the next seal */
 #define CHUNK_BUDGET ((size_t)1 << 30)
@@ -292,6 +293,7 @@ int ledgerd_rebuild(int argc, char **argv)
         return CHECK_EXIT_USAGE;
     }
     struct rebuilt done;
+    unreadable_ends_check();
     enum ledger_rc rc = rebuild_folder(dir, anchor, quiet, &done, &err);
     if (rc)
         fprintf(stderr, "ledgerd rebuild: %s\n", err.msg);

@@ -27,9 +27,11 @@
 #include "log_key.h"
 #include "log_note.h"
 #include "pipeline.h"
+#include "scrub.h"
 #include "server/server.h"
 #include "store/store.h"
 #include "timestamp/timestamp.h"
+#include "unreadable.h"
 #include "witness/witness.h"
 #include "witness/witnessed.h"
 
@@ -56,6 +58,7 @@ struct run {
     struct pipeline *pipeline;
     struct timestamp *timestamp; /* NULL: not configured */
     struct expiry *expiry;
+    struct scrub *scrub; /* NULL: not configured */
     struct witness_service *witness; /* NULL: none configured */
     int64_t quorum_ms; /* the writer's: since when the old log key's last checkpoint has its quorum; 0: not yet */
 };
@@ -220,6 +223,8 @@ static void figures_cb(void *ctx, void (*put)(void *sink, const char *name, doub
     if (r->timestamp)
         timestamp_figures(r->timestamp, put, sink);
     expiry_figures(r->expiry, put, sink);
+    if (r->scrub)
+        scrub_figures(r->scrub, put, sink);
 }
 
 static void more_expiry_cb(void *ctx, void (*add)(void *sink, const char *what, int64_t not_after_s), void *sink)
@@ -234,13 +239,19 @@ static enum ledger_rc make_companions(struct run *r, struct ledger_err *err)
 {
     struct timestamp_options t = {.dir = r->dir, .config = &r->config, .store = r->store};
     struct expiry_options e = {.dir = r->dir, .config = &r->config, .more_cb = more_expiry_cb, .ctx = r};
+    struct scrub_options s = {
+        .dir = r->dir, .store = r->store, .interval_s = r->config.scrub_interval_s, .rate = r->config.scrub_rate};
     enum ledger_rc rc = timestamp_new(&t, &r->timestamp, err);
-    return rc == LEDGER_OK ? expiry_new(&e, &r->expiry, err) : rc;
+    if (rc == LEDGER_OK)
+        rc = expiry_new(&e, &r->expiry, err);
+    return rc == LEDGER_OK && s.interval_s ? scrub_new(&s, &r->scrub, err) : rc;
 }
 
 static enum ledger_rc start_companions(struct run *r, struct ledger_err *err)
 {
     enum ledger_rc rc = expiry_start(r->expiry, err);
+    if (rc == LEDGER_OK && r->scrub)
+        rc = scrub_start(r->scrub, err);
     return rc == LEDGER_OK && r->timestamp ? timestamp_start(r->timestamp, r->pipeline, err) : rc;
 }
 
@@ -261,12 +272,14 @@ static enum ledger_rc serve(struct run *r, struct ledger_err *err)
         rc = server_run(r->server, r->pipeline, err);
     timestamp_stop(r->timestamp);
     expiry_stop(r->expiry);
+    scrub_stop(r->scrub);
     unlink(r->address_path);
     unlink(r->http_path);
     pipeline_free(r->pipeline);
     server_free(r->server);
     timestamp_free(r->timestamp);
     expiry_free(r->expiry);
+    scrub_free(r->scrub);
     return rc;
 }
 
@@ -305,6 +318,7 @@ static int run(struct run *r)
     struct ledger_err err = {0};
     struct store_options o;
     umask(077);
+    unreadable_ends_run();
     /* A core would hold keys, and content long after it was erased. */
     (void)!setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     if (load_config(r, &err) != LEDGER_OK) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "anchor.h"
+#include "chain_check.h"
 #include "event.h"
 #include "log_key.h"
 #include "log_note.h"
@@ -187,6 +188,8 @@ enum ledger_rc tail_verify(struct store *s, struct store_snapshot *sn, struct cr
         rc = tail_log_key(s, m, &out->key, err);
     if (!rc)
         rc = check_index_key(s, m, err);
+    if (!rc)
+        rc = chain_check_machine(m, err);
     if (!rc)
         rc = check_entries(m, err);
     if (!rc)

@@ -3,8 +3,9 @@
  * writer: the one thread that changes the ledger: its start, its loop, its heartbeat, its end. What
  * one batch is: writer_batch.c.
  *
- * A batch that fails for want of memory or space recorded nothing; its requests are tried again one
- * by one, so that a request that is too large fails alone. Any other failure is a broken invariant
+ * A batch that fails for want of memory or space, or because something stored does not verify,
+ * recorded nothing; its requests are tried again one by one, so that a request that is too large, or
+ * needs what has rotted, fails alone. Any other failure is a broken invariant
  * or an unknown outcome: fatal.
  */
 #include <stdio.h>
@@ -226,11 +227,26 @@ static struct job *answer_unprepared(struct pipeline *p, struct job *jobs)
 
 static bool nothing_recorded(enum ledger_rc rc)
 {
-    return rc == LEDGER_ENOMEM || rc == LEDGER_EFULL || rc == LEDGER_ELIMIT;
+    return rc == LEDGER_ENOMEM || rc == LEDGER_EFULL || rc == LEDGER_ELIMIT || rc == LEDGER_ETAMPER;
 }
 
-static void report_trouble(struct pipeline *p, enum ledger_rc rc, const struct ledger_err *err)
+/* At most one line a second: clients try again. */
+static void report_rot(struct writer *w, struct ledger_err *err)
 {
+    int64_t now = monotonic_now_us();
+    if (w->rotten.rc)
+        *err = w->rotten; /* what was read says more than who read it */
+    if (w->rotten_us && now - w->rotten_us < US_PER_S)
+        return;
+    w->rotten_us = now;
+    logline(LOG_ERROR, "stored data does not verify; what needs it is not recorded", "error=%s see=%s", err->msg, "\"Rot\" in docs/operations.md");
+}
+
+static void report_trouble(struct writer *w, enum ledger_rc rc, struct ledger_err *err)
+{
+    struct pipeline *p = w->p;
+    if (rc == LEDGER_ETAMPER)
+        report_rot(w, err);
     if (rc != LEDGER_EFULL)
         return;
     pthread_mutex_lock(&p->lock);
@@ -266,7 +282,7 @@ static bool write_singly(struct writer *w, struct job *jobs)
         job->next = NULL;
         enum ledger_rc rc = writer_batch(w, job, &rest, &err);
         if (nothing_recorded(rc)) {
-            report_trouble(w->p, rc, &err);
+            report_trouble(w, rc, &err);
             fail_job(w->p, job, rc, &err);
         } else if (rc) {
             job->next = jobs;
@@ -302,7 +318,7 @@ static bool write_seal(struct writer *w)
     struct ledger_err err = {0};
     enum ledger_rc rc = writer_own(w, OWN_SEAL, &err);
     if (nothing_recorded(rc))
-        report_trouble(w->p, LEDGER_EFULL, &err);
+        report_trouble(w, rc == LEDGER_ETAMPER ? rc : LEDGER_EFULL, &err);
     else if (rc)
         pipeline_fatal(w->p, &err);
     return rc == LEDGER_OK || nothing_recorded(rc);
@@ -319,7 +335,7 @@ static bool write_own(struct writer *w, struct own_job *job)
     struct ledger_err err = {0};
     enum ledger_rc rc = writer_record(w, job, &err);
     if (nothing_recorded(rc)) {
-        report_trouble(w->p, rc, &err);
+        report_trouble(w, rc, &err);
     } else if (rc && !payload_refused(rc)) {
         pipeline_fatal(w->p, &err);
         return false;

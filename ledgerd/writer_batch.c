@@ -49,8 +49,8 @@ static enum ledger_rc begin(struct writer *w, struct batch *b, struct ledger_err
 {
     b->before = w->m;
     w->batch_links = 0;
-    w->erased = false;
-    return store_begin(w->p->o.store, &w->txn, err);
+    w->erased = w->ordinary = false;
+    return writer_begin(w, err);
 }
 
 /* A step of the clock is recorded before anything that is recorded by the clock. */
@@ -118,6 +118,9 @@ static enum ledger_rc seal(struct writer *w, struct batch *b, struct ledger_err 
 {
     struct appended_entry out;
     arena_reset(w->a);
+    enum ledger_rc rc = writer_check_tree(w, b->before.size, err);
+    if (rc)
+        return rc;
     return machine_seal(&w->m, clock_watch_real_us(&w->clock), &out, &b->cp, err);
 }
 
@@ -166,7 +169,7 @@ static enum ledger_rc make_receipts(struct writer *w, struct batch *b, struct le
 
 static enum ledger_rc append(struct writer *w, struct batch *b, struct ledger_err *err)
 {
-    struct log_batch rows = {w->batch, b->reserve};
+    struct log_batch rows = {.rows = w->batch, .own = b->reserve, .recall = !b->own && !w->ordinary};
     int64_t t = monotonic_now_us();
     if (w->erased) {
         enum ledger_rc rc = log_set_erasing(w->p->o.store, err);
@@ -214,6 +217,8 @@ static void count(struct writer *w, const struct batch *b)
             accepted += job->results[i].outcome == JOB_ACCEPTED;
             refused += job->results[i].outcome == JOB_REFUSED;
         }
+    /* What the reserve is for says nothing about the rest. */
+    bool room = (w->ordinary && !b->own) || store_has_room(p->o.store);
     pthread_mutex_lock(&p->lock);
     p->stats.events += accepted;
     p->stats.refused += refused;
@@ -223,8 +228,10 @@ static void count(struct writer *w, const struct batch *b)
         p->stats.batch_events_last = accepted;
         p->stats.size = b->cp.size;
         p->stats.last_commit_us = b->commit_us;
-        p->stats.writable = true;
-        p->stats.text[0] = 0;
+        if (room) {
+            p->stats.writable = true;
+            p->stats.text[0] = 0;
+        }
     }
     pthread_mutex_unlock(&p->lock);
 }

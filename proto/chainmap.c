@@ -160,6 +160,19 @@ static void mark(struct update *u, struct node *n)
     u->dirty = n;
 }
 
+/* The same, and it is the node that the slot above it names. */
+static enum ledger_rc node_load_checked(struct crypto *c, const struct kv *kv, unsigned depth, const struct hash *prefix,
+                                        const struct hash *named, struct slot s[2], struct ledger_err *err)
+{
+    struct hash h;
+    enum ledger_rc rc = node_load(kv, depth, prefix, s, err);
+    if (rc)
+        return rc;
+    inner_hash(c, &s[0].hash, &s[1].hash, &h);
+    return hash_eq(&h, named) ? LEDGER_OK
+                              : ledger_fail(err, LEDGER_ETAMPER, "chain map: node at depth %u is not the one that its parent names", depth);
+}
+
 /* The node below an inner slot, or a new node that pushes the slot's leaf one level down. */
 static enum ledger_rc descend(struct update *u, struct slot *s, unsigned depth, const struct hash *key, struct node **out)
 {
@@ -173,7 +186,7 @@ static enum ledger_rc descend(struct update *u, struct slot *s, unsigned depth, 
         return ledger_fail(u->err, LEDGER_ENOMEM, "chain map: out of memory");
     *out = n;
     if (old.tag == TAG_INNER)
-        return node_load(u->kv, depth, key, n->s, u->err);
+        return node_load_checked(u->c, u->kv, depth, key, &old.hash, n->s, u->err);
     n->s[key_bit(&old.key, depth)] = old;
     s->tag = TAG_INNER;
     return LEDGER_OK;
@@ -228,6 +241,8 @@ enum ledger_rc chainmap_apply(struct crypto *c, struct arena *a, const struct kv
 {
     struct update u = {.c = c, .a = a, .kv = kv, .err = err};
     enum ledger_rc rc = root_load(kv, &u.root, err);
+    if (!rc && !hash_eq(&u.root.hash, root))
+        rc = ledger_fail(err, LEDGER_ETAMPER, "chain map: the stored root is not the present one");
     for (size_t i = 0; i < n && !rc; i++)
         rc = set_leaf(&u, &leaves[i]);
     for (struct node *d = u.dirty; d && !rc; d = d->next_dirty) {
@@ -236,7 +251,16 @@ enum ledger_rc chainmap_apply(struct crypto *c, struct arena *a, const struct kv
     }
     if (!rc && n)
         rc = root_store(&u);
-    *root = u.root.hash;
+    if (!rc)
+        *root = u.root.hash;
+    return rc;
+}
+
+enum ledger_rc chainmap_root(const struct kv *kv, struct hash *root, struct ledger_err *err)
+{
+    struct slot s;
+    enum ledger_rc rc = root_load(kv, &s, err);
+    *root = s.hash;
     return rc;
 }
 
@@ -280,7 +304,7 @@ enum ledger_rc chainmap_prove(struct crypto *c, const struct kv *kv, const struc
         if (out->depth >= MAP_DEPTH_MAX)
             return ledger_fail(err, LEDGER_ETAMPER, "chain map: deeper than a key is long");
         struct slot pair[2];
-        rc = node_load(kv, out->depth, key, pair, err);
+        rc = node_load_checked(c, kv, out->depth, key, &s.hash, pair, err);
         unsigned bit = key_bit(key, out->depth);
         if (!rc) {
             put_sibling(out, &pair[1 - bit]);

@@ -26,9 +26,13 @@ struct map_leaf {
     struct hash head;
 };
 
-/* Sets n leaves (distinct keys, ascending) in the map kept in KV_MAP; root and number of chains out. */
+/* Sets n leaves (distinct keys, ascending) in the map kept in KV_MAP. *root: the present root in (zeros of an empty map), the new one out.
+ * ETAMPER: a node on the way to a leaf is not what the root stands for; *root is as it was. */
 enum ledger_rc chainmap_apply(struct crypto *c, struct arena *a, const struct kv *kv, const struct map_leaf *leaves,
                               size_t n, struct hash *root, struct ledger_err *err) LEDGER_MUST_USE;
+
+/* The root as it is stored; zeros of an empty map. */
+enum ledger_rc chainmap_root(const struct kv *kv, struct hash *root, struct ledger_err *err) LEDGER_MUST_USE;
 
 enum map_end { MAP_PRESENT = 0, MAP_EMPTY, MAP_OTHER };
 struct map_proof {

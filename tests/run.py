@@ -113,6 +113,20 @@ def show(name, passed, failed, skipped, seconds, output):
                 print("     " + line)
 
 
+def table(tallies):
+    """What was done how often: the lines "TALLY NAME COUNT=NUMBER …" that suites print, each NAME once, its numbers added up."""
+    rows = {}
+    for line in tallies:
+        _, name, *counts = line.split()
+        row = rows.setdefault(name, {})
+        for count in counts:
+            what, _, number = count.partition("=")
+            if number.lstrip("-").isdigit():
+                row[what] = row.get(what, 0) + int(number)
+    for name, row in sorted(rows.items()):
+        print(f"  {name:<24} " + ", ".join(f"{number} {what.replace('_', ' ')}" for what, number in row.items()))
+
+
 def stop(*_):
     """Ends what runs: a suite has a session of its own, which an interrupt from the terminal does not reach."""
     for process in list(running):
@@ -130,14 +144,17 @@ def main():
     build = os.path.abspath(options.build)
     sanitizer = built_with(build) if options.sanitizer is None else options.sanitizer
     environment = make_environment(build, sanitizer)
-    limit = 600 * int(environment["LEDGERD_TIME_FACTOR"])
+    limit = 600 * int(environment["LEDGERD_TIME_FACTOR"]) * (60 if environment.get("LEDGERD_LONG") == "1" else 1)
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
-    total = [0, 0, 0]
+    total, tallies = [0, 0, 0], []
     with tempfile.TemporaryDirectory(prefix="ledgerd-check-") as folder, concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         for done in pool.map(lambda s: run(s, environment, limit, folder), suites(build, options.only)):
             show(*done)
             total = [a + b for a, b in zip(total, done[1:4])]
+            tallies += [line for line in done[-1].splitlines() if line.startswith("TALLY ")]
+    if environment.get("LEDGERD_LONG") == "1":
+        table(tallies)
     print(f"{total[0]} passed, {total[1]} failed, {total[2]} skipped")
     return 1 if total[1] or total[0] == 0 else 0
 

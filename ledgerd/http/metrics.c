@@ -17,7 +17,7 @@ static bool only_grows(const char *name)
         "received_bytes", "sent_bytes", "events_accepted", "events_refused", "batches", "seals", "signatures_checked",
         "http_connections_accepted", "http_connections_turned_away", "http_requests", "http_not_found", "http_refused",
         "http_failed", "http_sent_bytes", "time_stamps", "time_stamp_failures", "witness_failures",
-        "compactions",
+        "compactions", "scrub_entries", "scrub_chains", "scrub_passes",
     };
     for (size_t i = 0; i < sizeof COUNTERS / sizeof COUNTERS[0]; i++)
         if (strcmp(COUNTERS[i], name) == 0)

@@ -30,6 +30,7 @@ enum log_outcome {
 struct log_batch {
     struct kv_mem *rows; /* over the kv that store_begin gave; empty afterwards */
     bool own;            /* only the ledger's own entries: may use the reserve */
+    bool recall;         /* only recalls: may use more of it */
 };
 /* Inside a write transaction, which it ends whatever the outcome. err is filled for every outcome
  * but APPENDED. */

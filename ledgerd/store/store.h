@@ -76,6 +76,10 @@ enum ledger_rc store_begin(struct store *s, struct kv *out, struct ledger_err *e
 enum ledger_rc store_commit(struct store *s, struct ledger_err *err) LEDGER_MUST_USE;
 /* The same for the ledger's own entries, which may use most of the reserve: a full disk must not keep seals from being written. */
 enum ledger_rc store_commit_own(struct store *s, struct ledger_err *err) LEDGER_MUST_USE;
+/* The same for recalls, which may use half of what the ledger's own entries leave of it: whatever else has to stop, a recall goes out. */
+enum ledger_rc store_commit_recall(struct store *s, struct ledger_err *err) LEDGER_MUST_USE;
+/* Is more left than the reserve, as far as can be told? Any thread. */
+bool store_has_room(struct store *s);
 void store_abort(struct store *s); /* nothing happens when no transaction is open */
 /* Inside a write transaction: writes a value whatever stood there, also into the log, where put refuses to. Nothing in the daemon
  * writes over the log; this is for tests, which damage a store on purpose. */

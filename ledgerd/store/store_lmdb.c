@@ -356,6 +356,16 @@ enum ledger_rc store_commit_own(struct store *s, struct ledger_err *err)
     return commit(s, s->reserve_bytes / 4, err);
 }
 
+enum ledger_rc store_commit_recall(struct store *s, struct ledger_err *err)
+{
+    return commit(s, s->reserve_bytes / 8, err);
+}
+
+bool store_has_room(struct store *s)
+{
+    return store_free_disk(s) >= s->reserve_bytes;
+}
+
 enum ledger_rc store_replace(struct store *s, enum kv_table t, struct span key, struct span value,
                              struct ledger_err *err)
 {

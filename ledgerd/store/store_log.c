@@ -89,7 +89,9 @@ enum log_outcome log_append(struct store *s, uint64_t expected_size, uint64_t ep
     rc = kv_mem_flush(batch->rows, err);
     if (rc)
         return not_written(s, rc, err);
-    rc = batch->own ? store_commit_own(s, err) : store_commit(s, err);
+    rc = batch->own      ? store_commit_own(s, err)
+         : batch->recall ? store_commit_recall(s, err)
+                         : store_commit(s, err);
     if (rc == LEDGER_OK)
         return LOG_APPENDED;
     return rc == LEDGER_EFULL ? LOG_FULL : LOG_UNKNOWN;

@@ -87,6 +87,7 @@ static void setup(size_t n)
         put_record(&leaves[i]);
     }
     /* In several batches, of which later ones also change leaves of earlier ones. */
+    root = HASH_ZERO;
     for (size_t from = 0; from < n; from += 50) {
         struct map_leaf batch[100];
         size_t k = 0;

@@ -306,7 +306,7 @@ static enum log_outcome append_nothing(struct store *store, uint64_t expected, u
     struct kv_mem *rows = kv_mem_new(&kv, 1u << 20);
     struct kv top = kv_mem_kv(rows);
     CHECK_EQ_INT(kv_put(&top, KV_MAP, str("appended"), str("yes")), LEDGER_OK);
-    struct log_batch batch = {rows, false};
+    struct log_batch batch = {.rows = rows};
     enum log_outcome outcome = log_append(store, expected, epoch, &batch, err);
     kv_mem_free(rows);
     return outcome;

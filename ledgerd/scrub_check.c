@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * scrub_check: the comparisons (scrub_check.h). Each reads what is stored and what it must hash to; the first thing that is wrong with
+ * a row is enough.
+ */
+#include "scrub_check.h"
+
+#include <string.h>
+
+#include "chain_check.h"
+#include "chainmap.h"
+#include "entry.h"
+#include "judge.h"
+#include "opening.h"
+#include "state_history.h"
+
+static void found(struct scrub_view *v, uint64_t index, const char *what)
+{
+    v->found++;
+    v->found_cb(v->ctx, index, what);
+}
+
+/* Is it an error that says something about the reader, not about what was read? */
+static bool stops(enum ledger_rc rc)
+{
+    return rc == LEDGER_ENOMEM || rc == LEDGER_EVERSION || rc == LEDGER_EIO || rc == LEDGER_EBUSY;
+}
+
+/* ---- the view ---- */
+
+static enum ledger_rc read_header(struct scrub_view *v, uint64_t index, struct entry_record *r, struct header *h, struct ledger_err *err)
+{
+    uint8_t key[KV_KEY_MAX];
+    struct span record;
+    enum ledger_rc rc = kv_get(&v->m.kv, KV_LOG, kv_key_u64(key, index), &record);
+    if (rc == LEDGER_OK && !entry_record_split(record, r))
+        rc = LEDGER_EINVAL;
+    if (rc == LEDGER_OK)
+        rc = header_decode(v->a, r->header, h, err);
+    if (rc == LEDGER_OK && h->index != index)
+        rc = LEDGER_EINVAL;
+    return rc == LEDGER_OK ? rc : ledger_fail(err, rc, "entry %llu: %s", (unsigned long long)index, ledger_rc_text(rc));
+}
+
+static enum ledger_rc check_machine(struct scrub_view *v, struct ledger_err *err)
+{
+    struct entry_record r;
+    struct header h;
+    struct ledger_err why = {0};
+    struct hash root;
+    const struct machine *m = &v->m;
+    enum ledger_rc rc = m->size ? read_header(v, m->size - 1, &r, &h, err) : LEDGER_EINVAL;
+    if (stops(rc))
+        return rc;
+    if (rc != LEDGER_OK || h.kind != OWN_SEAL || m->batch_first != m->size || m->seal != m->size - 1 || !hash_eq(&h.map_root, &m->map_root) ||
+        h.chains != m->chains || h.epoch != m->epoch || h.recorded_us != m->recorded_us)
+        found(v, m->size ? m->size - 1 : UINT64_MAX, "the ledger's numbers between batches are not those of the last seal");
+    else if (chainmap_root(&m->kv, &root, &why) != LEDGER_OK || !hash_eq(&root, &m->map_root))
+        found(v, m->seal, "the stored root of the chain map is not the one in the last seal");
+    else if ((rc = chain_check_machine(&v->m, &why)) == LEDGER_ETAMPER)
+        found(v, m->seal, "the ledger's numbers between batches are not those that it has left");
+    else if (rc != LEDGER_OK) {
+        *err = why;
+        return rc;
+    }
+    return LEDGER_OK;
+}
+
+enum ledger_rc scrub_view_open(struct scrub_view *v, struct ledger_err *err)
+{
+    arena_reset(v->a);
+    enum ledger_rc rc = store_snapshot_open(v->store, &v->sn, err);
+    if (rc != LEDGER_OK)
+        return rc;
+    v->m = (struct machine){.c = v->c, .a = v->a, .kv = store_snapshot_kv(v->sn), .index_key = *store_index_key(v->store), .wire = true};
+    rc = machine_load(&v->m, err);
+    if (rc == LEDGER_ETAMPER || rc == LEDGER_EINVAL || rc == LEDGER_ENOTFOUND) {
+        found(v, UINT64_MAX, "the ledger's numbers between batches are missing or malformed");
+        return ledger_fail(err, LEDGER_ETAMPER, "nothing further can be looked at");
+    }
+    return rc == LEDGER_OK ? check_machine(v, err) : rc;
+}
+
+void scrub_view_close(struct scrub_view *v)
+{
+    if (v->sn)
+        store_snapshot_close(v->sn);
+    v->sn = NULL;
+}
+
+/* ---- an entry ---- */
+
+static bool row_says(struct scrub_view *v, enum kv_table t, struct span key, uint64_t index)
+{
+    struct span value;
+    struct rbuf r;
+    if (kv_get(&v->m.kv, t, key, &value) != LEDGER_OK)
+        return false;
+    rbuf_init(&r, value);
+    uint64_t n = rbuf_u64(&r);
+    return rbuf_done(&r) && n == index;
+}
+
+/* The leaf, and every node that became complete with it. */
+static void check_tree(struct scrub_view *v, uint64_t index, struct span header)
+{
+    struct merkle_store tree = machine_tree(&v->m);
+    struct hash want, left, got;
+    merkle_leaf(v->c, header, &want);
+    if (!tree.get(tree.ctx, 0, index, &got) || !hash_eq(&want, &got)) {
+        found(v, index, "its header is not the leaf that the tree has at its place");
+        return;
+    }
+    for (unsigned level = 0; index >> level & 1; level++) {
+        uint64_t i = index >> level;
+        if (!tree.get(tree.ctx, level, i - 1, &left)) {
+            found(v, (i - 1) << level, "a node of the tree above it is missing");
+            return;
+        }
+        merkle_node(v->c, &left, &got, &want);
+        if (!tree.get(tree.ctx, level + 1, i / 2, &got) || !hash_eq(&want, &got)) {
+            found(v, index, "a node of the tree above it does not follow from its leaves");
+            return;
+        }
+    }
+}
+
+static void check_checkpoint(struct scrub_view *v, uint64_t index)
+{
+    uint8_t key[KV_KEY_MAX];
+    struct merkle_store tree = machine_tree(&v->m);
+    struct span stored;
+    struct hash root;
+    if (kv_get(&v->m.kv, KV_CHECKPOINT, kv_key_u64(key, index + 1), &stored) != LEDGER_OK ||
+        !merkle_root(v->c, &tree, index + 1, &root) || !span_eq(stored, span_of(root.b, HASH_LEN)))
+        found(v, index, "its checkpoint is not the root of the tree");
+}
+
+static enum ledger_rc reference_of(struct scrub_view *v, const struct entry_record *r, uint8_t *buffer, struct span *out,
+                                   struct ledger_err *err)
+{
+    struct event ev;
+    struct sigblock b;
+    struct opening o;
+    struct judge j = {.c = v->c, .a = v->a, .kv = &v->m.kv, .index_key = &v->m.index_key, .wire = true};
+    *out = SPAN_NONE;
+    if (r->erased_by) {
+        enum ledger_rc rc = opening_decode(v->a, r->opening, &o, err);
+        if (rc == LEDGER_OK && o.has_reference)
+            *out = arena_copy(v->a, span_of(o.reference.b, HASH_LEN));
+        return rc;
+    }
+    enum ledger_rc rc = event_decode(v->c, v->a, r->event, &ev, NULL, err);
+    if (rc == LEDGER_OK)
+        rc = sigblock_decode(r->block, &b, err);
+    if (rc == LEDGER_OK && ev.reference.n)
+        *out = judge_reference_key(&j, b.n ? b.sigs[0].party : SPAN_NONE, ev.reference, buffer);
+    return rc;
+}
+
+static enum ledger_rc check_content(struct scrub_view *v, uint64_t index, const struct entry_record *r, const struct header *h,
+                                    struct ledger_err *err)
+{
+    struct hash id, block;
+    struct span reference;
+    uint8_t buffer[KV_KEY_MAX];
+    event_id(v->c, r->event, &id);
+    sigblock_hash(v->c, r->block, &block);
+    if (!r->erased_by && !hash_eq(&id, &h->event_id))
+        found(v, index, "its event is not the one that the header names");
+    else if (!r->erased_by && !hash_eq(&block, &h->block_hash))
+        found(v, index, "its signature block is not the one that the header names");
+    bool event = h->kind >= EVENT_KIND_FIRST;
+    if (!event && !own_kind_signed(h->kind))
+        return LEDGER_OK;
+    if (!row_says(v, KV_EVENT, span_of(h->event_id.b, HASH_LEN), index))
+        found(v, index, "the index of events does not lead to it");
+    enum ledger_rc rc = event ? reference_of(v, r, buffer, &reference, err) : LEDGER_ENOTFOUND;
+    if (stops(rc))
+        return rc;
+    if (rc == LEDGER_OK && reference.p && !row_says(v, KV_REFERENCE, reference, index))
+        found(v, index, "the index of references does not lead to it");
+    return LEDGER_OK;
+}
+
+enum ledger_rc scrub_entry(struct scrub_view *v, uint64_t index, struct ledger_err *err)
+{
+    struct entry_record r;
+    struct header h;
+    arena_reset(v->a);
+    enum ledger_rc rc = read_header(v, index, &r, &h, err);
+    if (stops(rc))
+        return rc;
+    if (rc != LEDGER_OK) {
+        found(v, index, rc == LEDGER_ENOTFOUND ? "its record is missing" : "its record is malformed");
+        return LEDGER_OK;
+    }
+    check_tree(v, index, r.header);
+    if (h.kind == OWN_SEAL) {
+        if (r.event.n || r.block.n)
+            found(v, index, "a seal with content");
+        check_checkpoint(v, index);
+        return LEDGER_OK;
+    }
+    return check_content(v, index, &r, &h, err);
+}
+
+/* ---- a chain ---- */
+
+/* The nonce under which the salts of an entry's commitments were made; absent if it is erased or does not say. */
+static struct span nonce_of(struct scrub_view *v, const struct entry_record *r, const struct header *h)
+{
+    struct event ev;
+    if (r->erased_by)
+        return SPAN_NONE;
+    if (h->kind >= EVENT_KIND_FIRST)
+        return event_decode(v->c, v->a, r->event, &ev, NULL, NULL) == LEDGER_OK ? ev.nonce : SPAN_NONE;
+    size_t n = h->kind == OWN_GENESIS ? HASH_LEN : NONCE_LEN;
+    return r->event.n > n ? span_of(r->event.p + 1, n) : SPAN_NONE;
+}
+
+/* The state after one step of the walk, against the header of its entry. */
+static enum ledger_rc check_step(struct scrub_view *v, const struct state_walk *w, const struct chain *ch, struct ledger_err *err)
+{
+    struct entry_record r;
+    struct header h;
+    struct hash salt, commit;
+    arena_reset(v->a);
+    enum ledger_rc rc = w->index < v->m.size ? read_header(v, w->index, &r, &h, err) : LEDGER_EINVAL;
+    const struct link *link = rc == LEDGER_OK ? header_link(&h, &w->key) : NULL;
+    if (stops(rc))
+        return rc;
+    if (!link || link->seq != w->seq - 1) {
+        found(v, w->index, "the history of a chain names it, and it is not of that chain");
+        return LEDGER_OK;
+    }
+    bool head = w->seq == ch->count;
+    struct span nonce = nonce_of(v, &r, &h);
+    if (nonce.p)
+        state_salt(v->c, nonce, &w->key, &salt);
+    else if (head)
+        salt = ch->salt;
+    else
+        return LEDGER_OK; /* its own opening has what it needs */
+    if (!state_commit(v->c, v->a, &w->chain, link->seq, &salt, &commit))
+        return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    if (!hash_eq(&commit, &link->state))
+        found(v, w->index, "it does not commit to the state that is stored after it");
+    if (head && !hash_eq(&salt, &ch->salt))
+        found(v, w->index, "the record of a chain has another salt than its head");
+    return LEDGER_OK;
+}
+
+static enum ledger_rc check_history(struct scrub_view *v, const struct chain *ch, uint64_t *steps, struct ledger_err *err)
+{
+    struct state_walk *w = arena_alloc(v->side, sizeof *w);
+    struct ledger_err why = {0};
+    if (!w || state_walk_begin(w, v->c, &v->m.kv, v->side, &ch->key, err) != LEDGER_OK)
+        return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    enum ledger_rc rc = LEDGER_OK;
+    while (rc == LEDGER_OK && w->seq < ch->count) {
+        rc = state_walk_next(w, &why);
+        if (rc == LEDGER_OK) {
+            ++*steps;
+            rc = check_step(v, w, ch, err);
+            if (rc != LEDGER_OK)
+                return rc;
+        }
+    }
+    if (rc == LEDGER_ENOMEM || rc == LEDGER_EVERSION) {
+        *err = why;
+        return rc;
+    }
+    if (rc != LEDGER_OK)
+        found(v, w->index, "the history of a chain cannot be followed beyond it");
+    else if (w->index != ch->head_index)
+        found(v, ch->head_index, "the record of a chain has another head than its history");
+    return LEDGER_OK;
+}
+
+static void check_map(struct scrub_view *v, const struct chain *ch)
+{
+    struct map_proof *p = arena_alloc(v->side, sizeof *p);
+    struct ledger_err err;
+    if (!p || chainmap_prove(v->c, &v->m.kv, &ch->key, p, &err) != LEDGER_OK || p->end != MAP_PRESENT || p->leaf.count != ch->count ||
+        !hash_eq(&p->leaf.head, &ch->head) || !map_proof_verify(v->c, p, &ch->key, &v->m.map_root))
+        found(v, ch->head_index, "the chain map does not lead from the last seal to it as the head of its chain");
+}
+
+static void check_key(struct scrub_view *v, const struct chain *ch)
+{
+    uint8_t id[KEY_ID_LEN];
+    struct span holder;
+    if (ch->type != CHAIN_PARTY || !ch->party.key.n)
+        return;
+    crypto_key_id(v->c, (enum sig_alg)ch->party.alg, ch->party.key, id);
+    if (kv_get(&v->m.kv, KV_KEYHOLDER, span_of(id, sizeof id), &holder) != LEDGER_OK || !span_eq(holder, ch->id))
+        found(v, ch->party.key_index, "the index of keys does not lead to the party that has its key");
+}
+
+enum ledger_rc scrub_chain(struct scrub_view *v, const struct hash *key, struct span record, uint64_t *steps, struct ledger_err *err)
+{
+    struct hash want;
+    struct ledger_err why = {0};
+    arena_reset(v->side);
+    *steps = 1;
+    struct chain *ch = arena_alloc(v->side, sizeof *ch);
+    if (!ch)
+        return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    enum ledger_rc rc = chain_check(v->c, v->side, &v->m.kv, key, record, ch, &why);
+    if (rc == LEDGER_ETAMPER) {
+        found(v, ch->exists ? ch->head_index : UINT64_MAX, "the record of a chain is not what its head commits to");
+        return LEDGER_OK;
+    }
+    if (rc != LEDGER_OK) {
+        *err = why;
+        return rc;
+    }
+    chain_key(v->c, &v->m.index_key, ch->type, ch->id, &want);
+    if (!hash_eq(&want, key)) {
+        found(v, ch->head_index, "the record of a chain is kept under another's key");
+        return LEDGER_OK;
+    }
+    check_map(v, ch);
+    check_key(v, ch);
+    v->parties += ch->type == CHAIN_PARTY;
+    v->admins += ch->type == CHAIN_PARTY && !ch->party.revoked && ch->party.roles & ROLE_BIT(ROLE_ADMIN);
+    return check_history(v, ch, steps, err);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * writer_stored: what the writer reads of the store. What rotted there must not become part of what is recorded and signed: a state would be
+ * judged upon as if it were true, a node of the tree would give a root that no proof leads to. So a chain's record is compared with
+ * its head's header when it is read (chain_check.h), the tree with the root that was signed last before it is sealed, and the chain map with
+ * its old root while it is changed (chainmap.h). Members of lists and rows of indexes have no hash of their own that is near; the
+ * scrub reads them.
+ *
+ * Failure: ETAMPER. The batch is dropped, nothing was recorded, and the requests that can do without that row go on.
+ */
+#include <string.h>
+
+#include "chain_check.h"
+#include "pipeline_internal.h"
+
+static enum ledger_rc checked_get(void *ctx, enum kv_table t, struct span key, struct span *value)
+{
+    struct writer *w = ctx;
+    struct hash h;
+    enum ledger_rc rc = kv_get(&w->stored, t, key, value);
+    if (rc != LEDGER_OK || t != KV_CHAIN || key.n != HASH_LEN)
+        return rc;
+    struct arena_mark mark = arena_mark(w->a);
+    struct chain *ch = arena_alloc(w->a, sizeof *ch);
+    struct ledger_err why = {0};
+    memcpy(h.b, key.p, HASH_LEN);
+    rc = ch ? chain_check(w->c, w->a, &w->stored, &h, *value, ch, &why) : LEDGER_ENOMEM;
+    arena_release(w->a, mark);
+    if (rc == LEDGER_ETAMPER && !w->rotten.rc)
+        w->rotten = why;
+    return rc;
+}
+
+static enum ledger_rc checked_put(void *ctx, enum kv_table t, struct span key, struct span value)
+{
+    struct writer *w = ctx;
+    return kv_put(&w->stored, t, key, value);
+}
+
+enum ledger_rc writer_begin(struct writer *w, struct ledger_err *err)
+{
+    w->rotten.rc = LEDGER_OK;
+    enum ledger_rc rc = store_begin(w->p->o.store, &w->stored, err);
+    w->txn = (struct kv){w, checked_get, checked_put};
+    return rc;
+}
+
+enum ledger_rc writer_check_tree(struct writer *w, uint64_t size, struct ledger_err *err)
+{
+    struct merkle_store tree = machine_tree(&w->m);
+    struct hash root;
+    if (size == 0 || (merkle_root(w->c, &tree, size, &root) && hash_eq(&root, &w->root)))
+        return LEDGER_OK;
+    return ledger_fail(err, LEDGER_ETAMPER, "stored data does not verify: the tree is not the one of the checkpoint of %llu entries",
+                       (unsigned long long)size);
+}

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * rot: flips one bit of a data file after the other, all over it, and asks three who know nothing of each other:
+ *
+ *   rows    every row of every table, as the store gives it: is any of it another one than before?
+ *   check   `ledgerd check`: does the folder verify?
+ *   scrub   what the daemon's background scrub looks at: does it find anything?
+ *
+ * A flip matters if a row is another one, or cannot be read. Check and scrub must find each that matters, and name an entry where there is
+ * one to be named. Each of the three runs in a process of its own, since a page that is not one can take a reader with it; a reader
+ * that ends by a signal has not said anything false, but check must not: it is asked by people.
+ *
+ *   rot DIR FLIPS SEED    DIR: a data folder that nobody uses. The last line: "flips=… matter=… …"; status 1 if one was missed.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "commands.h"
+#include "scrub_check.h"
+
+#define MAP_BYTES ((uint64_t)1 << 30)
+#define UNREADABLE 77
+
+static const char *const TABLES[KV_TABLES] = {
+    [KV_LOG] = "log", [KV_META] = "meta", [KV_CHAIN] = "chain", [KV_MEMBER] = "member", [KV_KEYHOLDER] = "keyholder",
+    [KV_REFERENCE] = "reference", [KV_EVENT] = "event", [KV_MAP] = "map", [KV_TREE] = "tree", [KV_CHECKPOINT] = "checkpoint",
+};
+struct rows {
+    uint8_t digest[KV_TABLES][32];
+};
+struct scrubbed {
+    uint64_t found, named;
+    int error;
+};
+struct context {
+    const char *dir;
+    struct store *store;
+    struct rows *rows;
+    struct scrubbed *scrubbed;
+};
+
+static _Noreturn void die(const char *what)
+{
+    fprintf(stderr, "rot: %s: %s\n", what, strerror(errno));
+    exit(2);
+}
+
+/* ---- the three ---- */
+
+struct sum {
+    struct crypto *c;
+    uint8_t so_far[32];
+};
+
+static bool add_row(void *ctx, struct span key, struct span value)
+{
+    struct sum *s = ctx;
+    struct hash h;
+    const uint64_t sizes[2] = {key.n, value.n};
+    const struct span parts[] = {span_of(s->so_far, 32), span_of(sizes, sizeof sizes), key, value};
+    crypto_sha256(s->c, parts, 4, &h);
+    memcpy(s->so_far, h.b, 32);
+    return true;
+}
+
+static int read_rows(struct context *x)
+{
+    struct store_snapshot *sn;
+    if (store_snapshot_open(x->store, &sn, NULL) != LEDGER_OK)
+        return UNREADABLE;
+    struct sum s = {.c = crypto_new()};
+    for (int t = 0; t < KV_TABLES; t++) {
+        memset(s.so_far, 0, sizeof s.so_far);
+        if (store_scan(sn, (enum kv_table)t, SPAN_NONE, add_row, &s, NULL) != LEDGER_OK)
+            return UNREADABLE;
+        memcpy(x->rows->digest[t], s.so_far, 32);
+    }
+    return 0;
+}
+
+static void found_cb(void *ctx, uint64_t index, const char *what)
+{
+    struct scrubbed *s = ctx;
+    s->found++;
+    s->named += index != UINT64_MAX;
+    (void)what;
+}
+
+struct walk {
+    struct scrub_view *v;
+    uint64_t chains;
+    enum ledger_rc rc;
+};
+
+static bool visit(void *ctx, struct span key, struct span value)
+{
+    struct walk *w = ctx;
+    struct hash h;
+    uint64_t steps;
+    if (key.n != HASH_LEN) {
+        found_cb(w->v->ctx, UINT64_MAX, "key");
+        return true;
+    }
+    memcpy(h.b, key.p, HASH_LEN);
+    w->chains++;
+    w->rc = scrub_chain(w->v, &h, value, &steps, NULL);
+    return w->rc == LEDGER_OK;
+}
+
+static int scrub(struct context *x)
+{
+    struct scrub_view v = {.store = x->store, .c = crypto_new(), .a = arena_new(64u << 20), .side = arena_new(64u << 20),
+                           .found_cb = found_cb, .ctx = x->scrubbed};
+    enum ledger_rc rc = scrub_view_open(&v, NULL);
+    for (uint64_t i = 0; rc == LEDGER_OK && i < v.m.size; i++)
+        rc = scrub_entry(&v, i, NULL);
+    struct walk w = {.v = &v};
+    if (rc == LEDGER_OK)
+        rc = store_scan(v.sn, KV_CHAIN, SPAN_NONE, visit, &w, NULL);
+    if (rc == LEDGER_OK)
+        rc = w.rc;
+    if (rc == LEDGER_OK && w.chains != v.m.chains)
+        found_cb(x->scrubbed, v.m.seal, "chains");
+    if (rc == LEDGER_OK && (v.parties != v.m.registry.parties || v.admins != v.m.registry.admins))
+        found_cb(x->scrubbed, v.m.seal, "parties");
+    x->scrubbed->error = rc;
+    return 0;
+}
+
+static int check(struct context *x)
+{
+    char command[] = "check", quiet[] = "--quiet", *argv[] = {command, (char *)(uintptr_t)x->dir, quiet, NULL};
+    return ledgerd_check(3, argv);
+}
+
+/* ---- a process for each ---- */
+
+static int in_child(struct context *x, int (*run)(struct context *), bool opens, void *result, size_t n)
+{
+    int fds[2], status;
+    if (pipe(fds))
+        die("pipe");
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid < 0)
+        die("fork");
+    if (pid == 0) {
+        int null = open("/dev/null", O_WRONLY);
+        const struct store_options o = {.map_bytes = MAP_BYTES};
+        dup2(null, 1);
+        dup2(null, 2);
+        alarm(120);
+        int code = opens && store_open_with(x->dir, STORE_READ, &o, &x->store, NULL) != LEDGER_OK ? UNREADABLE : run(x);
+        if (n && write(fds[1], result, n) != (ssize_t)n)
+            code = UNREADABLE;
+        _exit(code);
+    }
+    close(fds[1]);
+    ssize_t got = n ? read(fds[0], result, n) : 0;
+    close(fds[0]);
+    if (waitpid(pid, &status, 0) != pid)
+        die("wait");
+    if (WIFSIGNALED(status))
+        return 1000 + WTERMSIG(status);
+    return n && got != (ssize_t)n && WEXITSTATUS(status) == 0 ? UNREADABLE : WEXITSTATUS(status);
+}
+
+static void flip(int fd, off_t at, unsigned bit)
+{
+    uint8_t byte;
+    if (pread(fd, &byte, 1, at) != 1)
+        die("read");
+    byte ^= (uint8_t)(1u << bit);
+    if (pwrite(fd, &byte, 1, at) != 1)
+        die("write");
+}
+
+struct tally {
+    unsigned flips, matter, unreadable, check_missed, check_signals, scrub_missed, scrub_signals, scrub_named, false_alarms;
+};
+
+static void one(struct context *x, const struct rows *before, off_t at, unsigned bit, struct tally *t)
+{
+    char tables[200] = "";
+    struct rows now;
+    struct scrubbed s = {0};
+    x->rows = &now;
+    x->scrubbed = &s;
+    int r = in_child(x, read_rows, true, &now, sizeof now);
+    bool matters = r != 0 || memcmp(&now, before, sizeof now) != 0;
+    for (int i = 0; r == 0 && i < KV_TABLES; i++)
+        if (memcmp(now.digest[i], before->digest[i], 32) != 0)
+            snprintf(tables + strlen(tables), sizeof tables - strlen(tables), " %s", TABLES[i]);
+    int c = in_child(x, check, false, NULL, 0);
+    int w = in_child(x, scrub, true, &s, sizeof s);
+    bool scrub_found = w != 0 || s.found || s.error;
+    t->flips++;
+    t->matter += matters;
+    t->unreadable += r != 0;
+    t->check_missed += matters && c == 0;
+    t->check_signals += c >= 1000;
+    t->scrub_missed += matters && !scrub_found;
+    t->scrub_signals += w >= 1000;
+    t->scrub_named += matters && s.named;
+    t->false_alarms += !matters && c != 0 && c < 1000;
+    if ((matters && (c == 0 || !scrub_found)) || c >= 1000)
+        printf("byte %lld bit %u: rows %d%s, check %d, scrub %d (%llu found, error %d)\n", (long long)at, bit, r, tables, c, w,
+               (unsigned long long)s.found, s.error);
+}
+
+int main(int argc, char **argv)
+{
+    char path[4096];
+    struct stat st;
+    struct tally t = {0};
+    static struct rows before;
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    if (argc != 4)
+        die("usage: rot DIR FLIPS SEED");
+    struct context x = {.dir = argv[1], .rows = &before};
+    unsigned long flips = strtoul(argv[2], NULL, 10);
+    srandom((unsigned)strtoul(argv[3], NULL, 10));
+    snprintf(path, sizeof path, "%s/data/data.mdb", argv[1]);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) || st.st_size < 8192)
+        die(path);
+    if (in_child(&x, read_rows, true, &before, sizeof before) != 0 || in_child(&x, check, false, NULL, 0) != 0)
+        die("the folder does not verify as it is");
+    for (unsigned long i = 0; i < flips; i++) {
+        /* Spread over the whole file: one place in each of so many equal parts. */
+        off_t part = st.st_size / (off_t)flips ? st.st_size / (off_t)flips : 1;
+        off_t at = ((off_t)i * st.st_size / (off_t)flips + random() % part) % st.st_size;
+        unsigned bit = (unsigned)(random() % 8);
+        flip(fd, at, bit);
+        one(&x, &before, at, bit, &t);
+        flip(fd, at, bit);
+    }
+    printf("flips=%u matter=%u unreadable=%u check_missed=%u check_signals=%u scrub_missed=%u scrub_signals=%u scrub_named=%u "
+           "false_alarms=%u\n",
+           t.flips, t.matter, t.unreadable, t.check_missed, t.check_signals, t.scrub_missed, t.scrub_signals, t.scrub_named, t.false_alarms);
+    return t.check_missed || t.check_signals || t.scrub_missed ? 1 : 0;
+}

@@ -1,0 +1,737 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Nothing lost: the daemon under several clients that keep what they were promised, killed at every step of its write path, on a disk that
+fails at every call, and without power at any moment; then started again and asked for all of it. With LEDGERD_LONG=1 as often as one
+leaves it running over lunch.
+
+    faults.py BUILD [TEST…]
+"""
+import collections
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))
+import cases  # noqa: E402
+import disk  # noqa: E402
+import ledger  # noqa: E402
+from cases import Skip  # noqa: E402
+from disk import Load, Shim, check_promises, check_whole, ended, start  # noqa: E402
+from ledger import Ledger, eventually, need, program, run  # noqa: E402
+
+LONG = os.environ.get("LEDGERD_LONG") == "1"
+SANITIZED = os.environ.get("LEDGERD_TIME_FACTOR", "1") != "1"  # memory and speed are no matter then
+SEED = int(os.environ.get("LEDGERD_SEED", "1"))
+# Steps of the write path: kinds of calls, and how many of them pass before. A batch writes some pages, syncs, and writes the durable page
+# that makes them count; beside it the anchor is written anew, synced and renamed.
+STEPS = [((disk.WRITE,), 0), ((disk.WRITE,), 1), ((disk.WRITE,), 2), ((disk.WRITE,), 4), ((disk.SYNC,), 0), ((disk.SYNC,), 1),
+         ((disk.DURABLE, disk.SYNC), 1), ((disk.DURABLE,), 0), ((disk.DURABLE,), 1), ((disk.CREATE,), 0), ((disk.RENAME,), 0),
+         ((disk.RENAME, disk.SYNC), 2)]
+STEPS_OF_A_START = 60  # at most looked at
+
+
+def many(short, long):
+    return long if LONG else short
+
+
+def tally(name, **counts):
+    print("TALLY " + name + " " + " ".join(f"{k}={v}" for k, v in counts.items()), flush=True)
+
+
+class Kept:
+    """A ledger with its party, made once and copied for each test."""
+
+    folder = None
+
+    @classmethod
+    def make(cls):
+        cls.folder = tempfile.mkdtemp(prefix="ledgerd-faults-")
+        with Ledger() as l:
+            l.start().register_warehouse().end()
+            cls.address = l.address
+            shutil.copytree(l.base, os.path.join(cls.folder, "base"))
+
+    @classmethod
+    def drop(cls):
+        shutil.rmtree(cls.folder, ignore_errors=True)
+
+
+class Copy(Ledger):
+    """One such copy."""
+
+    def __init__(self, base=None):
+        self.base = base or tempfile.mkdtemp(prefix="ledgerd-system-")
+        shutil.copytree(os.path.join(Kept.folder, "base"), self.base, dirs_exist_ok=True)
+        self.dir = os.path.join(self.base, "ledger")
+        self.profile = os.path.join(self.dir, "profile")
+        self.anchor = self.dir + ".anchor"
+        self.keys = os.path.join(self.base, "keys")
+        self.log = os.path.join(self.base, "daemon.log")
+        self.daemon, self.address, self.others = None, "127.0.0.1:0", []
+
+
+def whole_again(l, load, promised=0):
+    """After the last of it: everything that the clients have made arrives, once; the folder is whole; receipts can be had."""
+    promises = load.finish()
+    need(len({a[2] for a in promises.acks}) == promises.sent,
+         f"{promises.sent} events were made, {len(promises.acks)} acknowledged: {promises.errors[-3:]} {l.logged()[-1000:]}")
+    need(len(promises.acks) >= promised, "acknowledgements are gone")
+    check_promises(l, promises)
+    recorded = sum(1 for e in l.log_entries().values() if e["kind"] == "MATERIAL_RECEIVED")
+    need(recorded == promises.sent, f"{recorded} events are recorded, {promises.sent} were made")
+    l.end()
+    check_whole(l, promises, "at the end")
+    return promises
+
+
+# ---- crash ----
+
+
+def test_kill_at_every_step():
+    """kill -9 before, in the middle of, and after each call that changes the disk, under load; the same in the start that follows."""
+    rounds, kills, steps = many(1, 40), 0, collections.Counter()
+    for _ in range(rounds):
+        with Copy() as l:
+            shim = Shim(l)
+            need(start(l, shim), l.logged())
+            load = Load(l, clients=3, batch=1 + rounds % 5)
+            for kinds, skip in many(STEPS[::2], STEPS):
+                for action in disk.KILL_BEFORE, disk.KILL_MIDDLE, disk.KILL_AFTER:
+                    load.grows()
+                    shim.arm(action, skip, kinds=kinds)
+                    need(ended(l) == disk.SIGKILLED, f"not killed: {l.logged()[-500:]}")
+                    kills += 1
+                    steps[shim.hit().split(".new-")[0]] += 1
+                    check_whole(l, load.promises(), f"{disk.NAMES[action]} {shim.hit()}")
+                    shim.disarm()
+                    need(start(l, shim), f"it does not start again: {l.logged()[-1000:]}")
+            whole_again(l, load)
+    tally("kill-at-a-step", kills=kills, kinds_of_step=len(steps), lost=0, doubled=0, forked=0)
+    need(len(steps) >= 3, f"{steps}")
+
+
+def test_kill_in_the_start():
+    """The same within the start of the daemon: its tail's verification, its epoch, its anchor."""
+    kills = 0
+    with Copy() as l:
+        shim = Shim(l)
+        need(start(l, shim), l.logged())
+        load = Load(l, clients=2)
+        load.grows()
+        for action in disk.KILL_BEFORE, disk.KILL_MIDDLE, disk.KILL_AFTER:
+            for step in range(0, STEPS_OF_A_START, many(3, 1)):
+                if l.daemon:
+                    l.stop(9)
+                shim.arm(action, step)
+                served = start(l, shim)
+                shim.disarm()
+                if served and not shim.hit():
+                    break
+                need(l.daemon.wait() == disk.SIGKILLED, l.logged()[-500:])
+                l.daemon = None
+                kills += 1
+                check_whole(l, load.promises(), f"{disk.NAMES[action]} {shim.hit()}")
+        shim.disarm()
+        if not l.daemon:
+            need(start(l, shim), l.logged()[-500:])
+        whole_again(l, load)
+    tally("kill-in-the-start", kills=kills, lost=0, doubled=0, forked=0)
+    need(kills >= 6, f"{kills} kills")
+
+
+def test_kill_at_random():
+    kills, want, acknowledged = 0, many(15, 3000), 0
+    chance = random.Random(SEED)
+    while kills < want:
+        with Copy() as l:
+            need(start(l), l.logged())
+            load = Load(l, clients=4, batch=chance.choice((1, 1, 7, 100)))
+            for _ in range(min(50, want - kills)):
+                load.grows(1)
+                time.sleep(chance.random() * 0.03)
+                need(l.stop(9) == disk.SIGKILLED, "the daemon was gone before")
+                kills += 1
+                if not LONG or chance.random() < 0.2:
+                    check_whole(l, load.promises(), f"kill {kills}, seed {SEED}")
+                need(start(l), f"kill {kills}: {l.logged()[-1000:]}")
+            acknowledged += len(whole_again(l, load).acks)
+    tally("kill-at-random", kills=kills, acknowledged=acknowledged, lost=0, doubled=0, forked=0)
+
+
+# ---- faults of the disk ----
+
+
+def fault(l, shim, load, action, step, count):
+    """One fault under load. The process goes on, or ends where it cannot know what is on the disk; in both cases it has told the truth."""
+    load.grows()
+    shim.arm(action, step[1], count, kinds=step[0], arg=20000)
+    eventually("the fault is met", lambda: shim.hit() or l.daemon.poll() is not None)
+    if action not in (disk.SHORT, disk.DELAY):
+        time.sleep(0.02)  # what it does next, if it goes on, is part of the matter
+    else:
+        load.grows()
+    what = shim.hit()
+    survived = l.daemon.poll() is None
+    need(action != disk.DELAY or survived, f"a late {what} ended the daemon: {l.logged()[-1000:]}")
+    if survived:
+        shim.disarm()
+        time.sleep(0.01)
+        survived = l.daemon.poll() is None
+    if survived:
+        load.grows()
+        survived = l.daemon.poll() is None
+    if not survived:
+        status = ended(l)
+        need(status == 1, f"{disk.NAMES[action]} at {what}: it ended with {status}: {l.logged()[-1000:]}")
+        need("unknown" in l.logged() or "the ledger cannot go on" in l.logged(), f"it does not say why: {l.logged()[-1000:]}")
+        check_whole(l, load.promises(), f"{disk.NAMES[action]} at {what}")
+        shim.disarm()
+        need(start(l, shim), f"{disk.NAMES[action]} at {what}: it does not start again: {l.logged()[-1000:]}")
+    return what.split(".new-")[0], survived
+
+
+def test_faults_at_every_step():
+    outcomes, faults = collections.defaultdict(collections.Counter), 0
+    for round_ in range(many(1, 30)):
+        with Copy() as l:
+            shim = Shim(l)
+            need(start(l, shim), l.logged())
+            load = Load(l, clients=3, batch=1 + round_ % 7)
+            for action in disk.EIO, disk.ENOSPC, disk.SHORT, disk.DELAY, disk.EIO_AFTER:
+                for step in many(STEPS[faults % 3::3], STEPS):
+                    what, survived = fault(l, shim, load, action, step, 1 + faults % 2)
+                    outcomes[disk.NAMES[action], what][survived] += 1
+                    faults += 1
+            whole_again(l, load)
+    if LONG:
+        for (action, what), n in sorted(outcomes.items()):
+            print(f"  {action:>18} {what:<40} ended {n[False]}, went on {n[True]}")
+    tally("fault-of-the-disk", faults=faults, kinds=len(outcomes), ended=sum(n[False] for n in outcomes.values()), lost=0, doubled=0,
+          forked=0, false_acknowledgements=0)
+
+
+def test_faults_in_the_start():
+    """A start that fails says so and leaves everything as it was; the next one is good."""
+    faults = 0
+    with Copy() as l:
+        shim = Shim(l)
+        need(start(l, shim), l.logged())
+        load = Load(l, clients=2)
+        load.grows()
+        for action in disk.EIO, disk.ENOSPC, disk.EIO_AFTER:
+            for step in range(0, STEPS_OF_A_START, many(4, 1)):
+                if l.daemon:
+                    l.stop(9)
+                shim.arm(action, step)
+                served = start(l, shim)
+                met = shim.hit()
+                shim.disarm()
+                if not met:
+                    break
+                faults += 1
+                if not served:
+                    need(l.daemon.wait() == 1, f"{disk.NAMES[action]} at {met}: {l.logged()[-1000:]}")
+                    l.daemon = None
+                    check_whole(l, load.promises(), f"{disk.NAMES[action]} at {met}")
+        if not l.daemon:
+            need(start(l, shim), l.logged()[-500:])
+        whole_again(l, load)
+    tally("fault-in-the-start", faults=faults, lost=0, doubled=0, forked=0)
+    need(faults >= 6, f"{faults} faults")
+
+
+# ---- power cuts ----
+
+
+def traced_run(l, trace, faulty):
+    """Load with a trace; with `faulty` one sync fails on the way, and the daemon comes again on what the cache of the system holds."""
+    shim = Shim(l, trace)
+    files = {}
+    for base, _, names in os.walk(l.dir):
+        for name in names:
+            path = os.path.join(base, name)
+            files[path] = open(path, "rb").read()
+    files[l.anchor] = open(l.anchor, "rb").read()
+    need(start(l, shim), l.logged())
+    load = Load(l, clients=3, batch=2)
+    load.grows(many(60, 300))
+    if faulty:
+        shim.arm(disk.EIO, faulty, kinds=(disk.SYNC, disk.DURABLE))
+        eventually("the fault is met", shim.hit)
+        time.sleep(0.05)
+        shim.disarm()
+        if l.daemon.poll() is not None:
+            ended(l)
+            need(start(l, shim), l.logged()[-1000:])
+        load.grows(30)
+    promises = load.finish()
+    l.stop(9)
+    return files, promises
+
+
+def open_image(l, files, newest, what):
+    """What a cut has left, put in a folder and used: it starts, and has everything that was acknowledged until then."""
+    base = tempfile.mkdtemp(prefix="ledgerd-image-")
+    try:
+        for path, content in files.items():
+            to = os.path.join(base, os.path.relpath(path, l.base))
+            os.makedirs(os.path.dirname(to), mode=0o700, exist_ok=True)
+            with open(to, "wb") as f:
+                f.write(content)
+            os.chmod(to, 0o600)
+        folder = os.path.join(base, "ledger")
+        arguments = []
+        if newest:
+            note = os.path.join(base, "newest")
+            with open(note, "w", encoding="utf-8") as f:
+                f.write(newest[1])
+            arguments = ["--anchor", note]
+        ran = run(program("ledgerd"), "check", folder, "--quiet", *arguments, timeout=2 * ledger.WAIT_S)
+        need(ran.status == 0, f"{what}: {ran}")
+        with open(os.path.join(base, "log"), "wb") as log:
+            daemon = subprocess.Popen([program("ledgerd"), "run", folder, "--listen", "127.0.0.1:0"], stdout=log, stderr=log)
+        told = os.path.join(folder, "run", "address")
+        eventually("the image is served", lambda: os.path.exists(told) or daemon.poll() is not None)
+        need(daemon.poll() is None, f"{what}: it does not start: {open(os.path.join(base, 'log'), encoding='utf-8').read()[-1500:]}")
+        daemon.terminate()
+        need(daemon.wait(ledger.WAIT_S) == 0, f"{what}: it does not end well")
+        run(program("ledgerd"), "check", folder, "--quiet", timeout=2 * ledger.WAIT_S).expect(0)
+    finally:
+        shutil.rmtree(base, ignore_errors=True)
+
+
+def test_power_cut_by_replay():
+    """The trace of a run, cut at any call, with any of what was not synced kept, lost or torn at sectors."""
+    images, chance = 0, random.Random(SEED)
+    for faulty in many((0, 2), range(0, 12)):
+        with Copy() as l:
+            trace = os.path.join(l.base, "trace")
+            files, promises = traced_run(l, trace, faulty)
+            calls = disk.read_trace(trace)
+            need(len(calls) > 50, f"{len(calls)} calls in the trace")
+            want = many(12, 600)
+            model, cuts = disk.Disk({p: c for p, c in files.items() if "/run/" not in p}), collections.Counter(
+                chance.randrange(len(calls)) for _ in range(want))
+            for i, call in enumerate(calls):
+                for n in range(cuts[i]):
+                    what = f"cut {n} at call {i} of {len(calls)}, {call.op} {call.path}, seed {SEED}, faulty {faulty}"
+                    open_image(l, model.image(chance, call), promises.newest(call.began_ns), what)
+                    images += 1
+                model.apply(call)
+    tally("power-cut-by-replay", images=images, lost=0, doubled=0, forked=0)
+
+
+FS_IOC_SHUTDOWN = 0x8004587D
+SHUTDOWN_WITHOUT_LOG = 2
+
+
+def loop_mounted(base, size):
+    """An ext4 of its own for a folder; or Skip."""
+    if os.geteuid() != 0:
+        raise Skip("mounting a file system takes root")
+    image = base + ".img"
+    with open(image, "wb") as f:
+        f.truncate(size)
+    if not shutil.which("mkfs.ext4"):
+        os.unlink(image)
+        raise Skip("mkfs.ext4 is not here")
+    made = subprocess.run(["mkfs.ext4", "-q", "-F", image], stderr=subprocess.PIPE, check=False)
+    if made.returncode or subprocess.run(["mount", "-o", "loop", image, base], stderr=subprocess.PIPE, check=False).returncode:
+        os.unlink(image)
+        raise Skip("file systems cannot be made and mounted here")
+    return image
+
+
+def test_power_cut_on_ext4():
+    """A real file system, shut down by its ioctl under load, its journal replayed by the next mount."""
+    import fcntl
+    import struct
+    base, cuts, acknowledged = tempfile.mkdtemp(prefix="ledgerd-ext4-"), 0, 0
+    image = None
+    try:
+        image = loop_mounted(base, 256 << 20)
+        with tempfile.TemporaryDirectory(prefix="ledgerd-system-") as elsewhere, Copy(base) as l:
+            mine = os.path.join(elsewhere, "base")
+            shutil.copytree(base, mine, ignore=shutil.ignore_patterns("lost+found"))
+            l.profile, l.keys = os.path.join(mine, "ledger", "profile"), os.path.join(mine, "keys")
+            l.log = os.path.join(elsewhere, "log")
+            os.sync()
+            need(start(l), l.logged())
+            l.base = elsewhere
+            load = Load(l, clients=4, batch=3)
+            chance = random.Random(SEED)
+            for _ in range(many(6, 400)):
+                load.grows(1)
+                time.sleep(chance.random() * 0.03)
+                f = os.open(base, os.O_RDONLY)
+                fcntl.ioctl(f, FS_IOC_SHUTDOWN, struct.pack("I", SHUTDOWN_WITHOUT_LOG))
+                os.close(f)
+                eventually("it ends or hangs", lambda: l.daemon.poll() is not None, 10)
+                need(ended(l) == 1, f"it went on without a disk: {l.logged()[-1000:]}")
+                cuts += 1
+                subprocess.run(["umount", base], check=True)
+                subprocess.run(["mount", "-o", "loop", image, base], check=True)
+                check_whole(l, load.promises(), f"cut {cuts}")
+                need(start(l), f"cut {cuts}: {l.logged()[-1000:]}")
+            acknowledged = len(whole_again(l, load).acks)
+            l.base = base + ".none"
+    finally:
+        subprocess.run(["umount", "-l", base], stderr=subprocess.DEVNULL, check=False)
+        for path in (image or "",):
+            if path:
+                os.unlink(path)
+        shutil.rmtree(base, ignore_errors=True)
+    tally("power-cut-on-ext4", cuts=cuts, acknowledged=acknowledged, lost=0, doubled=0, forked=0)
+
+
+# ---- a full disk ----
+
+
+def tmpfs(base, size):
+    if os.geteuid() != 0:
+        raise Skip("mounting a file system takes root")
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", base], stderr=subprocess.DEVNULL, check=False).returncode:
+        raise Skip("file systems cannot be mounted here")
+
+
+def recall(l, name, items):
+    lines = [{"id": name, "kind": "RECALL_CHANGED", "occurred": "2025-01-03T03:04:05Z",
+              "signers": [{"party": "u.qa", "meaning": "decision"}, {"party": "u.qp", "meaning": "decision"}],
+              "fields": {"recall": name, "action": "ISSUED", "items": items, "class": "I", "reason": "a test"}}]
+    path = l.write_lines(name, lines)
+    return l.ctl("record", "-f", path, "--keys", l.keys, "--json")
+
+
+def fill(path, leave):
+    """Takes what is free, but so much; in steps, because a file system keeps books of its own."""
+    with open(path, "ab") as f:
+        for _ in range(1000):
+            v = os.statvfs(os.path.dirname(path))
+            over = v.f_bavail * v.f_frsize - leave
+            if over < 4096:
+                break
+            f.write(bytes(min(over, 1 << 20) & ~4095))
+            f.flush()
+
+
+def test_full_disk_keeps_room_for_a_recall():
+    base = tempfile.mkdtemp(prefix="ledgerd-full-")
+    mounted = False
+    try:
+        tmpfs(base, "64m")
+        mounted = True
+        with tempfile.TemporaryDirectory(prefix="ledgerd-system-") as elsewhere, Copy(base) as l:
+            l.configure("#reserve = 64M", "reserve = 16M")
+            l.configure("#heartbeat_seconds", "heartbeat_seconds = 1\n#heartbeat_seconds")
+            l.base = elsewhere  # the clients' disk is another one
+            need(start(l), l.logged())
+            for party, role in ("qa", "QA"), ("qp", "QP"):
+                key = os.path.join(l.keys, party + ".key")
+                l.ctl("key", "new", "u." + party, "-o", key).expect(0)
+                l.ctl("party", "register", "u." + party, "--roles", role, "--org", "ORG", "--key", key).expect(0)
+            l.record("M-1", "M-2").expect(0)
+            ballast = os.path.join(base, "ballast")
+            fill(ballast, 15 << 20)
+            ran = l.record("M-3").expect(3, "the disk is full", "nothing was recorded")
+            recall(l, "R-1", ["M-1"]).expect(0)
+            l.record("M-4").expect(3, "the disk is full", "nothing was recorded")
+            # The seals of an idle ledger must not use up what is for recalls.
+            fill(ballast, 3 << 20)
+            size = l.size()
+            time.sleep(2.5)
+            need(l.size() == size, "a seal was written from what is left for recalls")
+            for i in range(5):
+                recall(l, f"R-2{i}", ["M-2"]).expect(0)
+            need("the disk is full" in l.ctl("status").expect(0).out, "status does not say so")
+            ran = l.ctl("show", "M-1").expect(0, "recall")
+            # Together with something else it is no recall alone; the rest of its request is refused, it is not.
+            fill(ballast, 0)
+            recall(l, "R-3", ["M-1"]).expect(3, "the disk is full", "nothing was recorded")
+            need(l.json("audit")["holds"], "the audit does not hold")
+            os.unlink(ballast)
+            eventually("it recovers", lambda: l.record("M-5").status == 0)
+            recall(l, "R-3", ["M-1"]).expect(0)
+            status = l.ctl("status").expect(0).out
+            need("the disk is full" not in status, status)
+            del ran
+            l.end()
+            l.tool("check").expect(0)
+            l.base = base + ".none"
+    finally:
+        if mounted:
+            subprocess.run(["umount", "-l", base], check=False)
+        shutil.rmtree(base, ignore_errors=True)
+
+
+# ---- rot ----
+
+
+def rotten_ledger(l, items):
+    """A ledger with something of everything that is stored, stopped."""
+    need(start(l), l.logged())
+    for party, role in ("qa", "QA"), ("qp", "QP"):
+        key = os.path.join(l.keys, party + ".key")
+        l.ctl("key", "new", "u." + party, "-o", key).expect(0)
+        l.ctl("party", "register", "u." + party, "--roles", role, "--org", "ORG", "--key", key).expect(0)
+    l.record(*(f"M-{i}" for i in range(items))).expect(0)
+    for i in range(3):
+        l.record(f"N-{i}").expect(0)
+    recall(l, "R-1", ["M-1", "M-2"]).expect(0)
+    l.end()
+    l.tool("check").expect(0)
+
+
+def test_rot_of_a_stopped_ledger():
+    """Bits flipped all over the data file, one at a time."""
+    with Copy() as l:
+        rotten_ledger(l, 60)
+        ran = run(program("tests/faults/rot"), l.dir, str(many(80, 20000)), str(SEED), timeout=many(2, 60) * ledger.WAIT_S)
+        need(ran.status == 0, f"{ran}")
+        found = dict(word.split("=") for word in ran.out.splitlines()[-1].split())
+        need(int(found["matter"]) > int(found["flips"]) // 10, f"{found}")
+        tally("rot", **found)
+
+
+def flip_state(l, item):
+    """A bit of the stored state of an item, while the daemon runs: the expiry, at the end. Gives back how to undo it."""
+    path = os.path.join(l.dir, "data", "data.mdb")
+    begin = bytes([1, 1, 0, 0, 0, len(item)]) + item.encode()  # docs/format.md, "Stored states"
+    data = open(path, "rb").read()
+    places, at = [], data.find(begin)
+    while at >= 0:
+        places.append(at + len(begin) + 2)
+        at = data.find(begin, at + 1)
+    need(places, f"no state of {item}")
+
+    def flip():
+        with open(path, "r+b") as f:
+            for place in places:
+                f.seek(place)
+                byte = f.read(1)[0]
+                f.seek(place)
+                f.write(bytes([byte ^ 1]))
+    return flip
+
+
+def test_rot_while_it_runs():
+    with Copy() as l:
+        rotten_ledger(l, 40)
+        l.configure("#interval_seconds = 604800", "interval_seconds = 1")
+        l.configure("#entries_per_second = 1000", "entries_per_second = 100000")
+        need(start(l), l.logged())
+        head = l.json("show", "M-7")
+        eventually("a pass is over", lambda: "all of the store was read" in l.logged())
+        need("does not verify" not in l.logged(), l.logged()[-1000:])
+        flip = flip_state(l, "M-7")
+        flip()
+        index = next(i for i, e in l.log_entries().items() if e.get("event", {}).get("fields", {}).get("item") == "M-7")
+        eventually("the scrub finds it", lambda: f"\"stored data does not verify\" entry={index} " in l.logged())
+        eventually("the figures tell it", lambda: f"entry {index}" in l.ctl("status").expect(0).out)
+        ran = l.ctl("show", "M-7")
+        need(ran.status == 3 and "does not verify" in ran.err, f"a rotten state was shown: {ran}")
+        l.ctl("show", "M-8").expect(0)
+        size = l.size()
+        line = {"id": "move", "kind": "STORAGE_MOVED", "occurred": "2025-01-03T03:04:05Z",
+                "signers": [{"party": "u.wh", "meaning": "authorship"}], "fields": {"item": "M-7", "location": "F"}}
+        path = l.write_lines("move", [line])
+        ran = run(*l.arguments("record", "-f", path, "--keys", l.keys, "--json"))
+        need(ran.status == 3 and "nothing was recorded" in ran.err.lower(), f"a rotten state was judged upon: {ran}")
+        need(l.size() == size, "something was recorded upon a rotten state")
+        l.record("M-new").expect(0)
+        l.end()
+        need(l.tool("check").status == 1, "check does not find it")
+        l.tool("rebuild").expect(0)
+        l.tool("check").expect(0)
+        need(start(l), l.logged())
+        now = l.json("show", "M-7")
+        need(now["chains"] == head["chains"] if "chains" in now else True, "the state is another one")
+        l.ctl("record", "-f", path, "--keys", l.keys, "--json").expect(0)
+        l.end()
+        l.tool("check").expect(0)
+
+
+# ---- the clock ----
+
+
+def test_clock_steps_by_hours():
+    library = next((p for p in ("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1", "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1")
+                    if os.path.exists(p)), None)
+    if not library:
+        raise Skip("libfaketime is not here")
+    if SANITIZED:
+        raise Skip("a sanitizer's runtime has to be loaded first")
+    with Copy() as l:
+        with open(os.path.join(l.profile, "profile.conf"), "a", encoding="ascii") as f:
+            f.write("plain = yes\n")  # certificates have times of their own
+        stamp = os.path.join(l.base, "offset")
+
+        def shift(hours):
+            with open(stamp + ".new", "w", encoding="ascii") as f:
+                f.write(f"{hours * 3600:+d}\n")
+            os.rename(stamp + ".new", stamp)
+
+        class Faked:
+            @staticmethod
+            def environment():
+                return dict(os.environ, LD_PRELOAD=library, FAKETIME_TIMESTAMP_FILE=stamp, FAKETIME_NO_CACHE="1",
+                            FAKETIME_DONT_FAKE_MONOTONIC="1")
+
+        shift(0)
+        need(start(l, Faked, ["--plain"]), l.logged())
+        hours = many([-3, 5, -48, 0], [random.Random(SEED).randrange(-200, 200) for _ in range(100)] + [0])
+        for n, offset in enumerate(hours):
+            shift(offset)
+            l.record(f"C-{n}").expect(0)
+        entries = l.log_entries()
+        times = [entries[i]["recorded"] for i in sorted(entries)]
+        need(times == sorted(times), f"recorded time ran backwards: {times}")
+        steps = sum(1 for e in entries.values() if e["kind"] == "CLOCK_STEP")
+        changes = sum(1 for a, b in zip([0] + hours, hours) if a != b)
+        need(steps == changes, f"{changes} steps of the clock, {steps} are recorded")
+        ran = l.ctl("audit", "--json")  # exit 3: the newest seal is not of this time
+        need(ran.status in (0, 3) and '"holds": true' in ran.out, f"the audit does not hold: {ran}")
+        l.end()
+        l.tool("check").expect(0)
+        tally("clock", steps=steps)
+
+
+# ---- overload ----
+
+
+def memory_kib(l, what="VmRSS"):
+    with open(f"/proc/{l.daemon.pid}/status", encoding="ascii") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith(what + ":"))
+
+
+def crowd(l, *arguments):
+    process = subprocess.Popen([program("tests/faults/crowd"), arguments[0], l.profile, l.address, *map(str, arguments[1:])],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    l.others.append(process)
+    return process
+
+
+def opened(process):
+    line = process.stdout.readline()
+    need(line == "open\n", f"the crowd does not stand: {line}{process.stderr.read() if process.poll() is not None else ''}")
+
+
+def left(process):
+    """Lets it end; its last line."""
+    out, errors = process.communicate(timeout=2 * ledger.WAIT_S)
+    need(process.returncode == 0, f"the crowd ended with {process.returncode}: {errors}")
+    return out.split()
+
+
+def speed(l, seconds, name):
+    load = Load(l, clients=8, name=name)
+    load.grows()
+    before, began = load.acks(), time.monotonic()
+    time.sleep(seconds)
+    rate = (load.acks() - before) / (time.monotonic() - began)
+    load.finish()
+    return rate
+
+
+def test_overload():
+    """Far more than it can do: what it accepts it does, the rest is told to come again, its memory stays, and then it is as before."""
+    with Copy() as l:
+        l.configure("#queue = 1024", "queue = 64")
+        need(start(l), l.logged())
+        seconds = many(2, 20)
+        before = speed(l, seconds, "before")
+        rss = memory_kib(l)
+        flood = crowd(l, "flood", 32, seconds, os.path.join(l.keys, "wh.key"), "FLOOD")
+        opened(flood)
+        words = left(flood)
+        accepted, busy, other = int(words[1]), int(words[3]), int(words[5])
+        peak = memory_kib(l, "VmHWM")
+        after, tries = 0.0, 0
+        while after < before / 2 and tries < 10:  # others use this machine, too
+            tries += 1
+            after = speed(l, seconds, f"after{tries}")
+        need(other == 0, f"{other} answers were neither an acceptance nor BUSY")
+        need(accepted > 0 and busy > 0, f"{accepted} accepted, {busy} busy")
+        need(SANITIZED or peak - rss < 128 << 10, f"{peak - rss} KiB more than before")
+        need(after >= before / 2, f"{before:.0f} events a second before, {after:.0f} after")
+        recorded = sum(1 for e in l.log_entries().values() if e.get("event", {}).get("id", "").startswith("FLOOD"))
+        need(recorded == accepted, f"{accepted} were accepted, {recorded} are recorded")
+        l.end()
+        l.tool("check").expect(0)
+        tally("overload", offered=accepted + busy, accepted=accepted, busy=busy, other=other, more_kib=peak - rss, before=int(before),
+              after=int(after))
+
+
+def test_idle_connections():
+    n = many(400, 10000)
+    with Copy() as l:
+        l.configure("#connections_max = 4096", "connections_max = 12000")
+        need(start(l), l.logged())
+        l.record("M-1").expect(0)
+        first = crowd(l, "idle", 50)  # what the first ones make the program load is not theirs
+        opened(first)
+        rss = memory_kib(l)
+        parts = [crowd(l, "idle", n // 4) for _ in range(4)]
+        for part in parts:
+            opened(part)
+        each = (memory_kib(l) - rss) * 1024 / n
+        began = time.monotonic()
+        l.record("M-2").expect(0)
+        took = time.monotonic() - began
+        for part in [first] + parts:
+            need(left(part)[0] == "alive", "a connection was lost")
+        eventually("they are gone", lambda: memory_kib(l) > 0 and l.record(f"M-{time.monotonic_ns()}").status == 0)
+        l.end()
+        l.tool("check").expect(0)
+        tally("idle-connections", connections=n, bytes_each=int(each), record_beside_them_ms=int(took * 1000))
+        need(SANITIZED or each < 48 << 10, f"{each:.0f} bytes for each connection")
+
+
+def test_slow_readers_and_storms():
+    with Copy() as l:
+        l.configure("#hello_seconds = 10", "hello_seconds = 2")
+        need(start(l), l.logged())
+        l.record(*(f"M-{i}" for i in range(300))).expect(0)
+        rss = memory_kib(l)
+        readers = crowd(l, "slow", many(50, 500))
+        opened(readers)
+        # Slow senders: bytes that never become a greeting.
+        host, port = l.address.rsplit(":", 1)
+        import socket
+        dripping = [socket.create_connection((host, int(port))) for _ in range(many(50, 1000))]
+        for s in dripping:
+            s.sendall(b"\x16\x03\x01")
+        storm = crowd(l, "storm", 8, many(2, 60))
+        for i in range(5):
+            l.record(f"S-{i}").expect(0)
+        words = left(storm)
+        readers.stdin.close()
+        readers.wait(ledger.WAIT_S)
+        for s in dripping:
+            s.settimeout(ledger.WAIT_S)
+            while True:
+                try:
+                    if not s.recv(1000):
+                        break
+                except ConnectionResetError:
+                    break
+            s.close()
+        l.record("after").expect(0)
+        more = memory_kib(l, "VmHWM") - rss
+        need(SANITIZED or more < 160 << 10, f"{more} KiB more than before")
+        l.end()
+        l.tool("check").expect(0)
+        tally("storm", connections=int(words[1]), slow_readers=many(50, 500), slow_senders=len(dripping), more_kib=more)
+
+
+if __name__ == "__main__":
+    ledger.BUILD = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else "build")
+    Kept.make()
+    try:
+        status = cases.main(globals(), sys.argv)
+    finally:
+        Kept.drop()
+    sys.exit(status)
