@@ -30,7 +30,7 @@ int main(int argc, char **argv)
         int (*run)(int argc, char **argv);
     } COMMANDS[] = {
         {"init", cmd_init}, {"run", cmd_run}, {"check", ledgerd_check}, {"rebuild", ledgerd_rebuild}, {"cert", cmd_cert},
-        {"rotate-log-key", cmd_rotate_log_key},
+        {"rotate-log-key", cmd_rotate_log_key}, {"backup", cmd_backup}, {"restore", cmd_restore},
     };
     /* A peer that goes away must be an error of one write and not the end of the process. */
     signal(SIGPIPE, SIG_IGN);
