@@ -60,7 +60,7 @@ static enum ledger_rc take(struct arena *a, struct span message, struct receipt_
         !read_fields(receipt.bytes[3], &snapshot))
         return ledger_fail(err, LEDGER_EINVAL, "it is no receipt");
     out->record = (struct entry_record){.header = record.bytes[1], .event = record.bytes[2], .block = record.bytes[3],
-                                        .opening = record.bytes[5], .erased_by = record.numbers[6]};
+                                        .opening = record.numbers[6] ? record.bytes[5] : SPAN_NONE, .erased_by = record.numbers[6]};
     out->path = receipt.bytes[2];
     out->note = snapshot.bytes[1];
     out->seal = snapshot.bytes[2];
