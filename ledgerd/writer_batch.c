@@ -223,8 +223,10 @@ static void count(struct writer *w, const struct batch *b)
         p->stats.batch_events_last = accepted;
         p->stats.size = b->cp.size;
         p->stats.last_commit_us = b->commit_us;
-        p->stats.writable = true;
-        p->stats.text[0] = 0;
+        if (!p->fenced) {
+            p->stats.writable = true;
+            p->stats.text[0] = 0;
+        }
     }
     pthread_mutex_unlock(&p->lock);
 }
