@@ -15,6 +15,8 @@ static const char HELP[] =
     "  run DIR                  serve it\n"
     "  check DIR                verify every record of a ledger that is not being served\n"
     "  rebuild DIR              derive everything but the log anew from the log\n"
+    "  backup DIR TARGET        copy what is new into a folder, verified, also while it is served\n"
+    "  restore BACKUP DIR       make a data folder of it, unless somebody holds a newer checkpoint\n"
     "  rotate-log-key DIR       replace the key that signs checkpoints\n"
     "  cert issue|renew-server|revoke|list DIR\n"
     "                           certificates of clients and server\n"

@@ -254,6 +254,21 @@ static enum ledger_rc add_part(struct backup *b, const struct backup_part *part,
     return LEDGER_OK;
 }
 
+/* What is rotten in the store is not taken for damage of the backup later. */
+static enum ledger_rc check_source(struct backup *b, uint64_t index, struct span record, struct ledger_err *err)
+{
+    struct entry_record r;
+    struct header h;
+    struct hash leaf;
+    struct ledger_err why = {.msg = "the record is malformed"};
+    struct arena_mark m = arena_mark(b->scratch);
+    enum ledger_rc rc = entry_record_split(record, &r) ? backup_record_check(b->c, b->scratch, index, &r, &h, &leaf, &why) : LEDGER_EINVAL;
+    arena_release(b->scratch, m);
+    if (rc == LEDGER_EINVAL)
+        return ledger_fail(err, LEDGER_ETAMPER, "the data folder: entry %llu: %.150s; run `ledgerd check`", (unsigned long long)index, why.msg);
+    return rc == LEDGER_OK ? rc : ledger_fail(err, rc, "%s", why.msg);
+}
+
 /* Fills a part with the next records. The store is closed before anything is written: no erasure waits for a slow device. */
 static enum ledger_rc fill_part(struct backup *b, uint64_t first, struct backup_part_writer *w, struct ledger_err *err)
 {
@@ -270,7 +285,7 @@ static enum ledger_rc fill_part(struct backup *b, uint64_t first, struct backup_
             rc = not_what_was_signed(err, "an entry below its size is missing");
         else if (rc != LEDGER_OK)
             ledger_fail(err, rc, "entry %llu cannot be read", (unsigned long long)i);
-        else
+        else if ((rc = check_source(b, i, record, err)) == LEDGER_OK)
             backup_part_add(w, record);
         progress_step(&b->progress, i);
     }

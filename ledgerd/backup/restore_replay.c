@@ -68,8 +68,10 @@ static enum ledger_rc replay_next(struct replay *p, struct ledger_err *err)
     if (rc != LEDGER_OK)
         return rc;
     rc = replay_one(&p->m, &e, &p->v, err);
-    if (rc == LEDGER_ETAMPER) /* of what is in the source; who is to blame is not known */
-        rc = ledger_wrap(err, LEDGER_EINVAL, "%.100s", from);
+    if (rc == LEDGER_ETAMPER) { /* of what is in the source; who is to blame is not known */
+        const struct ledger_err why = *err;
+        rc = ledger_fail(err, LEDGER_EINVAL, "%.80s: %.150s", from, why.msg);
+    }
     if (rc != LEDGER_OK)
         return rc;
     count_erasures(p, &e);

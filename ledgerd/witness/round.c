@@ -135,7 +135,7 @@ static bool take_newest(struct witness_service *s)
 static bool may_ask(const struct witness_service *s, const struct witness *w, int64_t now)
 {
     uint64_t committed = s->committed;
-    return w->url[0] && !w->busy && now >= w->not_before_ms && w->known <= committed && (w->line_n == 0 || committed > s->size);
+    return !s->fenced && w->url[0] && !w->busy && now >= w->not_before_ms && w->known <= committed && (w->line_n == 0 || committed > s->size);
 }
 
 static bool is_over(const struct witness_service *s, int64_t now)

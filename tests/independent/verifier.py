@@ -265,6 +265,10 @@ class Log:
             need(own.epoch == self.epoch + 1, "log: an epoch's number")
             self.epoch = own.epoch
             return own.nonce, self.world.epoch(own)
+        if header.kind == layout.SUCCESSOR:
+            need(header.index == 1, "log: a successor says so in entry 1")
+            own = layout.Successor(payload, self.genesis.origin)
+            return own.nonce, self.world.unchanged()
         own = layout.ClockStep(payload)
         return own.nonce, self.world.clock_step(own)
 
