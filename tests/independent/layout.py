@@ -328,21 +328,25 @@ class Erasure:
 
 
 class Successor:
-    def __init__(self, data, new_origin):
+    def __init__(self, data):
         r = Reader(data, "successor")
         r.version()
-        self.nonce, self.origin, self.note, self.reason = r.take(16), r.var(), r.var(), r.var()
-        self.approvers = [(r.var(), r.number(2), r.var(), r.var()) for _ in range(r.number(2))]
+        self.nonce, self.origin, self.note, self.reason = r.take(16), ascii_(r.var()), r.var(), r.var()
+        self.approvers = [(ascii_(r.var()), r.number(2), r.var(), r.var()) for _ in range(r.number(2))]
         r.end()
         parties, keys = [a[0] for a in self.approvers], {a[2] for a in self.approvers}
-        need(is_origin(ascii_(self.origin)) and self.origin.decode() != new_origin, "successor: the former origin")
+        need(is_origin(self.origin) and all(is_id(party) for party in parties), "successor: names")
         need(2 <= len(parties) <= 8 and parties == sorted(set(parties)) and len(keys) == len(parties), "successor: who approves")
         text, _, lines = self.note.partition(b"\n\n")
-        need(text.split(b"\n")[0] == self.origin and any(line.split(b" ")[1] == self.origin for line in lines.splitlines()), "successor: the checkpoint")
+        need(text.split(b"\n")[0] == self.origin.encode() and any(line.split(b" ")[1] == self.origin.encode() for line in lines.splitlines()),
+             "successor: the former ledger's checkpoint")
+
+    def check(self, index, new_origin):
+        need(index == 1 and self.origin != new_origin, "successor: its place, or its origin")
         for party, algorithm, key, signature in self.approvers:
-            message = (b"\x14ledgerd/v1/successor" + self.nonce + var(new_origin.encode()) + var(self.origin) + var(self.note) + var(self.reason)
-                       + var(party) + u16(algorithm) + var(key))
-            need(is_id(ascii_(party)) and algorithm in ALGORITHMS and valid_key(algorithm, key), "successor: a key")
+            message = (b"\x14ledgerd/v1/successor" + self.nonce + var(new_origin.encode()) + var(self.origin.encode()) + var(self.note)
+                       + var(self.reason) + var(party.encode()) + u16(algorithm) + var(key))
+            need(algorithm in ALGORITHMS and valid_key(algorithm, key), "successor: a key")
             verify(algorithm, key, message, signature)
 
 
