@@ -28,9 +28,11 @@
 #include "witness/witness.h"
 
 #define KEEP_ARENA ((size_t)1 << 30)
+#define CONFIG "ledgerd.conf"
 
 static const char HELP[] =
-    "usage: ledgerd restore BACKUP DIR [--keys FOLDER] [--refill SOURCE]… [--known FILE]… [--anchor FILE] [--json] [--quiet]\n"
+    "usage: ledgerd restore BACKUP DIR [--keys FOLDER] [--refill SOURCE]… [--known FILE]… [--anchor FILE] [--config FILE]\n"
+    "                       [--json] [--quiet]\n"
     "\n"
     "Makes the data folder DIR, which must not exist or be empty, from what `ledgerd backup` wrote: verifies every entry, derives everything\n"
     "else, and writes the anchor. It refuses to make a ledger that is shorter than a checkpoint that is known to the anchor, to a witness of the\n"
@@ -41,6 +43,7 @@ static const char HELP[] =
     "                   of receipts\n"
     "  --known FILE     a checkpoint that somebody holds (a client's pin, a tile server's checkpoint), or a receipt\n"
     "  --anchor FILE    the anchor, if it is not where the restored ledgerd.conf says (DIR.anchor)\n"
+    "  --config FILE    takes the place of the backup's ledgerd.conf: for another machine, other paths\n"
     "  --json           print what was done, or what is missing, as JSON\n"
     "  --quiet          no progress, and no output if it succeeds\n"
     "\n"
@@ -75,11 +78,18 @@ static enum ledger_rc restore_files(struct restore *r, struct ledger_err *err)
 {
     const struct backup_manifest *m = &r->backup->m;
     char path[FILES_PATH_MAX];
+    struct span bytes;
     enum ledger_rc rc = LEDGER_OK;
+    if (r->config_given) {
+        rc = files_read(r->a, r->config_given, BACKUP_FILE_MAX, &bytes, err);
+        if (rc == LEDGER_OK)
+            rc = small_file_write(r->work, CONFIG, bytes, err);
+    }
     for (size_t i = 0; rc == LEDGER_OK && i < m->n_files; i++)
-        rc = small_file_restore(r->backup, &m->files[i], r->work, r->scratch, err);
+        if (!r->config_given || strcmp(m->files[i].path, CONFIG) != 0)
+            rc = small_file_restore(r->backup, &m->files[i], r->work, r->scratch, err);
     if (rc == LEDGER_OK)
-        rc = files_path(path, r->work, "ledgerd.conf", err);
+        rc = files_path(path, r->work, CONFIG, err);
     if (rc == LEDGER_OK)
         rc = config_load(&r->config, path, err);
     if (rc == LEDGER_ENOTFOUND)
@@ -310,7 +320,7 @@ static void print_text(const struct restore *r)
     if (r->erased)
         printf("erased:    the content of %llu event%s\n", (unsigned long long)r->erased, r->erased == 1 ? "" : "s");
     printf("not shorter than: %zu known checkpoint%s%s\n"
-           "anchor:    %s\n", r->sources->n_known, r->sources->n_known == 1 ? "" : "s", r->asked ? ", and what the witnesses have seen" : "",
+           "anchor:    %s\n", r->sources->n_known, r->sources->n_known == 1 ? "" : "s", r->asked ? ", and what the witnesses that answered have seen" : "",
            r->anchor);
     if (r->missing_key)
         printf("missing:   %s: take it from where keys are kept, or see `ledgerd cert --help`\n", r->missing_key);
@@ -347,7 +357,7 @@ static bool parse_arguments(struct restore *r, int argc, char **argv)
 {
     static const struct option options[] = {
         {"keys", required_argument, NULL, 'k'},   {"refill", required_argument, NULL, 'r'}, {"known", required_argument, NULL, 'n'},
-        {"anchor", required_argument, NULL, 'a'}, {"json", no_argument, NULL, 'j'},         {"quiet", no_argument, NULL, 'q'},
+        {"anchor", required_argument, NULL, 'a'}, {"config", required_argument, NULL, 'c'}, {"json", no_argument, NULL, 'j'},         {"quiet", no_argument, NULL, 'q'},
         {NULL, 0, NULL, 0},
     };
     int option;
@@ -362,6 +372,8 @@ static bool parse_arguments(struct restore *r, int argc, char **argv)
             good = add(r->knowns, &r->n_knowns, optarg);
         if (option == 'a')
             r->anchor_given = optarg;
+        if (option == 'c')
+            r->config_given = optarg;
         r->json = r->json || option == 'j';
         r->quiet = r->quiet || option == 'q';
         if (!good)

@@ -13,7 +13,7 @@
 
 struct restore {
     /* Arguments. */
-    const char *path, *dir, *keys, *anchor_given;
+    const char *path, *dir, *keys, *anchor_given, *config_given;
     const char *refills[RESTORE_LIST_MAX], *knowns[RESTORE_LIST_MAX];
     size_t n_refills, n_knowns;
     bool json, quiet;

@@ -117,6 +117,14 @@ enum ledger_rc store_lock(const char *dir, enum store_mode mode, int *fd, struct
 #define READERS_WAIT_MS 5000
 #define READERS_POLL_MS 10
 
+/* A backup that root makes may be the first to need the file; the daemon, under its own user, has to be able to open it. */
+static void belongs_to_folder(const char *dir, int fd)
+{
+    struct stat folder, file;
+    if (geteuid() == 0 && stat(dir, &folder) == 0 && fstat(fd, &file) == 0 && file.st_uid != folder.st_uid)
+        (void)!fchown(fd, folder.st_uid, folder.st_gid);
+}
+
 enum ledger_rc store_readers_lock(const char *dir, bool exclusive, int *fd, struct ledger_err *err)
 {
     char path[FILES_PATH_MAX];
@@ -127,6 +135,7 @@ enum ledger_rc store_readers_lock(const char *dir, bool exclusive, int *fd, stru
     int f = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (f < 0)
         return ledger_fail(err, LEDGER_EIO, "%s: %s", path, strerror(errno));
+    belongs_to_folder(dir, f);
     int e = flock(f, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB);
     for (unsigned ms = 0; e != 0 && errno == EWOULDBLOCK && ms < READERS_WAIT_MS; ms += READERS_POLL_MS) {
         nanosleep(&pause, NULL);

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 import traceback
 
@@ -21,6 +22,9 @@ import ledger  # noqa: E402
 from cosigner import Witness, answers, hangs_up  # noqa: E402
 from ledger import Failure, Ledger, acknowledged, eventually, files_below, material, need, program, run  # noqa: E402
 from witnessed import Witnessed  # noqa: E402
+
+
+LONG = "LEDGERD_LONG" in os.environ
 
 
 def backup_of(l, name="backup"):
@@ -71,7 +75,7 @@ def test_hot_and_incremental():
     with Ledger() as l:
         l.start().register_warehouse()
         path = l.write_lines("many.jsonl", [material(f"L-{i}", id=f"many {i}", signers=[{"party": "u.wh", "meaning": f"authorship {i % 2}"}])
-                                            for i in range(300)])
+                                            for i in range(6000 if LONG else 300)])
         load = l.ctl_start("record", "-f", path, "--keys", l.keys, "--json", out=os.path.join(l.base, "load"))
         sizes, runs = [], 0
         while load.poll() is None or runs < 2:
@@ -80,7 +84,7 @@ def test_hot_and_incremental():
             need(done["entries_new"] == done["size"] - done["went_on_at"], f"{done}")
             sizes.append(done["size"])
             runs += 1
-        need(load.wait() == 0 and len(acknowledged(open(os.path.join(l.base, "load")).read())) == 300, "the load was disturbed")
+        need(load.wait() == 0 and len(acknowledged(open(os.path.join(l.base, "load")).read())) == (6000 if LONG else 300), "the load was disturbed")
         last = backup(l, "--verify-all")
         need(last["size"] == l.size() and last["verified"] == "all" and not last["keys"], f"{last}")
         again = backup(l)
@@ -173,6 +177,50 @@ def test_erased_after_the_backup_filled_by_an_export():
         need(b"supplier of SECRET-WORD" not in everything_in(os.path.join(l.base, "restored")), "the content is in the restored folder")
 
 
+def test_erasures_while_backups_run():
+    """A compaction puts another file in the place of the one that a backup reads; neither disturbs the other."""
+    with Ledger() as l:
+        l.start().register_warehouse()
+        signed, n = qa(l), 40 if LONG else 5
+        l.record(*[f"SECRET-{i:04d}" for i in range(n)], *[f"M-{i}" for i in range(100)]).expect(0)
+        numbers = [i for i, e in l.log_entries().items() if e.get("event_id") and "SECRET-" in json.dumps(e)]
+        need(len(numbers) == n, f"{numbers}")
+        out, ended = [], threading.Event()
+
+        def again_and_again():
+            while not ended.is_set():
+                out.append(l.tool("backup", backup_of(l), "--quiet"))
+
+        thread = threading.Thread(target=again_and_again)
+        thread.start()
+        try:
+            for number in numbers:
+                l.ctl("erase", f"#{number}", "--reason", "asked for", *signed).expect(0)
+        finally:
+            ended.set()
+            thread.join()
+        need(all(ran.status == 0 for ran in out), f"{[str(ran) for ran in out if ran.status]}")
+        need(l.json("status")["server"]["erasure_pending"] == 0, "an erasure is still due")
+        backup(l, "--verify-all")
+        need(b"supplier of SECRET-" not in everything_in(backup_of(l)), "content is in the backup")
+        l.end()
+        os.unlink(l.anchor)
+        restore(l).expect(0, "erased")
+        check(l)
+        print(f"TALLY backups={len(out)} erasures={n} lost=0")
+
+
+def test_another_configuration():
+    with Ledger() as l:
+        backup(l)
+        other = os.path.join(l.base, "other.conf")
+        with open(os.path.join(l.dir, "ledgerd.conf"), encoding="utf-8") as f, open(other, "w", encoding="utf-8") as g:
+            g.write(f.read().replace("#anchor = DIR.anchor", f"anchor = {l.base}/elsewhere"))
+        restore(l, "restored", "--config", other).expect(0, "elsewhere")
+        need(os.path.exists(os.path.join(l.base, "elsewhere")), "the anchor is not where it says")
+        restore(l, "restored2", "--config", backup_of(l) + "/manifest").expect(1)
+
+
 def flip(path, at):
     with open(path, "r+b") as f:
         f.seek(at)
@@ -211,10 +259,10 @@ def test_an_interrupted_run_leaves_the_former_backup():
         l.start().register_warehouse()
         l.record("M-0").expect(0)
         backup(l)
-        for i in range(6):
+        for i in range(200 if LONG else 6):
             l.record(*[f"I-{i}-{k}" for k in range(20)]).expect(0)
             process = subprocess.Popen([program("ledgerd"), "backup", l.dir, backup_of(l), "--quiet"], stderr=subprocess.DEVNULL)
-            time.sleep(0.004 * i)  # not to wait for anything: to hit different moments
+            time.sleep(0.004 * (i % 12))  # not to wait for anything: to hit different moments
             process.kill()
             process.wait()
         junk = os.path.join(backup_of(l), "parts", "0" * 64)
