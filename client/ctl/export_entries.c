@@ -6,6 +6,7 @@
  * What is read is proven to be the log's. A folder that has entries already is gone on with: the library demands that the log continues the
  * tree that the folder's manifest holds. Parts are written first, the manifest last.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -57,6 +58,18 @@ static int make_folder(struct export *x, const char *path)
     return ctl_fail(x->ctl, EXIT_USAGE, "%s: %s", path, strerror(errno));
 }
 
+/* What a first run that was interrupted may have left is not in the way. */
+static int demand_vacant(struct export *x)
+{
+    bool good = true;
+    DIR *d = opendir(x->path);
+    for (const struct dirent *e; d && good && (e = readdir(d));)
+        good = e->d_name[0] == '.' || strcmp(e->d_name, "parts") == 0 || strncmp(e->d_name, "manifest.", 9) == 0;
+    if (d)
+        closedir(d);
+    return good ? EXIT_GOOD : ctl_fail(x->ctl, EXIT_NEGATIVE, "%s holds something that is no export: it is left alone", x->path);
+}
+
 static int read_manifest(struct export *x)
 {
     struct ctl *ctl = x->ctl;
@@ -65,7 +78,7 @@ static int read_manifest(struct export *x)
     struct checkpoint cp;
     enum ledger_rc rc = file_read(ctl->a, below(x, "manifest"), BACKUP_MANIFEST_MAX, &bytes, &x->err);
     if (rc == LEDGER_ENOTFOUND)
-        return EXIT_GOOD;
+        return demand_vacant(x);
     if (rc == LEDGER_OK)
         rc = backup_manifest_decode(ctl->c, ctl->a, bytes, &x->m, &x->err);
     if (rc != LEDGER_OK)
@@ -80,6 +93,27 @@ static int read_manifest(struct export *x)
     return EXIT_GOOD;
 }
 
+/* What the log shows now against the checkpoint that it has signed before. That a longer log continues it, the library demands. */
+static int still_there(struct export *x)
+{
+    struct ctl *ctl = x->ctl;
+    const struct call_request call = {.op = CALL_SNAPSHOT};
+    struct reply *r;
+    struct hash root;
+    int exit = ctl_call(ctl, &call, &r);
+    if (exit)
+        return exit;
+    const struct checkpoint *now = &r->snapshot.cp;
+    frontier_root(ctl->c, &x->m.tree, &root);
+    if (x->m.tree.size > now->size)
+        exit = ctl_tampered(ctl, r, x->m.note, ctl_text(ctl, "the log has signed a checkpoint of %" PRIu64 " entries and now shows %" PRIu64,
+                                                        x->m.tree.size, now->size));
+    else if (x->m.tree.size == now->size && !hash_eq(&root, &now->root))
+        exit = ctl_tampered(ctl, r, x->m.note, "the log has signed two checkpoints of one size with different roots");
+    reply_free(r);
+    return exit;
+}
+
 static int begin(struct export *x, bool given, uint64_t from)
 {
     x->m.origin = x->ctl->profile->origin;
@@ -92,6 +126,8 @@ static int begin(struct export *x, bool given, uint64_t from)
         x->m.first = x->went_on_at = from;
         x->at.next = from;
     }
+    if (!exit && x->present)
+        exit = still_there(x);
     return exit ? exit : make_folder(x, below(x, "parts"));
 }
 

@@ -463,6 +463,31 @@ def test_another_history_is_evidence():
         restore(l).expect(0)
 
 
+def test_an_export_notices_another_history():
+    with Ledger() as l:
+        l.start().register_warehouse().end()
+        kept = copy_both(l)
+        l.start()
+        l.record("M-1").expect(0)
+        export, short = os.path.join(l.base, "export"), os.path.join(l.base, "short")
+        l.ctl("export-entries", export).expect(0)
+        l.end()
+        shutil.rmtree(l.dir)
+        shutil.copytree(kept, l.dir)
+        shutil.copy(kept + ".anchor", l.anchor)
+        shutil.rmtree(os.path.join(l.profile, "pins"))
+        shutil.copytree(export, short)
+        l.start()  # with fewer entries than the export has
+        l.ctl("export-entries", short).expect(4)
+        for i in range(3):
+            l.record(f"N-{i}").expect(0)
+        shutil.rmtree(os.path.join(l.profile, "pins"))
+        l.ctl("export-entries", export).expect(4)  # as many, and more, and others
+        need(everything_in(export) == everything_in(short), "the export was touched")
+        l.ctl("export-entries", l.profile).expect(1, "left alone")
+        l.end()
+
+
 def test_a_source_that_does_not_fit_is_named():
     with Ledger() as l, Ledger() as other:
         for each in (l, other):
