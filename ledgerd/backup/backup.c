@@ -21,6 +21,7 @@
 
 #include "check_internal.h"
 #include "commands.h"
+#include "config.h"
 #include "log_note.h"
 #include "small_files.h"
 #include "target.h"
@@ -47,6 +48,7 @@ struct backup {
     /* Arguments. */
     const char *dir, *path;
     bool with_keys, verify_all, json, quiet;
+    struct store_options options; /* the map's size, as the daemon has it */
     struct crypto *c;
     struct arena *a, *scratch; /* a: the manifest's */
     struct target target;
@@ -85,7 +87,7 @@ static void source_close(struct source *so)
 static enum ledger_rc source_open(struct backup *b, struct source *so, struct ledger_err *err)
 {
     *so = (struct source){0};
-    enum ledger_rc rc = store_open(b->dir, STORE_BESIDE, &so->s, err);
+    enum ledger_rc rc = store_open_with(b->dir, STORE_BESIDE, &b->options, &so->s, err);
     if (rc == LEDGER_OK)
         rc = store_snapshot_open(so->s, &so->sn, err);
     if (rc == LEDGER_OK)
@@ -454,6 +456,17 @@ static enum ledger_rc sign(struct backup *b, struct ledger_err *err)
 
 /* ---- the whole ---- */
 
+/* A configuration that cannot be read is no reason for having no backup. */
+static void read_config(struct backup *b)
+{
+    char path[FILES_PATH_MAX];
+    struct config c;
+    if (files_path(path, b->dir, "ledgerd.conf", NULL) != LEDGER_OK || config_load(&c, path, NULL) != LEDGER_OK)
+        return;
+    b->options.map_bytes = c.map_bytes;
+    config_fini(&c);
+}
+
 static enum ledger_rc begin(struct backup *b, struct ledger_err *err)
 {
     b->c = crypto_new();
@@ -462,6 +475,7 @@ static enum ledger_rc begin(struct backup *b, struct ledger_err *err)
     if (!b->c || !b->a || !b->scratch)
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     b->m.log_keys = b->log_keys;
+    read_config(b);
     enum ledger_rc rc = choose(b, false, err); /* a folder that is none makes no folder */
     if (rc == LEDGER_OK)
         rc = target_open(&b->target, b->path, true, b->c, b->a, err);

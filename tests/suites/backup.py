@@ -562,6 +562,8 @@ def test_a_successor_names_the_ledger_that_has_ended():
         run(program("ledgerd"), "init", new, "--origin", "next.example/ledger", *common, "--approved-by", f"{admin},{second}").expect(
             0, "successor of", ledger.ORIGIN)
         old.dir, old.profile, old.anchor = new, os.path.join(new, "profile"), new + ".anchor"
+        if "LEDGERD_MAP_SIZE" in os.environ:
+            old.configure("#map_size = 1T", "map_size = " + os.environ["LEDGERD_MAP_SIZE"])
         old.address = "127.0.0.1:0"
         old.start()
         need([e["kind"] for e in list(old.log_entries().values())[:3]] == ["GENESIS", "SUCCESSOR", "SEAL"], "the first entries")
