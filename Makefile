@@ -49,7 +49,7 @@ GEN_C := $(PROTOS:%=$(GEN)/%.pb-c.c)
 GEN_H := $(PROTOS:%=$(GEN)/%.pb-c.h)
 
 PROTO_SRC := $(wildcard proto/*.c proto/rules/*.c)
-DAEMON_SRC := $(filter-out ledgerd/main.c,$(wildcard ledgerd/*.c ledgerd/store/*.c ledgerd/server/*.c ledgerd/http/*.c ledgerd/witness/*.c ledgerd/timestamp/*.c))
+DAEMON_SRC := $(filter-out ledgerd/main.c,$(wildcard ledgerd/*.c ledgerd/store/*.c ledgerd/server/*.c ledgerd/http/*.c ledgerd/witness/*.c ledgerd/timestamp/*.c ledgerd/backup/*.c))
 # The replay is ledgerctl's alone: the library stays free of LMDB.
 REPLAY_SRC := $(wildcard client/replay*.c)
 CLIENT_SRC := $(filter-out $(REPLAY_SRC),$(wildcard client/*.c))

@@ -188,20 +188,6 @@ static void print_text(const struct check *k, const struct check_arguments *args
         printf("anchor:  size %llu in %s\n", (unsigned long long)k->anchor, k->anchor_path);
 }
 
-static void json_text(const char *s)
-{
-    putchar('"');
-    for (; *s; s++) {
-        if (*s == '"' || *s == '\\')
-            printf("\\%c", *s);
-        else if ((unsigned char)*s < ' ')
-            printf("\\u%04x", (unsigned)(unsigned char)*s);
-        else
-            putchar(*s);
-    }
-    putchar('"');
-}
-
 static void json_number(const char *name, uint64_t v)
 {
     printf(",\"%s\":%llu", name, (unsigned long long)v);
@@ -214,7 +200,7 @@ static void print_json(const struct check *k)
                                                 "tree",      "checkpoint"};
     const struct tally *t = &k->tally;
     printf("{\"verifies\":%s,\"origin\":", k->differences ? "false" : "true");
-    json_text(k->tail.m.origin);
+    print_json_text(k->tail.m.origin);
     json_number("size", k->log_size);
     json_number("entries", t->entries);
     json_number("events", t->events);
@@ -241,9 +227,9 @@ static void print_json(const struct check *k)
         else
             printf("%llu", (unsigned long long)v->index);
         printf(",\"what\":");
-        json_text(v->what);
+        print_json_text(v->what);
         printf(",\"text\":");
-        json_text(v->text);
+        print_json_text(v->text);
         putchar('}');
     }
     printf("]}\n");

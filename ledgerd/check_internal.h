@@ -30,6 +30,7 @@ struct progress {
 void progress_start(struct progress *p, bool quiet, uint64_t first, uint64_t total);
 void progress_step(struct progress *p, uint64_t done); /* cheap; shows something twice a second */
 void progress_end(struct progress *p);
+void print_json_text(const char *s); /* in quotation marks, to standard output */
 
 /*
  * Opens a folder for an offline command, with the map size that its configuration gives, and says

@@ -23,6 +23,8 @@ int cmd_init(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_cert(int argc, char **argv);
 int cmd_rotate_log_key(int argc, char **argv);
+int cmd_backup(int argc, char **argv);
+int cmd_restore(int argc, char **argv);
 /* Not cmd_…: ledgerctl has a command of that name too, and a test may link both programs. */
 int ledgerd_check(int argc, char **argv);
 int ledgerd_rebuild(int argc, char **argv);

@@ -25,6 +25,7 @@
 #include "config.h"
 #include "event.h"
 #include "files.h"
+#include "init_successor.h"
 #include "machine.h"
 #include "pki.h"
 #include "profile.h"
@@ -41,6 +42,7 @@ struct init {
     const char *hosts[HOSTS_MAX + 4];
     size_t n_hosts;
     unsigned tolerance_s, heartbeat_s;
+    struct successor_options successor;
     /* Made on the way. */
     struct crypto *c;
     struct arena *a;
@@ -53,6 +55,7 @@ struct init {
     struct hash index_key;
     struct pki_pair ca, server, client;
     struct span crl;
+    struct span successor_entry; /* absent: it succeeds none */
 };
 
 static const char HELP[] =
@@ -67,7 +70,13 @@ static const char HELP[] =
     "                         localhost and this machine's name; may be given several times\n"
     "  --listen ADDRESS:PORT  where the server will listen (default: " CONFIG_DEFAULT_LISTEN ")\n"
     "  --clock-tolerance S    how many seconds an event may lie in the future (default: 60)\n"
-    "  --heartbeat S          an idle ledger writes a seal each S seconds (default: 300)\n";
+    "  --heartbeat S          an idle ledger writes a seal each S seconds (default: 300)\n"
+    "\n"
+    "A ledger that goes on for one that has ended, under a NAME of its own, says so in its entry 1:\n"
+    "\n"
+    "  --successor-of FILE    the last checkpoint of the former ledger that anybody holds, a signed note\n"
+    "  --reason TEXT          why it ended\n"
+    "  --approved-by KEY,KEY  key files of the persons who stand for it, two at least: keys that they had there\n";
 
 /* ---- arguments ---- */
 
@@ -90,9 +99,19 @@ static bool host_valid(const char *s)
            strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:") == n;
 }
 
-static enum ledger_rc take_option(struct init *in, int option, const char *value, struct ledger_err *err)
+static enum ledger_rc take_option(struct init *in, int option, char *value, struct ledger_err *err)
 {
     switch (option) {
+    case 's':
+        in->successor.note = value;
+        return LEDGER_OK;
+    case 'r':
+        in->successor.reason = value;
+        return LEDGER_OK;
+    case 'y':
+        return successor_add_keys(&in->successor, value)
+                   ? LEDGER_OK
+                   : ledger_fail(err, LEDGER_EINVAL, "--approved-by: at most %d persons", SUCCESSOR_APPROVERS_MAX);
     case 'o':
         in->origin = value;
         return LEDGER_OK;
@@ -173,6 +192,8 @@ static enum ledger_rc check_arguments(struct init *in, struct ledger_err *err)
     if (gethostname(in->host_name, sizeof in->host_name - 1) != 0)
         memcpy(in->host_name, "localhost", sizeof "localhost");
     memcpy(in->uri, "urn:ledgerd:client:admin", sizeof "urn:ledgerd:client:admin");
+    if (!in->successor.note && (in->successor.reason || in->successor.n_keys))
+        return ledger_fail(err, LEDGER_EINVAL, "--reason and --approved-by go with --successor-of");
     enum ledger_rc rc = choose_address(in, err);
     add_local_hosts(in);
     return rc;
@@ -184,7 +205,9 @@ static enum ledger_rc parse_arguments(struct init *in, int argc, char **argv, st
         {"origin", required_argument, NULL, 'o'},          {"org", required_argument, NULL, 'g'},
         {"admin", required_argument, NULL, 'a'},           {"host", required_argument, NULL, 'H'},
         {"listen", required_argument, NULL, 'l'},          {"clock-tolerance", required_argument, NULL, 't'},
-        {"heartbeat", required_argument, NULL, 'b'},       {NULL, 0, NULL, 0},
+        {"heartbeat", required_argument, NULL, 'b'},       {"successor-of", required_argument, NULL, 's'},
+        {"reason", required_argument, NULL, 'r'},          {"approved-by", required_argument, NULL, 'y'},
+        {NULL, 0, NULL, 0},
     };
     *in = (struct init){.listen = CONFIG_DEFAULT_LISTEN, .tolerance_s = DEFAULT_TOLERANCE_S,
                         .heartbeat_s = DEFAULT_HEARTBEAT_S};
@@ -417,7 +440,7 @@ static struct span genesis_payload(struct init *in)
     return genesis_encode(in->a, &g);
 }
 
-/* Entry 0 and the seal after it, in the open transaction behind kv. */
+/* Entry 0, of a successor entry 1, and the seal after it, in the open transaction behind kv. */
 static enum ledger_rc append_first(struct init *in, struct kv kv, struct ledger_err *err)
 {
     struct timespec now;
@@ -433,6 +456,8 @@ static enum ledger_rc append_first(struct init *in, struct kv kv, struct ledger_
     if (rc != LEDGER_ENOTFOUND)
         return ledger_fail(err, LEDGER_EINTERNAL, "the new store is not empty");
     rc = machine_genesis(&m, payload, now_us, &entry, err);
+    if (rc == LEDGER_OK && in->successor_entry.p)
+        rc = machine_own(&m, OWN_SUCCESSOR, in->successor_entry, now_us, &entry, err);
     return rc == LEDGER_OK ? machine_seal(&m, now_us, &entry, &cp, err) : rc;
 }
 
@@ -516,13 +541,13 @@ static enum ledger_rc finish_folder(const struct init *in, const char *dir, stru
 
 static void print_made(const struct init *in, const char *dir)
 {
-    printf("made the ledger %s in %s\n"
-           "\n"
-           "  log key            %s\n"
+    printf("made the ledger %s in %s\n\n", in->origin, dir);
+    successor_print(in->a, in->successor_entry);
+    printf("  log key            %s\n"
            "  administrator      %s of %s, key in %s/profile/keys/admin.key\n"
            "  client certificate %s, valid %d days\n"
            "  server certificate for",
-           in->origin, dir, in->vkey, in->admin, in->org, dir, in->uri, PKI_CLIENT_DAYS);
+           in->vkey, in->admin, in->org, dir, in->uri, PKI_CLIENT_DAYS);
     for (size_t i = 0; i < in->n_hosts; i++)
         printf(" %s", in->hosts[i]);
     printf(", valid %d days\n"
@@ -541,7 +566,9 @@ static enum ledger_rc make_ledger(struct init *in, struct ledger_err *err)
     in->a = arena_new(INIT_ARENA);
     if (!in->c || !in->a)
         return ledger_fail(err, LEDGER_EINTERNAL, "the cryptographic libraries do not start");
-    enum ledger_rc rc = begin_folder(in, dir, err);
+    enum ledger_rc rc = in->successor.note ? successor_payload(&in->successor, in->c, in->a, in->origin, &in->successor_entry, err) : LEDGER_OK;
+    if (rc == LEDGER_OK)
+        rc = begin_folder(in, dir, err);
     if (rc != LEDGER_OK)
         return rc;
     rc = fill_folder(in, err);

@@ -15,6 +15,8 @@ static const char HELP[] =
     "  run DIR                  serve it\n"
     "  check DIR                verify every record of a ledger that is not being served\n"
     "  rebuild DIR              derive everything but the log anew from the log\n"
+    "  backup DIR TARGET        copy what is new into a folder, verified, also while it is served\n"
+    "  restore BACKUP DIR       make a data folder of it, unless somebody holds a newer checkpoint\n"
     "  rotate-log-key DIR       replace the key that signs checkpoints\n"
     "  cert issue|renew-server|revoke|list DIR\n"
     "                           certificates of clients and server\n"
@@ -30,7 +32,7 @@ int main(int argc, char **argv)
         int (*run)(int argc, char **argv);
     } COMMANDS[] = {
         {"init", cmd_init}, {"run", cmd_run}, {"check", ledgerd_check}, {"rebuild", ledgerd_rebuild}, {"cert", cmd_cert},
-        {"rotate-log-key", cmd_rotate_log_key},
+        {"rotate-log-key", cmd_rotate_log_key}, {"backup", cmd_backup}, {"restore", cmd_restore},
     };
     /* A peer that goes away must be an error of one write and not the end of the process. */
     signal(SIGPIPE, SIG_IGN);

@@ -91,3 +91,19 @@ void progress_end(struct progress *p)
     if (p->on && p->shown_us != p->begun_us)
         fprintf(stderr, "\r%70s\r", "");
 }
+
+/* ---- JSON ---- */
+
+void print_json_text(const char *s)
+{
+    putchar('"');
+    for (; *s; s++) {
+        if (*s == '"' || *s == '\\')
+            printf("\\%c", *s);
+        else if ((unsigned char)*s < ' ')
+            printf("\\u%04x", (unsigned)(unsigned char)*s);
+        else
+            putchar(*s);
+    }
+    putchar('"');
+}

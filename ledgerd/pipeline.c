@@ -230,6 +230,15 @@ void pipeline_fatal(struct pipeline *p, const struct ledger_err *err)
         p->o.fatal_cb(p->o.ctx, err);
 }
 
+void pipeline_fence(struct pipeline *p, const struct ledger_err *why)
+{
+    pthread_mutex_lock(&p->lock);
+    p->fenced = true;
+    stats_trouble(p, why);
+    pthread_cond_broadcast(&p->ready_work);
+    pthread_mutex_unlock(&p->lock);
+}
+
 void pipeline_stop(struct pipeline *p)
 {
     pthread_mutex_lock(&p->lock);

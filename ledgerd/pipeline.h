@@ -109,7 +109,11 @@ struct own_job {
 #define OWN_JOBS_MAX 8
 /* EBUSY: OWN_JOBS_MAX of them wait, or the pipeline is stopping; nothing happened, done_cb is not called. Any thread. */
 enum ledger_rc pipeline_record_own(struct pipeline *p, struct own_job *job) LEDGER_MUST_USE;
-/* No further jobs are taken; those already taken are finished and answered; a last seal and the anchor are written; threads end. */
+/* From now on nothing is recorded or signed: another process signs as this ledger. Whatever is submitted is answered with EFULL and `why`; what
+ * was committed goes on being read. Any thread; for ever. */
+void pipeline_fence(struct pipeline *p, const struct ledger_err *why);
+/* No further jobs are taken; those already taken are finished and answered; a last seal and the anchor are written (no seal if
+ * it is fenced); threads end. */
 void pipeline_stop(struct pipeline *p);
 void pipeline_free(struct pipeline *p);
 

@@ -95,7 +95,7 @@ struct pipeline {
     unsigned jobs;           /* taken and not answered yet */
     struct own_job *own_first, **own_end; /* entries of the ledger's own, in order */
     unsigned own_jobs;                    /* waiting in that list */
-    bool stopping, dead;
+    bool stopping, dead, fenced; /* fenced: stats.text says why */
     struct pipeline_stats stats;
 };
 

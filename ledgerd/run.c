@@ -91,6 +91,12 @@ static void published_cb(void *ctx)
     server_witnessed(((struct run *)ctx)->server);
 }
 
+/* From the witnesses' thread, which runs while the pipeline does. */
+static void fenced_cb(void *ctx, const struct ledger_err *why)
+{
+    pipeline_fence(((struct run *)ctx)->pipeline, why);
+}
+
 static enum ledger_rc ask_cb(void *ctx, struct ledger_err *err)
 {
     return witness_ask(((struct run *)ctx)->witness, err);
@@ -309,7 +315,7 @@ static int exit_code(enum ledger_rc rc)
 static enum ledger_rc open_witness(struct run *r, struct ledger_err *err)
 {
     const struct witness_options o = {
-        .dir = r->dir, .config = &r->config, .store = r->store, .published_cb = published_cb, .ctx = r};
+        .dir = r->dir, .config = &r->config, .store = r->store, .published_cb = published_cb, .fenced_cb = fenced_cb, .ctx = r};
     return r->config.witness_policy[0] ? witness_new(&o, &r->witness, err) : LEDGER_OK;
 }
 

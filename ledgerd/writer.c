@@ -359,7 +359,22 @@ static bool compact_again(struct writer *w)
 
 #define HOLD_POLL_US 50000
 
-/* What is submitted meanwhile is answered at once: clients come again by themselves. False: the end has come, and nobody waits any more. */
+/* Takes what is submitted while nothing may be recorded, and answers it at once. */
+static void turn_away(struct pipeline *p, struct job *jobs, struct own_job *own, const struct ledger_err *err)
+{
+    for (struct job *job = jobs, *next; job; job = next) {
+        next = job->next;
+        job->next = NULL;
+        fail_job(p, job, err->rc, err);
+    }
+    if (own) {
+        own->rc = err->rc;
+        own->err = *err;
+        own->done_cb(own);
+    }
+}
+
+/* Clients come again by themselves. False: the end has come, and nobody waits any more. */
 static bool refuse_meanwhile(struct pipeline *p)
 {
     struct ledger_err err;
@@ -374,17 +389,20 @@ static bool refuse_meanwhile(struct pipeline *p)
     struct own_job *own = take_own(p);
     bool end = p->dead || (p->stopping && !p->head && !p->own_first);
     pthread_mutex_unlock(&p->lock);
-    for (struct job *job = jobs, *next; job; job = next) {
-        next = job->next;
-        job->next = NULL;
-        fail_job(p, job, LEDGER_EBUSY, &err);
-    }
-    if (own) {
-        own->rc = err.rc;
-        own->err = err;
-        own->done_cb(own);
-    }
+    turn_away(p, jobs, own, &err);
     return !end;
+}
+
+/* Another process signs as this ledger (pipeline_fence): until the end nothing is written, no seal either. */
+static void refuse_for_good(struct writer *w, struct job *jobs, struct own_job *own)
+{
+    struct pipeline *p = w->p;
+    struct ledger_err err;
+    pthread_mutex_lock(&p->lock);
+    ledger_fail(&err, LEDGER_EFULL, "%s; nothing was recorded", p->stats.text);
+    pthread_mutex_unlock(&p->lock);
+    turn_away(p, jobs, own, &err);
+    w->sealed_us = monotonic_now_us();
 }
 
 /* The epoch entry of a start whose newest checkpoint is an old log key's last. False: the end came before, or it failed. */
@@ -419,8 +437,13 @@ void *writer_main(void *pipeline)
         struct job *jobs = take_ready(p);
         struct own_job *own = p->dead ? NULL : take_own(p);
         alive = !p->dead;
-        bool end = p->stopping && !p->head && !jobs && !own && !p->own_first;
+        bool end = p->stopping && !p->head && !jobs && !own && !p->own_first, fenced = p->fenced;
         pthread_mutex_unlock(&p->lock);
+        if (fenced && alive) {
+            refuse_for_good(w, jobs, own);
+            alive = !end && (monotonic_now_us() < w->compact_due_us || compact_again(w));
+            continue;
+        }
         if (!alive)
             forget(jobs);
         else if (jobs)

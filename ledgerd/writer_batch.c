@@ -228,7 +228,7 @@ static void count(struct writer *w, const struct batch *b)
         p->stats.batch_events_last = accepted;
         p->stats.size = b->cp.size;
         p->stats.last_commit_us = b->commit_us;
-        if (room) {
+        if (room && !p->fenced) {
             p->stats.writable = true;
             p->stats.text[0] = 0;
         }

@@ -55,6 +55,7 @@ void crypto_labelled_hmac(struct crypto *c, struct span key, const char *label,
 #define LABEL_MAP_LEAF "ledgerd/v1/map-leaf"
 #define LABEL_MAP_NODE "ledgerd/v1/map-node"
 #define LABEL_SUBJECT "ledgerd/v1/subject"
+#define LABEL_SUCCESSOR "ledgerd/v1/successor"
 #define LABEL_ATTACHMENT "ledgerd/v1/attachment"
 
 /* Signature algorithms: numbers are part of the format (ML-DSA is to join them). */

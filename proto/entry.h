@@ -105,6 +105,13 @@ struct time_stamp { uint8_t nonce[16]; struct span note, token; };
 #define ERASURE_EVENTS_MAX 400
 struct erasure { uint8_t nonce[16]; struct span reason; uint16_t n; const uint8_t *ids; /* n × 32 bytes */ };
 
+/* u8 1 · nonce[16] · var origin of the former ledger · var note: its last checkpoint, signed · var reason (text) · u16 n, n × (var party ·
+ * u16 algorithm · var key · var signature), ascending by party: who stands for it. Entry 1 of a ledger, or nowhere. */
+#define SUCCESSOR_APPROVERS_MIN 2
+#define SUCCESSOR_APPROVERS_MAX 8
+struct approver { struct span party; uint16_t alg; struct span key, signature; };
+struct successor { uint8_t nonce[16]; struct span origin, note, reason; uint16_t n; struct approver approvers[SUCCESSOR_APPROVERS_MAX]; };
+
 struct span genesis_encode(struct arena *a, const struct genesis *g);
 enum ledger_rc genesis_decode(struct span s, struct genesis *out, struct ledger_err *err) LEDGER_MUST_USE;
 struct span epoch_encode(struct arena *a, const struct epoch *e);
@@ -120,6 +127,15 @@ struct span time_stamp_encode(struct arena *a, const struct time_stamp *t);
 enum ledger_rc time_stamp_decode(struct span s, struct time_stamp *out, struct ledger_err *err) LEDGER_MUST_USE;
 struct span erasure_encode(struct arena *a, const struct erasure *e);
 enum ledger_rc erasure_decode(struct span s, struct erasure *out, struct ledger_err *err) LEDGER_MUST_USE;
+struct span successor_encode(struct arena *a, const struct successor *s);
+enum ledger_rc successor_decode(struct span s, struct successor *out, struct ledger_err *err) LEDGER_MUST_USE;
+/* What an approver signs: nonce, the new ledger's origin, the former's origin and checkpoint, the reason, and who signs. */
+struct span successor_input(struct arena *a, struct span new_origin, const struct successor *s, const struct approver *who);
+/* A payload that may be entry 1 of the ledger `new_origin`: the note is a checkpoint of the former origin with a signature in its name, and
+ * every approver's signature verifies under the key beside it. Whether the former ledger's key signed the note, and whether these keys
+ * were those of these parties there, takes the former ledger's own records, and is not asked. EINVAL, EVERSION. */
+enum ledger_rc successor_check(struct crypto *c, struct arena *a, struct span new_origin, struct span payload, struct successor *out,
+                               struct ledger_err *err) LEDGER_MUST_USE;
 #define OWN_SIGNATURES 2
 static inline bool own_kind_signed(unsigned kind) /* acts of the ledger that persons sign */
 {

@@ -64,7 +64,7 @@ struct appended_entry {
 /* Entry 0. Also registers the first administrator. EINVAL if the machine is not empty or the payload is wrong. */
 enum ledger_rc machine_genesis(struct machine *m, struct span payload, int64_t recorded_us, struct appended_entry *out,
                                struct ledger_err *err) LEDGER_MUST_USE;
-/* EPOCH, CLOCK_STEP, LOG_KEY, TIME_STAMP. EINVAL: the payload is not what may come next. */
+/* EPOCH, CLOCK_STEP, LOG_KEY, TIME_STAMP, SUCCESSOR. EINVAL: the payload is not what may come next. */
 enum ledger_rc machine_own(struct machine *m, enum own_kind kind, struct span payload, int64_t recorded_us,
                            struct appended_entry *out, struct ledger_err *err) LEDGER_MUST_USE;
 /* The parameters in force; before the first PARAMETERS entry: every algorithm that this version knows, no retention. In the arena. */

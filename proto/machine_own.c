@@ -284,6 +284,15 @@ static enum ledger_rc apply_parameters(struct machine *m, struct span payload, s
     return LEDGER_OK;
 }
 
+/* A ledger says at its very beginning, or never, that it goes on for another one: nobody can then be told so only later. */
+static enum ledger_rc apply_successor(struct machine *m, struct span payload, struct ledger_err *err)
+{
+    struct successor s;
+    if (m->size != 1)
+        return ledger_fail(err, LEDGER_EINVAL, "successor: it stands right after the genesis, or nowhere");
+    return successor_check(m->c, m->a, span_str(m->origin), payload, &s, err);
+}
+
 static enum ledger_rc apply_own(struct machine *m, enum own_kind kind, struct span payload, struct ledger_state *s,
                                 struct ledger_err *err)
 {
@@ -294,9 +303,9 @@ static enum ledger_rc apply_own(struct machine *m, enum own_kind kind, struct sp
     case OWN_LOG_KEY: return apply_log_key(m, payload, s, err);
     case OWN_TIME_STAMP: return apply_time_stamp(m, payload, err);
     case OWN_ERASURE: return LEDGER_OK; /* its effects are on records, not on the state */
+    case OWN_SUCCESSOR: return apply_successor(m, payload, err);
     case OWN_GENESIS:
-    case OWN_SEAL:
-    case OWN_SUCCESSOR: break;
+    case OWN_SEAL: break;
     }
     return ledger_fail(err, LEDGER_EVERSION, "entry of kind %u: needs a newer version", (unsigned)kind);
 }

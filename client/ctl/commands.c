@@ -148,6 +148,13 @@ const struct command ctl_commands[] = {
      "last, so DIR may be served meanwhile. Exit code 1: DIR is not of this ledger, or damaged; 4: the checkpoint in DIR shows that\n"
      "the log has rewritten or lost entries.\n",
      cmd_export_tiles},
+    {"export-entries", "DIR [--from INDEX]", "the log's entries as they stand, content included: a replica in your hands",
+     "Reads with proofs, and writes in the form of `ledgerd backup`: when the ledger loses its end, `ledgerd restore --refill DIR` takes it from\n"
+     "there. Run it again for what is new. Needs the right to read everything; what was erased before stays erased, what is erased later\n"
+     "stays in DIR, and that is said. Exit code 1: DIR is of something else, or content is withheld; 4: the log does not continue DIR.\n"
+     "Options:\n"
+     "  --from INDEX        begin a new DIR there (default: with entry 0)\n",
+     cmd_export_entries},
     {"watch", "[--from INDEX]", "follow new entries as they come, verified",
      "Options:\n"
      "  --from INDEX        begin there (default: with what is recorded from now on)\n"

@@ -150,13 +150,17 @@ static const char *metric_name(struct ctl *ctl, const struct status_metric *m)
     return is_of_witness(m) ? ctl_text(ctl, "%s:%s", m->name, ctl_span(ctl, span_str(m->text))) : m->name;
 }
 
+static void successor_json(struct ctl *ctl, struct json_writer *w, const struct successor *s);
+static void successor_text(struct ctl *ctl, const struct successor *s);
+
 static int status_json(struct ctl *ctl, const struct log_key_in_force *key, const struct reply *snapshot, const struct reply *r,
-                       const struct expiry_rows *e)
+                       const struct expiry_rows *e, const struct successor *former)
 {
     struct json_writer w;
     json_writer_init(&w, ctl->a, true);
     json_object(&w);
     ctl_basis_json(&w, snapshot);
+    successor_json(ctl, &w, former);
     json_put_uint(&w, "sealed_s_ago", (uint64_t)(snapshot->age_s > 0 ? snapshot->age_s : 0));
     log_key_json(&w, key);
     json_name(&w, SPAN_LIT("server"));
@@ -193,7 +197,7 @@ static void expiry_text(struct ctl *ctl, const struct expiry_rows *e)
 }
 
 static void status_text(struct ctl *ctl, const struct log_key_in_force *key, const struct reply *snapshot, const struct reply *r,
-                        const struct expiry_rows *e)
+                        const struct expiry_rows *e, const struct successor *former)
 {
     struct ctl_table *t = ctl_table_new(ctl, 2, NULL);
     for (size_t i = 0; i < r->u.status.n; i++) {
@@ -207,6 +211,8 @@ static void status_text(struct ctl *ctl, const struct log_key_in_force *key, con
     ctl_table_print(t);
     expiry_text(ctl, e);
     printf("These figures are the server's word.\n");
+    if (former)
+        successor_text(ctl, former);
     if (!ctl->quiet)
         printf("Log key in force: %s%s\n", key->vkey,
                key->from_size ? ctl_text(ctl, ", from size %llu on; %zu change%s followed", (unsigned long long)key->from_size, key->changes,
@@ -215,13 +221,73 @@ static void status_text(struct ctl *ctl, const struct log_key_in_force *key, con
     ctl_basis(ctl, snapshot);
 }
 
+/* Entry 1 of a ledger that goes on for another one says so. NULL: it is none of those. */
+static int read_successor(struct ctl *ctl, struct reply **r, const struct successor **out)
+{
+    const struct call_request call = {.op = CALL_ENTRIES, .u.entries = {.cursor.next = 1, .entries_max = 1}};
+    struct successor *s = arena_alloc(ctl->a, sizeof *s);
+    *out = NULL;
+    int exit = ctl_call(ctl, &call, r);
+    if (exit || r[0]->u.entries.n == 0 || !s)
+        return exit;
+    const struct read_entry *e = &r[0]->u.entries.entries[0];
+    if (e->entry.header.kind == OWN_SUCCESSOR && successor_check(ctl->c, ctl->a, span_str(ctl->profile->origin), e->raw.event, s, NULL) == LEDGER_OK)
+        *out = s;
+    return exit;
+}
+
+static uint64_t former_size(struct ctl *ctl, const struct successor *s)
+{
+    struct note note;
+    struct checkpoint cp = {.size = 0};
+    if (note_parse(ctl->a, s->note, &note, NULL) == LEDGER_OK)
+        (void)!checkpoint_parse(note.text, &cp, NULL);
+    return cp.size;
+}
+
+static void successor_text(struct ctl *ctl, const struct successor *s)
+{
+    const char *names = "";
+    for (unsigned i = 0; i < s->n; i++)
+        names = ctl_text(ctl, "%s%s%s", names, i ? ", " : "", ctl_span(ctl, s->approvers[i].party));
+    printf("Successor of %s, which ended with %llu entries: %s. Approved by %s; that these were their keys there is for the former ledger's "
+           "receipts to show.\n", ctl_span(ctl, s->origin), (unsigned long long)former_size(ctl, s), ctl_span(ctl, s->reason), names);
+}
+
+static void successor_json(struct ctl *ctl, struct json_writer *w, const struct successor *s)
+{
+    char key[KEY_TEXT_MAX];
+    json_name(w, SPAN_LIT("successor_of"));
+    if (!s) {
+        json_null(w);
+        return;
+    }
+    json_object(w);
+    json_put_string(w, "origin", s->origin);
+    json_put_uint(w, "size", former_size(ctl, s));
+    json_put_string(w, "checkpoint", s->note);
+    json_put_string(w, "reason", s->reason);
+    json_name(w, SPAN_LIT("approved_by"));
+    json_array(w);
+    for (unsigned i = 0; i < s->n; i++) {
+        key_text_format((enum sig_alg)s->approvers[i].alg, s->approvers[i].key, key);
+        json_object(w);
+        json_put_string(w, "party", s->approvers[i].party);
+        json_put_string(w, "key", span_str(key));
+        json_end(w);
+    }
+    json_end(w);
+    json_end(w);
+}
+
 int cmd_status(struct ctl *ctl, int argc, char **argv)
 {
     bool done;
     char **args;
     unsigned n;
     struct log_key_in_force key;
-    struct reply *snapshot, *r;
+    struct reply *snapshot, *r, *first = NULL;
+    const struct successor *former;
     struct call_request latest = {.op = CALL_SNAPSHOT}, call = {.op = CALL_STATUS};
     if (!ctl_options(ctl, argc, argv, NULL, 0, 0, 0, &args, &n, &done))
         return EXIT_USAGE;
@@ -233,13 +299,16 @@ int cmd_status(struct ctl *ctl, int argc, char **argv)
     bool stale = snapshot->stale;
     struct expiry_rows expiry;
     exit = ctl_call(ctl, &call, &r);
+    if (!exit)
+        exit = read_successor(ctl, &first, &former);
     client_log_key(ctl->client, &key);
     if (!exit && !gather_expiry(ctl, r, &expiry))
         exit = ctl_fail(ctl, EXIT_NO_ANSWER, "out of memory");
     else if (!exit && ctl->json)
-        exit = status_json(ctl, &key, snapshot, r, &expiry);
+        exit = status_json(ctl, &key, snapshot, r, &expiry, former);
     else if (!exit)
-        status_text(ctl, &key, snapshot, r, &expiry);
+        status_text(ctl, &key, snapshot, r, &expiry, former);
+    reply_free(first);
     reply_free(r);
     reply_free(snapshot);
     return exit ? exit : stale ? EXIT_NO_ANSWER : EXIT_GOOD;

@@ -7,6 +7,7 @@
  * DIR/keys/log.key    the checkpoint key;  DIR/keys/index.key  the index key
  * DIR/FORMAT          "ledgerd data 2\n": a newer number is refused unharmed, an older one is brought up to date (`ledgerd rebuild`)
  * DIR/ledgerd.lock    held exclusively by the process that writes
+ * DIR/readers.lock    shared by processes that read beside it (STORE_BESIDE); held exclusively while a compaction changes files
  * DIR.anchor          (or as configured) last signed size and root
  *
  * The log is KV_LOG and KV_CHECKPOINT; every other table is the view, which `ledgerd rebuild` derives from the log again.
@@ -23,6 +24,10 @@ struct store;
 enum store_mode {
     STORE_WRITE,      /* takes the exclusive lock */
     STORE_READ,       /* a checker: takes the lock too, so that what it reads stands still */
+    /* A process that reads the log beside the one that writes, or while there is none. Takes no lock that would keep the other from
+     * working, changes nothing, finishes nothing. To be closed again within a second or so: an erasure waits for it. Never in the
+     * process that has the folder open already: closing LMDB's file a second time would give up the first one's locks. */
+    STORE_BESIDE,
 };
 /* Makes an empty store in DIR (must not hold one). */
 enum ledger_rc store_create(const char *dir, struct ledger_err *err) LEDGER_MUST_USE;

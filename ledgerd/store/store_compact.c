@@ -183,7 +183,7 @@ static enum ledger_rc rename_in(const char *dir, const char *from, const char *t
 
 /* Once the file has its new name the copy is the ledger: *placed. The lock file follows, because it holds the number of
  * the environment's latest transaction; should it not, LMDB makes it anew when nobody has it open. */
-static enum ledger_rc take_place(const char *dir, bool *placed, struct ledger_err *err)
+static enum ledger_rc rename_copy(const char *dir, bool *placed, struct ledger_err *err)
 {
     char path[FILES_PATH_MAX];
     enum ledger_rc rc = files_path(path, dir, "data", err);
@@ -195,6 +195,19 @@ static enum ledger_rc take_place(const char *dir, bool *placed, struct ledger_er
     if (rename_in(dir, "data.new/lock.mdb", "data/lock.mdb", err))
         logline(LOG_WARN, "the lock file of the data was not renamed", "error=%s", err ? err->msg : "");
     return files_sync_folder(path, err);
+}
+
+/* Other processes that read are kept out meanwhile: none then still has the old file open when zeros are written over it, and none meets one
+ * file with the other's lock. */
+static enum ledger_rc take_place(const char *dir, bool *placed, struct ledger_err *err)
+{
+    int readers = -1;
+    enum ledger_rc rc = store_readers_lock(dir, true, &readers, err);
+    if (rc)
+        return ledger_wrap(err, rc, "compact");
+    rc = rename_copy(dir, placed, err);
+    close(readers);
+    return rc;
 }
 
 static enum ledger_rc make_copy(struct store *s, const char *folder, struct ledger_err *err)

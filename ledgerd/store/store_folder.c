@@ -114,6 +114,43 @@ enum ledger_rc store_lock(const char *dir, enum store_mode mode, int *fd, struct
     return LEDGER_OK;
 }
 
+#define READERS_WAIT_MS 5000
+#define READERS_POLL_MS 10
+
+/* A backup that root makes may be the first to need the file; the daemon, under its own user, has to be able to open it. */
+static void belongs_to_folder(const char *dir, int fd)
+{
+    struct stat folder, file;
+    if (geteuid() == 0 && stat(dir, &folder) == 0 && fstat(fd, &file) == 0 && file.st_uid != folder.st_uid)
+        (void)!fchown(fd, folder.st_uid, folder.st_gid);
+}
+
+enum ledger_rc store_readers_lock(const char *dir, bool exclusive, int *fd, struct ledger_err *err)
+{
+    char path[FILES_PATH_MAX];
+    const struct timespec pause = {.tv_nsec = READERS_POLL_MS * 1000000L};
+    enum ledger_rc rc = files_path(path, dir, "readers.lock", err);
+    if (rc)
+        return rc;
+    int f = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (f < 0)
+        return ledger_fail(err, LEDGER_EIO, "%s: %s", path, strerror(errno));
+    belongs_to_folder(dir, f);
+    int e = flock(f, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB);
+    for (unsigned ms = 0; e != 0 && errno == EWOULDBLOCK && ms < READERS_WAIT_MS; ms += READERS_POLL_MS) {
+        nanosleep(&pause, NULL);
+        e = flock(f, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB);
+    }
+    if (e != 0) {
+        int sys = errno;
+        close(f);
+        return ledger_fail(err, sys == EWOULDBLOCK ? LEDGER_EBUSY : LEDGER_EIO, "%s: %s", path,
+                           sys == EWOULDBLOCK ? "another process holds it" : strerror(sys));
+    }
+    *fd = f;
+    return LEDGER_OK;
+}
+
 /* ---- keys ---- */
 
 enum ledger_rc store_keys_read(struct store *s, struct ledger_err *err)
@@ -291,15 +328,16 @@ enum ledger_rc store_open_with(const char *dir, enum store_mode mode, const stru
     if (!rc && older && !(o && o->older))
         rc = ledger_fail(err, LEDGER_EINVAL, "%s: the data has an earlier format; `ledgerd rebuild %s` brings it up to date "
                          "(so does `ledgerd run`); the log stays as it is", s->dir, s->dir);
+    bool beside = mode == STORE_BESIDE;
     if (!rc)
-        rc = store_lock(s->dir, mode, &s->lock_fd, err);
+        rc = beside ? store_readers_lock(s->dir, false, &s->lock_fd, err) : store_lock(s->dir, mode, &s->lock_fd, err);
     if (!rc)
         rc = store_keys_read(s, err);
-    if (!rc) {
+    if (!rc && !beside)
         store_compact_tidy(s->dir);
-        rc = open_data(s, mode, err);
-    }
     if (!rc)
+        rc = open_data(s, mode, err);
+    if (!rc && !beside)
         rc = finish_erasure(s, err);
     if (rc) {
         store_close(s);

@@ -59,6 +59,9 @@ enum ledger_rc store_format_check(const char *dir, bool *older, struct ledger_er
 enum ledger_rc store_format_write(const char *dir, struct ledger_err *err) LEDGER_MUST_USE;
 enum ledger_rc store_lock(const char *dir, enum store_mode mode, int *fd,
                           struct ledger_err *err) LEDGER_MUST_USE;
+/* DIR/readers.lock: shared, waiting for a compaction to end; or exclusive, for which those who read have to be gone within a few seconds:
+ * EBUSY. Closing *fd gives it up. */
+enum ledger_rc store_readers_lock(const char *dir, bool exclusive, int *fd, struct ledger_err *err) LEDGER_MUST_USE;
 enum ledger_rc store_keys_read(struct store *s, struct ledger_err *err) LEDGER_MUST_USE;
 
 /* store_lmdb.c. The environment in `folder`; `create` makes the tables. Returns owned. */

@@ -130,7 +130,7 @@ static enum ledger_rc env_open(struct store_env *v, const char *folder,
     if (!e)
         e = mdb_env_set_maxreaders(v->env, STORE_READERS_MAX);
     unsigned flags = MDB_NOTLS | readahead_flag(folder) | o->flags |
-                     (o->mode == STORE_READ ? MDB_RDONLY : 0u);
+                     (o->mode == STORE_WRITE ? 0u : MDB_RDONLY);
     if (!e)
         e = mdb_env_open(v->env, folder, flags, 0600);
     if (e == ENOMEM)

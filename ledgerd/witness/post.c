@@ -107,8 +107,12 @@ static bool set_options(const struct posts *p, struct post *t, const char *url, 
     SET(CURLOPT_USERAGENT, "ledgerd/" LEDGERD_VERSION);
     SET(CURLOPT_TIMEOUT_MS, p->timeout_ms);
     SET(CURLOPT_CONNECTTIMEOUT_MS, p->timeout_ms < CONNECT_MS_MAX ? p->timeout_ms : CONNECT_MS_MAX);
-    SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.n);
-    SET(CURLOPT_COPYPOSTFIELDS, (const char *)body.p); /* after its size */
+    if (body.p) {
+        SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.n);
+        SET(CURLOPT_COPYPOSTFIELDS, (const char *)body.p); /* after its size */
+    } else {
+        SET(CURLOPT_HTTPGET, 1L);
+    }
     SET(CURLOPT_WRITEFUNCTION, take_bytes);
     SET(CURLOPT_WRITEDATA, t);
     SET(CURLOPT_ERRORBUFFER, t->error);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * post: HTTP POST requests, several at once, by libcurl's multi interface; the one file that knows libcurl is post.c.
+ * post: HTTP requests, several at once, by libcurl's multi interface; the one file that knows libcurl is post.c.
  *
  * No redirects, no proxy, no cookies, nothing from the environment; https with the system's authorities or the one file that is named;
  * an answer has at most POST_ANSWER_MAX bytes. A set of requests belongs to one thread at a time; posts_wake may be called from any.
@@ -18,7 +18,7 @@ struct posts;
 enum ledger_rc posts_new(const char *ca, unsigned timeout_ms, struct posts **out, struct ledger_err *err) LEDGER_MUST_USE;
 void posts_free(struct posts *p); /* drops what is under way; NULL is allowed */
 
-/* Begins a request; the body is copied. `number` comes back with the answer. */
+/* Begins a request: a POST, or without a body (SPAN_NONE) a GET; the body is copied. `number` comes back with the answer. */
 enum ledger_rc posts_start(struct posts *p, unsigned number, const char *url, struct span body, struct ledger_err *err)
     LEDGER_MUST_USE;
 

@@ -7,7 +7,7 @@
  *
  * Failure modes: whatever a witness does wrong costs it the present round, is counted, and leaves it alone for a while. Two answers say
  * that this ledger is not what the witness has cosigned: a larger size than was ever committed here, and another tree. While the ledger
- * starts they stop it (`contradiction`); later they are logged as errors, for a witness may be the one who is wrong.
+ * starts they stop it (`contradiction`); later the witness is asked for a proof (fork.c), for it may be the one who is wrong.
  */
 #include <stdio.h>
 #include <string.h>
@@ -61,6 +61,8 @@ static void contradicted(struct witness_service *s, struct witness *w, const cha
         ledger_fail(&s->contradiction, LEDGER_ETAMPER, "%s, and the store holds %llu; see \"Restoring\" in docs/operations.md", why,
                     (unsigned long long)s->committed);
     failed(s, w, why);
+    if (!s->asking)
+        fork_ask(s, (unsigned)(w - s->witnesses));
 }
 
 /* ---- sending ---- */
@@ -133,7 +135,7 @@ static bool take_newest(struct witness_service *s)
 static bool may_ask(const struct witness_service *s, const struct witness *w, int64_t now)
 {
     uint64_t committed = s->committed;
-    return w->url[0] && !w->busy && now >= w->not_before_ms && w->known <= committed && (w->line_n == 0 || committed > s->size);
+    return !s->fenced && w->url[0] && !w->busy && now >= w->not_before_ms && w->known <= committed && (w->line_n == 0 || committed > s->size);
 }
 
 static bool is_over(const struct witness_service *s, int64_t now)
@@ -273,6 +275,10 @@ static void take(struct witness_service *s, const struct post_answer *answer)
 void round_answers(struct witness_service *s)
 {
     struct post_answer answer;
-    while (posts_next(s->posts, &answer))
-        take(s, &answer);
+    while (posts_next(s->posts, &answer)) {
+        if (answer.number >= POLICY_MAX)
+            fork_take(s, &answer);
+        else
+            take(s, &answer);
+    }
 }

@@ -38,6 +38,7 @@ struct witness {
     /* Its latest word. */
     uint64_t known;        /* size that it says it has seen */
     bool ahead;            /* … which is more than this ledger holds */
+    bool checking;         /* it is being asked for the checkpoint that it has cosigned (fork.c) */
     /* What is under way. */
     bool busy;
     uint64_t sent_old, sent_size;
@@ -57,7 +58,9 @@ struct witness_service {
     char path[FILES_PATH_MAX]; /* DIR/witnessed */
     struct store *store;
     void (*published_cb)(void *ctx);
+    void (*fenced_cb)(void *ctx, const struct ledger_err *why);
     void *ctx;
+    bool fenced;               /* another process signs as this ledger: proven */
     struct policy *policy;
     unsigned interval_ms, linger_ms, retry_ms, start_ms;
     struct crypto *c;
@@ -102,6 +105,14 @@ static inline void service_committed(struct witness_service *s, uint64_t size)
     while (known < size && !atomic_compare_exchange_weak(&s->committed, &known, size))
         ;
 }
+
+/* fork.c */
+/* Asks for the checkpoint that the witness has cosigned instead of ours. */
+void fork_ask(struct witness_service *s, unsigned i);
+/* Its answer, whose number is POLICY_MAX + i. If it proves that another process signs as this ledger, fenced_cb is called, once. */
+void fork_take(struct witness_service *s, const struct post_answer *answer);
+/* The proof that an earlier run has kept. ETAMPER: it contradicts this store. s->note is a checkpoint of it. */
+enum ledger_rc fork_kept(struct witness_service *s, struct ledger_err *err) LEDGER_MUST_USE;
 
 /* keep.c */
 /* Reads what was kept at DIR/witnessed. OK: it was taken, or there is none, or it is of no use any more (logged). ETAMPER: it is signed by

@@ -116,6 +116,7 @@ enum ledger_rc witness_new(const struct witness_options *o, struct witness_servi
     pthread_mutex_init(&s->lock, NULL);
     s->store = o->store;
     s->published_cb = o->published_cb;
+    s->fenced_cb = o->fenced_cb;
     s->ctx = o->ctx;
     enum ledger_rc rc = make(s, o, err);
     if (rc != LEDGER_OK) {
@@ -189,6 +190,8 @@ enum ledger_rc witness_ask(struct witness_service *s, struct ledger_err *err)
         round_answers(s);
     }
     s->asking = false;
+    if (s->contradiction.rc == LEDGER_OK && s->note_n)
+        (void)!fork_kept(s, &s->contradiction);
     if (s->contradiction.rc != LEDGER_OK)
         return ledger_fail(err, s->contradiction.rc, "%s", s->contradiction.msg);
     report_silent(s);

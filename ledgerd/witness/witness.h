@@ -26,6 +26,9 @@ struct witness_options {
     const struct config *config; /* used during the call */
     struct store *store;         /* borrowed */
     void (*published_cb)(void *ctx); /* a newer witnessed checkpoint is there; from witness_ask and the service's thread */
+    /* It is proven that another process signs checkpoints as this ledger (fork.c): nothing may be signed any more. Once, from the service's
+     * thread. NULL is allowed. */
+    void (*fenced_cb)(void *ctx, const struct ledger_err *why);
     void *ctx;
 };
 /* EINVAL: the policy cannot be used; err says why. To be called before other threads are started. Returns owned. */

@@ -104,7 +104,8 @@ class Entry:
         need(layout.event_id(event) == self.header.event_id and layout.block_hash(block) == self.header.block_hash, f"entry {self.index}: content")
         need(bool(block) == (self.kind in layout.SIGNED_OWN), f"entry {self.index}: an own entry's signatures")
         kinds = {layout.GENESIS: layout.Genesis, layout.EPOCH: layout.Epoch, layout.CLOCK_STEP: layout.ClockStep, layout.LOG_KEY: layout.LogKey,
-                 layout.PARAMETERS: layout.Parameters, layout.TIME_STAMP: layout.TimeStamp, layout.ERASURE: layout.Erasure}
+                 layout.PARAMETERS: layout.Parameters, layout.TIME_STAMP: layout.TimeStamp, layout.ERASURE: layout.Erasure,
+                 layout.SUCCESSOR: layout.Successor}
         self.payload = kinds[self.kind](event)
         self.nonce = self.payload.nonce
         self.block = schema.read_block(block) if block else None
@@ -234,6 +235,8 @@ class Dossier:
             self.world.states[ledger].update(rules_version=payload.rules, parameters=payload.kept)
         elif entry.kind == layout.LOG_KEY:
             self._change_log_key(entry, ledger)
+        elif entry.kind == layout.SUCCESSOR:
+            payload.check(entry.index, self.origin)
         self._compare(entry, ledger)
 
     def _change_log_key(self, entry, ledger):

@@ -68,6 +68,12 @@ class World:
         self.touch(LEDGER, self.origin)["epoch"] = payload.epoch
         return self.touched
 
+    def unchanged(self):
+        """An entry that advances the ledger's chain and changes nothing in its state."""
+        self.touched = []
+        self.touch(LEDGER, self.origin)
+        return self.touched
+
     def clock_step(self, payload):
         self.touched = []
         self.touch(LEDGER, self.origin)["clock"] = payload.reading

@@ -190,7 +190,7 @@ def check_key_proof(origin, party, algorithm, key, proof):
 
 # ---- headers ----
 
-GENESIS, SEAL, EPOCH, CLOCK_STEP, PARAMETERS, LOG_KEY, TIME_STAMP, ERASURE = range(8)
+GENESIS, SEAL, EPOCH, CLOCK_STEP, PARAMETERS, LOG_KEY, TIME_STAMP, ERASURE, SUCCESSOR = range(9)
 SIGNED_OWN = (PARAMETERS, ERASURE)
 FIRST_EVENT, LAST_EVENT = 64, 88
 
@@ -208,7 +208,7 @@ class Header:
         r.version()
         self.bytes = data
         self.index, self.epoch, self.recorded, self.kind = r.number(8), r.number(8), r.number(8, True), r.number(2)
-        if self.kind > ERASURE and not FIRST_EVENT <= self.kind <= LAST_EVENT:
+        if self.kind > SUCCESSOR and not FIRST_EVENT <= self.kind <= LAST_EVENT:
             raise Unverifiable(f"entry {self.index}: kind {self.kind} needs a newer version")
         self.links = []
         if self.kind == SEAL:
@@ -325,6 +325,29 @@ class Erasure:
         self.ids = [r.take(32) for _ in range(r.number(2))]
         r.end()
         need(1 <= len(self.ids) <= 400 and self.ids == sorted(set(self.ids)), "erasure: ids")
+
+
+class Successor:
+    def __init__(self, data):
+        r = Reader(data, "successor")
+        r.version()
+        self.nonce, self.origin, self.note, self.reason = r.take(16), ascii_(r.var()), r.var(), r.var()
+        self.approvers = [(ascii_(r.var()), r.number(2), r.var(), r.var()) for _ in range(r.number(2))]
+        r.end()
+        parties, keys = [a[0] for a in self.approvers], {a[2] for a in self.approvers}
+        need(is_origin(self.origin) and all(is_id(party) for party in parties), "successor: names")
+        need(2 <= len(parties) <= 8 and parties == sorted(set(parties)) and len(keys) == len(parties), "successor: who approves")
+        text, _, lines = self.note.partition(b"\n\n")
+        need(text.split(b"\n")[0] == self.origin.encode() and any(line.split(b" ")[1] == self.origin.encode() for line in lines.splitlines()),
+             "successor: the former ledger's checkpoint")
+
+    def check(self, index, new_origin):
+        need(index == 1 and self.origin != new_origin, "successor: its place, or its origin")
+        for party, algorithm, key, signature in self.approvers:
+            message = (b"\x14ledgerd/v1/successor" + self.nonce + var(new_origin.encode()) + var(self.origin.encode()) + var(self.note)
+                       + var(self.reason) + var(party.encode()) + u16(algorithm) + var(key))
+            need(algorithm in ALGORITHMS and valid_key(algorithm, key), "successor: a key")
+            verify(algorithm, key, message, signature)
 
 
 class Opening:

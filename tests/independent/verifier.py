@@ -230,7 +230,7 @@ class Log:
         need(not self.headers or header.recorded >= self.headers[-1].recorded, "log: recorded time runs backwards")
         need((header.index == 0) == (header.kind == layout.GENESIS), "log: entry 0 is the genesis, and no other")
         need(not record.get("withheld"), "log: content is withheld")
-        if layout.CLOCK_STEP < header.kind < layout.FIRST_EVENT:
+        if layout.CLOCK_STEP < header.kind < layout.FIRST_EVENT and header.kind != layout.SUCCESSOR:
             raise layout.Unverifiable(f"entry {header.index}: kind {header.kind} is not replayed here")
         if header.kind == layout.SEAL:
             self._add_seal(header, record)
@@ -266,6 +266,10 @@ class Log:
             need(own.epoch == self.epoch + 1, "log: an epoch's number")
             self.epoch = own.epoch
             return own.nonce, self.world.epoch(own)
+        if header.kind == layout.SUCCESSOR:
+            own = layout.Successor(payload)
+            own.check(header.index, self.genesis.origin)
+            return own.nonce, self.world.unchanged()
         own = layout.ClockStep(payload)
         return own.nonce, self.world.clock_step(own)
 

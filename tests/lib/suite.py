@@ -64,12 +64,12 @@ class Suite:
 class Daemon:
     """A fresh ledger that is being served; use as `with Daemon(suite) as d`."""
 
-    def __init__(self, suite, origin="suite.example/ledger"):
+    def __init__(self, suite, origin="suite.example/ledger", init=()):
         self.suite = suite
         self.folder = tempfile.mkdtemp(dir=suite.scratch)
         self.data = os.path.join(self.folder, "ledger")
         self.log = open(os.path.join(self.folder, "log"), "wb")
-        code, out, err = suite.run(suite.ledgerd, "init", self.data, "--origin", origin)
+        code, out, err = suite.run(suite.ledgerd, "init", self.data, "--origin", origin, *init)
         if code != 0:
             raise RuntimeError(f"ledgerd init: {code}\n{out}{err}")
         self.shrink_map()

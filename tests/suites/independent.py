@@ -14,6 +14,7 @@ TESTS = os.path.dirname(HERE)
 sys.path[:0] = [os.path.join(TESTS, "lib"), os.path.join(TESTS, "independent")]
 
 import author
+import dossier
 import layout
 import note
 import schema
@@ -353,6 +354,29 @@ def lifecycle(suite, daemon):
     suite.check(code == 0 and out.count("\tACCEPT") > 50, "ledgerctl play", out + err)
 
 
+def successor(suite, checkpoint):
+    """A ledger that goes on for another one: its log and a dossier out of it, and what no successor may say."""
+    keys = [suite.path(f"{name}.key") for name in ("first", "second")]
+    for name, key in zip(("u.first", "u.second"), keys):
+        suite.run(suite.ctl, "key", "new", name, "-o", key, *(["--algorithm", "p256"] if name == "u.second" else []))
+    origin = "next.example/ledger"
+    init = ["--successor-of", suite.path("former", checkpoint), "--reason", "its disk burnt", "--approved-by", ",".join(keys)]
+    with Daemon(suite, origin, init) as daemon:
+        with Client(os.path.join(daemon.data, "profile"), daemon.address, origin) as client:
+            reading = Reading(suite, daemon, client)
+            reading.read_log()
+            payload = reading.records[1].get("event", b"")
+            said = reading.good("a successor", layout.Successor, payload)
+            suite.check(said and said.origin == ORIGIN and [a[0] for a in said.approvers] == ["u.first", "u.second"], "who approved it")
+            suite.check(fails(said.check, 1, ORIGIN) and fails(said.check, 2, origin), "another place, another ledger")
+            changed = payload.replace(b"its disk burnt", b"its disk froze")
+            suite.check(fails(layout.Successor(changed).check, 1, origin), "another reason")
+        code, out, err = daemon.ctl("dossier", f"admin@{origin}", "--type", "party", "-o", suite.path("successor.dossier"))
+        suite.check(code == 0, "a dossier of a successor", out + err)
+        with open(suite.path("successor.dossier"), "rb") as f:
+            reading.good("an independent reader of it", dossier.Dossier, f.read(), reading.policy)
+
+
 def main():
     suite = Suite(sys.argv)
     page(suite)
@@ -370,6 +394,8 @@ def main():
                 step()
         refusals(suite, daemon)
         reader(suite, daemon)
+        checkpoint = daemon.ctl("checkpoint")[1]
+    successor(suite, checkpoint)
     suite.end()
 
 

@@ -45,6 +45,7 @@ class Witness:
         self.seen = {}     # origin → (size, root)
         self.asked = []    # (old, size, status) of each request
         self.fault = None
+        self.notes = {}    # SHA-256 of the origin in hexadecimal → the note that it cosigned last, or that it is to show
         self.server = Quiet(("127.0.0.1", 0), self._handler())
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/log"
@@ -91,6 +92,10 @@ class Witness:
                 self.end_headers()
                 self.wfile.write(body)
 
+            def do_GET(self):
+                note = witness.notes.get(self.path.split("/")[-2]) if self.path.endswith("/checkpoint") else None
+                self.answer(200 if note else 404, note or b"")
+
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 witness.take(self, body)
@@ -117,6 +122,7 @@ class Witness:
                 status = 422
             else:
                 self.seen[origin] = (size, root)
+                self.notes[hashlib.sha256(origin.encode()).hexdigest()] = note + self.line(text)
             self.asked.append((old, size, status))
         if status == 409:
             handler.answer(409, f"{known[0]}\n".encode(), "text/x.tlog.size")

@@ -425,6 +425,87 @@ TEST(a_time_stamp_stamps_a_checkpoint_of_this_log)
     world_close(w);
 }
 
+/* ---- successor ---- */
+
+static void approve(struct world *w, struct successor *s, const char *origin, unsigned i, const char *party, const struct secret_key *k)
+{
+    uint8_t *signature = arena_alloc(w->a, 64);
+    s->approvers[i] = (struct approver){.party = span_str(party), .alg = (uint16_t)k->alg, .key = span_of(k->pub, k->pub_len)};
+    CHECK(crypto_make_signature(w->c, k, successor_input(w->a, span_str(origin), s, &s->approvers[i]), signature));
+    s->approvers[i].signature = span_of(signature, 64);
+}
+
+/* As entry 1 of a machine that has read the world's genesis. */
+static enum ledger_rc succeed(struct world *w, const struct log_copy *log, const struct successor *s, bool late)
+{
+    struct appended_entry e;
+    struct checkpoint cp;
+    struct replica r = replica_open(w);
+    struct verdict v;
+    MUST(feed(&r, &log->record[0], &v));
+    if (late)
+        MUST(machine_seal(&r.m, w->now_us, &e, &cp, err));
+    struct span payload = successor_encode(w->a, s);
+    enum ledger_rc rc = machine_own(&r.m, OWN_SUCCESSOR, payload, w->now_us, &e, NULL);
+    if (rc == LEDGER_OK) { /* and replayed to the same bytes */
+        struct replica again = replica_open(w);
+        struct entry_record record = {.header = arena_copy(w->a, e.header), .event = payload};
+        CHECK_EQ_INT(e.index, 1);
+        MUST(feed(&again, &log->record[0], &v));
+        CHECK_EQ_INT(feed(&again, &record, &v), LEDGER_OK);
+        kv_mem_free(again.mem);
+    }
+    kv_mem_free(r.mem);
+    return rc;
+}
+
+TEST(a_successor_is_approved_by_two_and_stands_first)
+{
+    static const char former[] = "former.example/ledger";
+    struct ids ids;
+    struct world *w = busy_world(&ids);
+    struct secret_key log_key = world_key(w, 7, 90), one = world_key(w, 7, 91), two = world_key(w, 7, 92);
+    struct log_copy log;
+    struct note_key key;
+    struct wbuf note;
+    const struct checkpoint cp = {span_str(former), 42, {{1}}};
+    struct successor s = {.origin = span_str(former), .reason = SPAN_LIT("lost"), .n = 2}, other;
+    read_log(w, &log);
+    CHECK(note_key_make(w->c, former, NOTE_ED25519, span_of(log_key.pub, log_key.pub_len), &key));
+    wbuf_init(&note, w->a);
+    checkpoint_sign(w->c, &key, &log_key, &cp, &note);
+    s.note = wbuf_span(&note);
+    approve(w, &s, WORLD_ORIGIN, 0, "a", &one);
+    approve(w, &s, WORLD_ORIGIN, 1, "b", &two);
+    CHECK_EQ_INT(succeed(w, &log, &s, false), LEDGER_OK);
+    CHECK_EQ_INT(succeed(w, &log, &s, true), LEDGER_EINVAL);
+    CHECK_EQ_INT(own(w, OWN_SUCCESSOR, successor_encode(w->a, &s)), LEDGER_EINVAL);
+    other = s;
+    other.reason = SPAN_LIT("found");
+    CHECK_EQ_INT(succeed(w, &log, &other, false), LEDGER_EINVAL); /* not what was signed */
+    other = s;
+    other.n = 1;
+    CHECK_EQ_INT(succeed(w, &log, &other, false), LEDGER_EINVAL);
+    other = s;
+    approve(w, &other, WORLD_ORIGIN, 1, "b", &one); /* one key for two persons */
+    CHECK_EQ_INT(succeed(w, &log, &other, false), LEDGER_EINVAL);
+    other = s;
+    approve(w, &other, WORLD_ORIGIN, 1, "a", &two);
+    CHECK_EQ_INT(succeed(w, &log, &other, false), LEDGER_EINVAL);
+    other = s;
+    approve(w, &other, "another.example/ledger", 1, "b", &two);
+    CHECK_EQ_INT(succeed(w, &log, &other, false), LEDGER_EINVAL);
+    other = s;
+    other.note = SPAN_LIT("former.example/ledger\n42\n\n");
+    CHECK_EQ_INT(succeed(w, &log, &other, false), LEDGER_EINVAL);
+    struct span bytes = successor_encode(w->a, &s);
+    for (size_t n = 0; n < bytes.n; n++)
+        CHECK(successor_decode(span_of(bytes.p, n), &other, NULL) != LEDGER_OK);
+    CHECK_EQ_INT(successor_decode(bytes, &other, NULL), LEDGER_OK);
+    CHECK(span_eq(successor_encode(w->a, &other), bytes));
+    world_close(w);
+}
+
 TEST_MAIN(TEST_ENTRY(every_past_state_opens_its_commitment),
           TEST_ENTRY(history_rows_lead_from_state_to_state),
           TEST_ENTRY(an_erased_event_is_gone_and_everything_goes_on),
@@ -433,4 +514,5 @@ TEST_MAIN(TEST_ENTRY(every_past_state_opens_its_commitment),
           TEST_ENTRY(retention_holds),
           TEST_ENTRY(a_corrected_event_goes_with_its_corrections),
           TEST_ENTRY(a_log_key_follows_another),
-          TEST_ENTRY(a_time_stamp_stamps_a_checkpoint_of_this_log))
+          TEST_ENTRY(a_time_stamp_stamps_a_checkpoint_of_this_log),
+          TEST_ENTRY(a_successor_is_approved_by_two_and_stands_first))
