@@ -60,6 +60,7 @@ INTEGRATION_SRC := $(wildcard tests/integration/*.c)
 INTEROP_SRC := $(wildcard tests/interop/*.c)
 BENCH_SRC := $(wildcard tests/bench/*.c)
 ADVERSARY_SRC := $(wildcard tests/adversary/*.c)
+SIMULATION_SRC := $(wildcard tests/simulation/*.c)
 
 obj = $(1:%.c=$(O)/obj/%.o)
 GEN_OBJ := $(PROTOS:%=$(O)/obj/gen/%.pb-c.o)
@@ -174,7 +175,15 @@ $(O)/tests/adversary/liar: $(call obj,$(ADVERSARY_SRC)) $(O)/libdaemon.a $(O)/li
 	$(Q)$(CC) -pie $(LDFLAGS_ALL) $(LIAR_WRAPS:%=-Wl,--wrap=%) -o $@ $(call obj,$(ADVERSARY_SRC)) \
 		-Wl,--start-group $(O)/libdaemon.a $(O)/libproto.a $(O)/libgen.a -Wl,--end-group $(DAEMON_LIBS)
 
-check-programs: programs lib $(O)/tests/adversary/liar $(UNIT_BIN) $(INTEGRATION_BIN) $(INTEROP_BIN)
+# The daemon's own code, whose threads, clocks and disk are simulated (tests/simulation/world.h). LMDB's functions are those of disk.c.
+SIMULATION_WRAPS := pthread_create pthread_join pthread_mutex_lock pthread_cond_wait pthread_cond_timedwait pthread_cond_signal \
+	pthread_cond_broadcast clock_gettime time getrandom gethostname fsync rename fstatvfs logline
+$(O)/tests/simulation/sim: $(call obj,$(SIMULATION_SRC) tests/lib/scratch.c) $(LIBS)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -pie $(LDFLAGS_ALL) $(SIMULATION_WRAPS:%=-Wl,--wrap=%) -o $@ $(filter %.o,$^) \
+		-Wl,--start-group $(LIBS) -Wl,--end-group $(filter-out -llmdb,$(DAEMON_LIBS) $(CLIENT_LIBS))
+
+check-programs: programs lib $(O)/tests/adversary/liar $(O)/tests/simulation/sim $(UNIT_BIN) $(INTEGRATION_BIN) $(INTEROP_BIN)
 
 check: deps-check
 	$(Q)$(SUBMAKE) check-programs
