@@ -40,7 +40,7 @@ sys.path.insert(0, os.path.dirname(HERE))
 import run  # noqa: E402: the environment of the suites and the form of their last line
 
 TABLE = os.path.join(ROOT, "docs", "mutants.md")
-LIMIT_S = 900
+LIMIT_S = 240
 HEAD = """# Mutants
 
 Each row is a build of ledgerd with one deliberate fault. `make mutants` makes them all, one after the other, and runs the suites that
@@ -265,6 +265,7 @@ def main():
     parser.add_argument("--build", default=os.path.join(ROOT, "build"))
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", default="")
+    parser.add_argument("--tests", default="", help="these suites instead of those that a mutant names")
     parser.add_argument("--json", help="where results are kept; those of an earlier run are added to")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--table", action="store_true")
@@ -282,6 +283,8 @@ def main():
             f.write(table(mutants, results))
         return 0
     chosen = [m for m in mutants if not options.only or m.name in re.split(r"[ ,]+", options.only)]
+    for m in chosen if options.tests else ():
+        m.tests = options.tests.split(",")
     bad = [f"{m.name}: {why}" for m in chosen if (why := m.fault())]
     if bad or not chosen:
         sys.exit("mutants: " + ("\n".join(bad) or f"there is none called {options.only}"))

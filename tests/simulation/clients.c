@@ -310,6 +310,11 @@ static void sign_ask(struct clients *cl, struct ask *k)
     unsigned fault = k->n == 1 ? world_below(60) : 9;
     if (fault == 0)
         key = 7;
+    bool stranger = fault == 4 && (signer == PARTY_OPERATOR || k->e[0]->op == OP_MATERIAL) && k->e[0]->op != OP_SPLIT;
+    if (stranger) { /* whose role does not allow it */
+        signer = k->e[0]->signer = PARTY_QP;
+        key = key_of(signer);
+    }
     k->signatures[0] = sign(cl, k->events, k->n, signer, key, SPAN_NONE);
     k->job.n_signatures = 1;
     if (second && fault != 1) {
@@ -318,7 +323,7 @@ static void sign_ask(struct clients *cl, struct ask *k)
         k->signatures[1] = sign(cl, k->events, k->n, by, fault == 3 ? 7 : key_of(by), k->signatures[0]);
         k->job.n_signatures = 2;
     }
-    bool bad = fault == 0 || (second && fault <= 3);
+    bool bad = stranger || fault == 0 || (second && fault <= 3);
     for (unsigned i = 0; i < k->n; i++) {
         k->e[i]->signatures_good = !bad;
         k->e[i]->n_signatures = k->job.n_signatures;
@@ -346,9 +351,9 @@ static struct sent *make_one(struct clients *cl)
     case 9: return make_derive(cl);
     case 10:
     case 11: return make_split(cl);
-    case 12: return make_recall(cl, world_chance(2));
-    case 13: return make_administer(cl);
-    case 14: return world_chance(3) ? make_party(cl) : make_dispose(cl, PARTY_WAREHOUSE);
+    case 12: return make_recall(cl, !world_chance(3));
+    case 13: return world_chance(2) ? make_administer(cl) : make_release(cl);
+    case 14: return world_chance(3) ? make_party(cl) : world_chance(3) ? make_dispose(cl, PARTY_WAREHOUSE) : make_material(cl, PARTY_WAREHOUSE);
     default: return make_move(cl, warehouse_signer(cl), any_item(cl));
     }
 }

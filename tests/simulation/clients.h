@@ -16,7 +16,7 @@
 struct ask {
     struct job job;
     struct ask *next;
-    unsigned n;
+    unsigned n, number; /* number: in the order of submission */
     bool again;   /* was sent before */
     bool foreign; /* recorded events, signed by somebody else */
     struct sent *e[ASK_EVENTS_MAX];

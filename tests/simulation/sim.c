@@ -46,6 +46,7 @@ static struct sim {
     struct note_seen *notes;
     size_t n_notes, n_compared;
     uint64_t shown;                       /* the largest size that anybody was shown */
+    unsigned answered_number;             /* of the latest answer */
     uint64_t batch;                       /* size of the latest checkpoint among the answers */
     bool fatal, ghost;                    /* ghost: the process has ended, what it still does counts for nothing */
     unsigned crashes, fatals, stops;
@@ -95,6 +96,10 @@ static void done(void *ctx, struct job *job)
         at = &(*at)->next;
     if (!*at)
         sim_fail("a request was answered that is not open");
+    if (k->job.rc == LEDGER_OK && k->number < sim.answered_number)
+        sim_fail("request %u was judged after request %u", k->number, sim.answered_number);
+    if (k->job.rc == LEDGER_OK)
+        sim.answered_number = k->number;
     *at = k->next;
     sim.n_open--;
     k->next = NULL;
@@ -164,6 +169,8 @@ static void check_recorded(struct ask *k, unsigned i, const struct kv *kv, const
     if (r->index >= cp->size)
         sim_fail("entry %llu is not under the checkpoint of %llu entries that it was answered with", (unsigned long long)r->index,
                  (unsigned long long)cp->size);
+    if (k->foreign)
+        sim_fail("entry %llu under another signature was answered with its receipt", (unsigned long long)r->index);
     if (r->outcome == JOB_ACCEPTED && e->index)
         sim_fail("an event was accepted as entry %llu, and is entry %llu", (unsigned long long)r->index, (unsigned long long)e->index);
     model_read(&sim.m, kv, r->index + 1);
@@ -362,10 +369,10 @@ static void send_ask(struct ask *k)
     for (unsigned i = 0; i < k->n; i++)
         if (!k->foreign)
             k->e[i]->may++;
+    k->number = ++sim.sent;
     k->next = sim.open;
     sim.open = k;
     sim.n_open++;
-    sim.sent++;
     sim.again += k->again;
     if (pipeline_submit(sim.p, &k->job) == LEDGER_OK)
         return;
