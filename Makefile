@@ -71,7 +71,7 @@ BENCH_BIN := $(BENCH_SRC:tests/%.c=$(O)/tests/%)
 LIBS := $(O)/libclient-ctl.a $(O)/libledgerd.a $(O)/libdaemon.a $(O)/libproto.a $(O)/libgen.a
 
 .DELETE_ON_ERROR:
-.PHONY: all lib programs demo demo-consortium check check-programs bench bench-peers lint install uninstall clean help deps-build deps-demo deps-check deps-lint deps-peers
+.PHONY: all lib programs demo demo-consortium check check-programs mutants bench bench-peers lint install uninstall clean help deps-build deps-demo deps-check deps-lint deps-peers
 
 all: deps-build
 	$(Q)$(SUBMAKE) programs lib
@@ -83,6 +83,7 @@ help:
 	@echo "make demo      a CAR-T lot from collection to bedside, seen from three chairs (installs what it needs)"
 	@echo "make demo-consortium  two organisations, two witnesses, and an operator who rewrites history"
 	@echo "make check     all tests (installs what they need); SAN=address,undefined or SAN=thread for sanitizers"
+	@echo "make mutants   a deliberate fault at a time: do the tests notice? ONLY=name for one"
 	@echo "make all       build/ledgerd, build/ledgerctl, build/libledgerd.so, build/libledgerd.a"
 	@echo "make bench     durable events a second, and this machine's limits beside them"
 	@echo "make bench-peers  the same beside PostgreSQL (installs it); STRICT=1 fails below a target"
@@ -188,6 +189,11 @@ check-programs: programs lib $(O)/tests/adversary/liar $(O)/tests/simulation/sim
 check: deps-check
 	$(Q)$(SUBMAKE) check-programs
 	$(Q)python3 tests/run.py --build $(O) $(if $(SAN),--sanitizer $(SAN)) $(ONLY)
+
+# Builds with one deliberate fault each, of which the tests must notice every one: docs/mutants.md. ONLY=name runs one.
+mutants: deps-check
+	$(Q)$(SUBMAKE) check-programs
+	$(Q)python3 tests/mutants/mutants.py --build $(O) $(if $(ONLY),--only "$(ONLY)")
 
 demo: deps-demo
 	$(Q)$(SUBMAKE) programs

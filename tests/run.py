@@ -35,6 +35,7 @@ def suites(build, only):
     for path in sorted(glob.glob(f"{HERE}/suites/*.py") + glob.glob(f"{HERE}/suites/*.sh")):
         run = [sys.executable] if path.endswith(".py") else ["sh"]
         found.append((os.path.basename(path), run + [path, build]))
+    found.append(("simulation", [os.path.join(build, "tests/simulation/sim")]))
     for source in sorted(glob.glob(f"{HERE}/integration/*.c")) + sorted(glob.glob(f"{HERE}/unit/test_*.c")):
         path = os.path.join(build, os.path.relpath(source, ROOT)[:-2])
         found.append((os.path.basename(path), [path]))
@@ -130,7 +131,7 @@ def main():
     build = os.path.abspath(options.build)
     sanitizer = built_with(build) if options.sanitizer is None else options.sanitizer
     environment = make_environment(build, sanitizer)
-    limit = 600 * int(environment["LEDGERD_TIME_FACTOR"])
+    limit = 600 * int(environment["LEDGERD_TIME_FACTOR"]) * (12 if os.environ.get("LEDGERD_LONG") else 1)
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     total = [0, 0, 0]

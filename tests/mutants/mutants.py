@@ -32,6 +32,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -41,6 +42,7 @@ import run  # noqa: E402: the environment of the suites and the form of their la
 
 TABLE = os.path.join(ROOT, "docs", "mutants.md")
 LIMIT_S = 240
+LOCK = threading.Lock()
 HEAD = """# Mutants
 
 Each row is a build of ledgerd with one deliberate fault. `make mutants` makes them all, one after the other, and runs the suites that
@@ -198,6 +200,19 @@ def copy_tree(build, to):
     subprocess.run(["cp", "-a", build, os.path.join(to, "build")], check=True)
 
 
+def keep_results(path, more):
+    if not path or not more:
+        return
+    with LOCK:
+        known = {}
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as f:
+                known = json.load(f)
+        known.update(more)
+        with open(path, "w", encoding="utf-8") as f:
+            json.dump(known, f, indent=1)
+
+
 def run_all(mutants, options):
     results, trees = {}, queue.Queue()
     with open(os.path.join(options.build, "flags"), encoding="utf-8") as f:
@@ -215,6 +230,7 @@ def run_all(mutants, options):
         finally:
             trees.put(tree)
         results[m.name] = by
+        keep_results(options.json, {m.name: by} if by else {})
         print(f"{'killed  ' if by else 'SURVIVED'} {m.name:<34} {seconds:6.1f} s  {by or 'by none of: ' + ' '.join(m.tests)}", flush=True)
 
     with tempfile.TemporaryDirectory(prefix="ledgerd-mutants-") as folder:
@@ -289,10 +305,6 @@ def main():
     if bad or not chosen:
         sys.exit("mutants: " + ("\n".join(bad) or f"there is none called {options.only}"))
     done = run_all(chosen, options)
-    results.update({k: v for k, v in done.items() if v})
-    if options.json:
-        with open(options.json, "w", encoding="utf-8") as f:
-            json.dump(results, f, indent=1)
     survivors = [k for k, v in done.items() if not v]
     print(f"{len(done) - len(survivors)} killed, {len(survivors)} survived" + (": " + ", ".join(survivors) if survivors else ""))
     return 1 if survivors else 0

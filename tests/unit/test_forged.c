@@ -209,6 +209,29 @@ TEST(the_head_of_a_chain_is_no_younger_than_its_seal)
     CHECK(strstr(v.text, "after the seal"));
 }
 
+/* A true seal, in its true tree, and not the one that was asked for: yesterday's state under today's checkpoint. */
+TEST(the_seal_that_was_asked_for_and_no_other)
+{
+    struct verdict v = {0};
+    struct snapshot s;
+    struct forged t = {0};
+    begin("quorum none\n");
+    struct verifier vf = verifier();
+    struct link link = {.chain = item_key("I-1")};
+    add(&t, KIND_STORAGE_MOVED, SPAN_LIT("event"), SPAN_LIT("block"), &link, 1000);
+    seal(&t, &HASH_ZERO, 1, 2000);
+    struct span earlier = t.headers[1];
+    seal(&t, &HASH_ZERO, 1, 3000);
+    CHECK(verify_snapshot(&vf, &t.claim, &s, &v));
+    CHECK(verify_snapshot_at(&vf, &t.claim, 3, &s, &v));
+    t.claim.seal = earlier;
+    t.claim.seal_path = path_to(&t, 1);
+    CHECK(verify_snapshot_at(&vf, &t.claim, 2, &s, &v));
+    CHECK(!verify_snapshot_at(&vf, &t.claim, 3, &s, &v));
+    CHECK_EQ_INT(v.kind, VERDICT_TAMPERED);
+    CHECK(!verify_snapshot(&vf, &t.claim, &s, &v)); /* who asks for the newest state gets the newest seal */
+}
+
 /* ---- receipts ---- */
 
 static struct span block_of(struct span signature)
@@ -318,5 +341,5 @@ TEST(the_signature_of_somebody_who_was_revoked_before)
 
 TEST_MAIN(TEST_ENTRY(a_checkpoint_of_another_ledger_of_the_policy), TEST_ENTRY(a_checkpoint_that_no_witness_has_seen),
           TEST_ENTRY(the_head_of_a_chain_has_the_number_that_the_map_counts),
-          TEST_ENTRY(the_head_of_a_chain_is_no_younger_than_its_seal), TEST_ENTRY(a_signer_was_registered_before_what_he_signed),
+          TEST_ENTRY(the_seal_that_was_asked_for_and_no_other), TEST_ENTRY(the_head_of_a_chain_is_no_younger_than_its_seal), TEST_ENTRY(a_signer_was_registered_before_what_he_signed),
           TEST_ENTRY(a_kind_that_takes_two_signatures_has_two), TEST_ENTRY(the_signature_of_somebody_who_was_revoked_before))
