@@ -138,6 +138,42 @@ static unsigned pick(const unsigned *list, unsigned n, unsigned else_)
     return n == 0 || world_chance(40) ? else_ : list[n - 1 - world_below(back)];
 }
 
+/* What a person would choose, who knows what was recorded; sometimes anything. */
+static unsigned choose(const struct clients *cl, const unsigned *list, unsigned n, bool (*fits)(const struct model_item *x))
+{
+    for (unsigned i = 0; n && i < 30 && !world_chance(40); i++) {
+        unsigned back = n < 60 ? n : 60, item = list[n - 1 - world_below(back)];
+        if (fits(&cl->m->items[item]))
+            return item;
+    }
+    return pick(list, n, MODEL_ITEMS_MAX - 1);
+}
+
+static bool is_there(const struct model_item *x)
+{
+    return x->exists && !x->terminal;
+}
+
+static bool is_new(const struct model_item *x)
+{
+    return is_there(x) && !x->released;
+}
+
+static bool is_free(const struct model_item *x)
+{
+    return is_there(x) && x->released && x->available > 0;
+}
+
+static bool is_fed(const struct model_item *x)
+{
+    return is_there(x) && x->has_input;
+}
+
+static bool is_full(const struct model_item *x)
+{
+    return is_there(x) && x->available > 0;
+}
+
 static unsigned any_item(const struct clients *cl)
 {
     unsigned back = world_chance(4) ? cl->n_items : cl->n_items < 20 ? cl->n_items : 20;
@@ -171,11 +207,11 @@ static struct sent *make_lot(struct clients *cl)
 
 static struct sent *make_consume(struct clients *cl)
 {
-    unsigned lot = pick(cl->lots, cl->n_lots, MODEL_ITEMS_MAX - 1);
+    unsigned lot = choose(cl, cl->lots, cl->n_lots, world_chance(2) ? is_fed : is_there);
     if (cl->inputs[lot]++ >= MODEL_INPUTS_MAX)
         return make_lot(cl);
     struct sent *e = sent_new(cl, OP_CONSUME, PARTY_OPERATOR, lot);
-    e->other = pick(cl->materials, cl->n_materials, MODEL_ITEMS_MAX - 1);
+    e->other = choose(cl, cl->materials, cl->n_materials, is_free);
     int64_t there = cl->m->items[e->other].available;
     /* Often right at the limit, and one above it. */
     e->quantity = world_chance(2) ? 1 + world_below(10) : there + (world_chance(2) ? 1 : 0);
@@ -187,7 +223,7 @@ static struct sent *make_consume(struct clients *cl)
 
 static struct sent *make_derive(struct clients *cl)
 {
-    struct sent *e = sent_new(cl, OP_DERIVE, PARTY_OPERATOR, pick(cl->lots, cl->n_lots, MODEL_ITEMS_MAX - 1));
+    struct sent *e = sent_new(cl, OP_DERIVE, PARTY_OPERATOR, choose(cl, cl->lots, cl->n_lots, is_fed));
     e->quantity = 1 + world_below(50);
     encode(cl, e, "LOT_DERIVED", "'item':'I-%u','quantity':%lld,'uom':'mL','expiry':'" EXPIRY "'", e->subject, (long long)e->quantity);
     return e;
@@ -197,7 +233,7 @@ static struct sent *make_split(struct clients *cl)
 {
     char units[512] = "";
     size_t at = 0;
-    struct sent *e = sent_new(cl, OP_SPLIT, PARTY_OPERATOR, pick(cl->lots, cl->n_lots, MODEL_ITEMS_MAX - 1));
+    struct sent *e = sent_new(cl, OP_SPLIT, PARTY_OPERATOR, choose(cl, cl->lots, cl->n_lots, is_full));
     int64_t there = cl->m->items[e->subject].available;
     e->n = 1 + world_below(4);
     e->other = cl->n_items;
@@ -228,7 +264,7 @@ static struct sent *make_dispose(struct clients *cl, unsigned signer)
 
 static struct sent *make_release(struct clients *cl)
 {
-    struct sent *e = sent_new(cl, OP_RELEASE, PARTY_QA, pick(cl->materials, cl->n_materials, MODEL_ITEMS_MAX - 1));
+    struct sent *e = sent_new(cl, OP_RELEASE, PARTY_QA, choose(cl, cl->materials, cl->n_materials, is_new));
     encode(cl, e, "QUALITY_DECISION", "'item':'I-%u','decision':'RELEASE','spec_version':'1','reason':'r'", e->subject);
     return e;
 }
@@ -240,7 +276,7 @@ static struct sent *make_recall(struct clients *cl, bool close)
     unsigned recall = close && cl->n_recalls ? world_below(cl->n_recalls) : cl->n_recalls++;
     struct sent *e = sent_new(cl, close ? OP_CLOSE : OP_RECALL, PARTY_QA, recall);
     e->n = 1 + world_below(3);
-    e->other = any_item(cl);
+    e->other = world_chance(2) ? any_item(cl) : choose(cl, cl->materials, cl->n_materials, is_free);
     if (e->other + e->n > MODEL_ITEMS_MAX)
         e->n = 1;
     for (unsigned i = 0; i < e->n; i++)
@@ -339,8 +375,8 @@ static unsigned warehouse_signer(const struct clients *cl)
 static struct sent *make_one(struct clients *cl)
 {
     switch (world_below(16)) {
-    case 0:
-    case 1: return make_material(cl, warehouse_signer(cl));
+    case 0: return make_material(cl, warehouse_signer(cl));
+    case 1:
     case 2:
     case 3: return make_release(cl);
     case 4: return make_lot(cl);
@@ -363,10 +399,10 @@ static struct ask *ask_many(struct clients *cl)
 {
     struct sent *e[ASK_EVENTS_MAX];
     unsigned n = 2 + world_below(ASK_EVENTS_MAX - 2);
-    bool operator = world_chance(2), group = world_chance(3);
+    bool operator = !world_chance(3), group = world_chance(6);
     for (unsigned i = 0; i < n; i++) {
         if (group)
-            e[i] = world_chance(8) ? make_move(cl, PARTY_OPERATOR, any_item(cl)) : make_lot(cl);
+            e[i] = world_chance(12) ? make_move(cl, PARTY_OPERATOR, any_item(cl)) : make_lot(cl);
         else if (operator)
             e[i] = world_chance(3) ? make_consume(cl) : world_chance(2) ? make_derive(cl) : make_split(cl);
         else

@@ -230,7 +230,7 @@ struct image {
     dev_t dev;
     ino_t ino;
     char names[DBS_MAX][32];
-    struct version seen, synced;
+    struct version seen, synced, copy;
 };
 static struct image images[IMAGES_MAX];
 
@@ -262,7 +262,30 @@ void disk_end(void)
     for (unsigned i = 0; i < IMAGES_MAX; i++) {
         version_drop(&images[i].seen);
         version_drop(&images[i].synced);
+        version_drop(&images[i].copy);
         images[i].used = false;
+    }
+}
+
+void disk_backup(void)
+{
+    for (unsigned i = 0; i < IMAGES_MAX; i++) {
+        struct version v;
+        version_copy(&v, &images[i].synced);
+        version_move(&images[i].copy, &v);
+    }
+}
+
+void disk_exchange(void)
+{
+    for (unsigned i = 0; i < IMAGES_MAX; i++) {
+        struct image *im = &images[i];
+        struct version now;
+        version_copy(&now, &im->synced);
+        version_drop(&im->seen);
+        version_copy(&im->seen, &im->copy);
+        version_move(&im->synced, &im->copy);
+        version_move(&im->copy, &now);
     }
 }
 

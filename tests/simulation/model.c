@@ -86,6 +86,11 @@ static bool all_exist(const struct model *m, const struct sent *e, bool wanted)
     return true;
 }
 
+bool model_inherits_recall(const struct model *m, const struct sent *e)
+{
+    return !m->items[e->subject].open_recalls && recalled(m, e->subject);
+}
+
 bool model_legal(const struct model *m, const struct sent *e)
 {
     const struct model_item *x = &m->items[e->subject], *in = &m->items[e->other];
@@ -109,6 +114,7 @@ bool model_legal(const struct model *m, const struct sent *e)
     case OP_RECALL: return !m->recalls[e->subject].exists && all_exist(m, e, true);
     case OP_CLOSE: return m->recalls[e->subject].exists && m->recalls[e->subject].open;
     case OP_ADMINISTER: return m->coi && x->exists && !x->terminal;
+    case OPS: break;
     }
     return false;
 }
@@ -157,7 +163,9 @@ static void apply(struct model *m, const struct sent *e)
         x->available = 0;
         break;
     case OP_DISPOSE: x->terminal = true; break;
+    case OPS: break;
     }
+    m->recorded[e->op]++;
     if (in->available < 0 || x->available < 0)
         sim_fail("entry %llu takes more of an item than there is", (unsigned long long)m->size);
 }

@@ -22,7 +22,7 @@ void sim_fail(const char *fmt, ...) LEDGER_PRINTF(1, 2) __attribute__((noreturn)
 
 enum op {
     OP_REGISTER, OP_REVOKE, OP_COI, OP_MATERIAL, OP_RELEASE, OP_LOT, OP_CONSUME, OP_DERIVE, OP_SPLIT, OP_MOVE, OP_RECALL, OP_CLOSE,
-    OP_ADMINISTER, OP_DISPOSE,
+    OP_ADMINISTER, OP_DISPOSE, OPS
 };
 
 /* One event that a client has made. */
@@ -81,6 +81,7 @@ struct model {
     bool step_due;             /* the clock was set, and no entry says so yet */
     uint64_t map_every;        /* the map's root is computed at each so-manieth seal */
     uint64_t roots_compared;
+    unsigned recorded[OPS], recalled;  /* how often; refused for a recall of what the item came from */
 };
 
 void model_init(struct model *m, struct crypto *c, struct arena *a);
@@ -89,6 +90,8 @@ void model_fini(struct model *m);
 void model_sent(struct model *m, struct sent *e);
 /* Would the rules take it now? */
 bool model_legal(const struct model *m, const struct sent *e);
+/* Is a recall open of what its subject came from, and none of the subject itself? */
+bool model_inherits_recall(const struct model *m, const struct sent *e);
 /* Reads what the log has from the model's size up to `until`, excluding. */
 void model_read(struct model *m, const struct kv *kv, uint64_t until);
 /* The log's first entries are still those that the model has read. */

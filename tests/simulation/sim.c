@@ -22,7 +22,7 @@
 #include "world.h"
 
 #define STEPS 2500
-#define WORLDS 8
+#define WORLDS 6
 #define WORLDS_LONG 400 /* some two million events */
 #define NOTES_MAX 200000
 #define OPEN_MAX 24
@@ -48,12 +48,15 @@ static struct sim {
     uint64_t shown;                       /* the largest size that anybody was shown */
     unsigned answered_number;             /* of the latest answer */
     uint64_t batch;                       /* size of the latest checkpoint among the answers */
+    bool quiet;                           /* no faults, no crashes */
+    uint64_t backup;                      /* entries in the copy of the disk; 0: there is none */
+    unsigned rollbacks;
     bool fatal, ghost;                    /* ghost: the process has ended, what it still does counts for nothing */
     unsigned crashes, fatals, stops;
 } sim;
 static bool verbose, replaying;
 
-struct totals { uint64_t worlds, entries, events, refused, again, before, busy, failed, crashes, fatals, stops, roots, notes; };
+struct totals { uint64_t worlds, entries, events, refused, again, before, busy, failed, crashes, fatals, stops, roots, notes, rollbacks; };
 
 void sim_fail(const char *fmt, ...)
 {
@@ -189,6 +192,7 @@ static void check_refused(struct ask *k, unsigned i, const struct kv *kv, const 
         sim_fail("a recorded event under another signature was refused as %s", refusal_name(r->why.code));
     if (k->foreign)
         return;
+    sim.m.recalled += r->why.code == E_HOLD_RECALL && model_inherits_recall(&sim.m, e);
     if (e->index)
         sim_fail("entry %llu was sent again, unchanged, and refused: %s %s", (unsigned long long)e->index, refusal_name(r->why.code),
                  r->why.text);
@@ -354,6 +358,23 @@ static void end(bool ghost)
     world_power_on();
 }
 
+/* Somebody puts an older copy of the data in its place. The anchor knows better, and nothing is changed by the attempt. */
+static void roll_back(void)
+{
+    struct ledger_err err = {0};
+    if (!sim.quiet || !sim.backup || sim.backup >= sim.m.size)
+        return;
+    disk_exchange();
+    sim.ghost = true;
+    enum ledger_rc rc = try_start(&err);
+    if (rc != LEDGER_ETAMPER)
+        sim_fail("a copy of %llu entries was started where %llu were signed: %s", (unsigned long long)sim.backup,
+                 (unsigned long long)sim.m.size, rc ? err.msg : "as if nothing were wrong");
+    disk_exchange();
+    sim.backup = 0;
+    sim.rollbacks++;
+}
+
 static void recover(void)
 {
     sim.crashes += world_crashed();
@@ -387,10 +408,10 @@ static void send_ask(struct ask *k)
 
 static void change_faults(void)
 {
-    bool quiet = world_chance(2);
+    sim.quiet = world_chance(2);
     disk_faults = (struct disk_faults){0};
-    world_crash_one_in(quiet ? 0 : 3000);
-    if (quiet)
+    world_crash_one_in(sim.quiet ? 0 : 3000);
+    if (sim.quiet)
         return;
     disk_faults.full_one_in = world_chance(2) ? 12 : 0;
     disk_faults.memory_one_in = world_chance(2) ? 25 : 0;
@@ -455,7 +476,11 @@ static void step(void)
     } else if (what < 995 && !world_crashed() && !sim.fatal) {
         sim.stops++;
         end(false);
+        roll_back();
         start();
+    } else if (what < 997 && !world_crashed() && !sim.fatal) {
+        sim.backup = sim.m.size;
+        disk_backup();
     }
     if (world_crashed() || sim.fatal)
         recover();
@@ -479,6 +504,7 @@ static void world_start(uint64_t seed, unsigned steps)
     model_init(&sim.m, sim.c, sim.a);
     sim.m.map_every = 1 + world_below(4);
     clients_init(&sim.cl, &sim.s.pen, &sim.m);
+    sim.quiet = true;
     sim.o = (struct pipeline_options){.workers = 1 + world_below(4), .queue_jobs_max = 4 + world_below(16),
                                       .batch_events_max = 1 + world_below(40), .heartbeat_s = 2 + world_below(20), .done_cb = done,
                                       .fatal_cb = fatal};
@@ -514,7 +540,12 @@ static void world_finish(struct totals *t)
                          t->fatals + sim.fatals,
                          t->stops + sim.stops,
                          t->roots + sim.m.roots_compared,
-                         t->notes + sim.n_compared};
+                         t->notes + sim.n_compared,
+                         t->rollbacks + sim.rollbacks};
+    for (unsigned i = 0; replaying && i < OPS; i++)
+        printf("%s%u", i ? " " : "recorded, by kind: ", sim.m.recorded[i]);
+    if (replaying)
+        printf("; refused for an inherited recall: %u\n", sim.m.recalled);
     if (verbose || replaying)
         printf("%llu entries, root %02x%02x%02x%02x…\n", (unsigned long long)sim.m.size, sim.m.root_at[sim.m.size].b[0],
                sim.m.root_at[sim.m.size].b[1], sim.m.root_at[sim.m.size].b[2], sim.m.root_at[sim.m.size].b[3]);
@@ -542,7 +573,7 @@ static void tell(const struct totals *t)
         {"simulated-refusals", t->refused}, {"simulated-sent-again", t->again}, {"simulated-first-receipts", t->before},
         {"simulated-busy", t->busy}, {"simulated-nothing-recorded", t->failed}, {"simulated-crashes", t->crashes},
         {"simulated-unknown-outcomes", t->fatals}, {"simulated-stops", t->stops}, {"simulated-map-roots", t->roots},
-        {"simulated-checkpoints", t->notes}, {"lost", 0}, {"doubled", 0}, {"forked", 0}};
+        {"simulated-checkpoints", t->notes}, {"simulated-rollbacks-refused", t->rollbacks}, {"lost", 0}, {"doubled", 0}, {"forked", 0}};
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
         printf("TALLY %s=%llu\n", lines[i].name, (unsigned long long)lines[i].n);
 }
@@ -555,13 +586,12 @@ int main(int argc, char **argv)
     printf("skipped: a sanitizer does not follow tasks that share a thread\n0 passed, 0 failed, 1 skipped\n");
     return 0;
 #endif
-    unsigned steps = STEPS, worlds = getenv("LEDGERD_LONG") ? WORLDS_LONG : WORLDS;
+    unsigned steps = STEPS, worlds = 0;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--verbose") == 0) {
             verbose = true;
         } else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc) {
             seed = strtoull(argv[++i], NULL, 10);
-            worlds = 1;
             replaying = true;
         } else if (strcmp(argv[i], "--steps") == 0 && i + 1 < argc) {
             steps = (unsigned)strtoul(argv[++i], NULL, 10);
@@ -572,6 +602,8 @@ int main(int argc, char **argv)
             return 2;
         }
     }
+    if (worlds == 0)
+        worlds = replaying ? 1 : getenv("LEDGERD_LONG") ? WORLDS_LONG : WORLDS;
     for (unsigned i = 0; i < worlds; i++)
         run_world(seed + i, steps, &t);
     tell(&t);

@@ -64,5 +64,7 @@ extern struct disk_counts disk_counts;
 void disk_begin(void);
 void disk_end(void);
 void disk_power_cut(void); /* what was not synced is gone */
+void disk_backup(void);    /* a copy of all that is on the disk now; one at a time */
+void disk_exchange(void);  /* the copy in the place of the disk, and the other way round */
 
 #endif
