@@ -47,4 +47,7 @@ struct ask *clients_begin(struct clients *cl, unsigned number);
 struct ask *clients_again(struct clients *cl, const struct ask *was);
 void ask_free(struct ask *k);
 
+/* rederive.c: every row of the store, and no other, follows from its log. The model has read all of it. */
+void rederive(struct model *m, struct store *store);
+
 #endif

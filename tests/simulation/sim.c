@@ -527,6 +527,7 @@ static void world_finish(struct totals *t)
         recover();
     end(false);
     start();
+    rederive(&sim.m, sim.store);
     end(false);
     *t = (struct totals){t->worlds + 1,
                          t->entries + sim.m.size,
