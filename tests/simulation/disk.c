@@ -407,6 +407,22 @@ int mdb_env_sync(MDB_env *e, int force)
     return 0;
 }
 
+int mdb_env_info(MDB_env *e, MDB_envinfo *out)
+{
+    size_t rows = 0;
+    for (unsigned i = 0; i < DBS_MAX; i++)
+        rows += e->image->seen.t[i].n;
+    *out = (MDB_envinfo){.me_mapsize = (size_t)1 << 30, .me_last_pgno = rows / 10 + 2};
+    return 0;
+}
+
+int mdb_env_stat(MDB_env *e, MDB_stat *out)
+{
+    (void)e;
+    *out = (MDB_stat){.ms_psize = 4096};
+    return 0;
+}
+
 char *mdb_strerror(int e)
 {
     static char text[40];
@@ -446,6 +462,23 @@ void mdb_txn_abort(MDB_txn *t)
         t->env->writer = NULL;
     version_drop(&t->v);
     free(t);
+}
+
+/* A snapshot that is put away, and taken up again as one of later. */
+void mdb_txn_reset(MDB_txn *t)
+{
+    LEDGER_REQUIRE(!t->write);
+    version_drop(&t->v);
+}
+
+int mdb_txn_renew(MDB_txn *t)
+{
+    LEDGER_REQUIRE(!t->write);
+    if (world_crashed())
+        return EIO;
+    version_drop(&t->v);
+    version_copy(&t->v, &t->env->image->seen);
+    return 0;
 }
 
 /* The moment at which the meta page is on the disk, or not. */
