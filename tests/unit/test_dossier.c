@@ -3,241 +3,7 @@
  * Dossiers: made from the daemon's own answers, verified from the file alone. Whatever is altered, left out or put in is noticed, even
  * by somebody who makes a new checksum; and a ledger that has committed to something wrong convicts itself.
  */
-#include "lib/authority.h"
-#include "lib/query_world.h"
-
-#include "dossier.h"
-#include "dossier_build.h"
-#include "opening.h"
-#include "state_history.h"
-#include "tsp.h"
-
-#define BUDGET ((size_t)256 << 20)
-
-/* ---- from the daemon's answer ---- */
-
-static Ledgerd__V1__ChainName **name_list(struct world *w, const struct prove_request *rq)
-{
-    Ledgerd__V1__ChainName **list = arena_alloc(w->a, rq->n * sizeof *list);
-    for (size_t i = 0; i < rq->n; i++) {
-        list[i] = arena_alloc(w->a, sizeof **list);
-        ledgerd__v1__chain_name__init(list[i]);
-        list[i]->type = rq->chains[i].type;
-        list[i]->id = (ProtobufCBinaryData){rq->chains[i].id.n, (uint8_t *)(uintptr_t)rq->chains[i].id.p};
-    }
-    return list;
-}
-
-/* An entry that was sent before comes by its index alone. */
-static struct entry_claim claim_of(const Ledgerd__V1__Record *r)
-{
-    static struct entry_claim sent[256];
-    struct header h;
-    struct arena *a = arena_new(BUDGET);
-    if (r->sent_before) {
-        CHECK(r->sent_before <= 256 && sent[r->sent_before - 1].header.n && !r->header.len && !r->event.len && !r->block.len);
-        struct entry_claim again = sent[r->sent_before - 1];
-        again.opening = of_bin(r->opening);
-        arena_free(a);
-        return again;
-    }
-    MUST(header_decode(a, of_bin(r->header), &h, err));
-    arena_free(a);
-    CHECK(h.index < 256);
-    sent[h.index] = (struct entry_claim){.header = of_bin(r->header), .event = of_bin(r->event), .block = of_bin(r->block),
-                                .withheld = r->withheld, .opening = of_bin(r->opening), .erased_by = r->erased_by};
-    return sent[h.index];
-}
-
-static void add_part(struct world *w, struct proven_subject *s, struct member_claim logs[CHAIN_LOGS_MAX], const Ledgerd__V1__ChainProof *p)
-{
-    for (size_t l = 0; l < p->n_logs; l++) {
-        struct member_claim *m = &logs[p->logs[l]->log];
-        struct span *all = arena_alloc(w->a, (m->n + p->logs[l]->n_members + 1) * sizeof *all);
-        if (m->n)
-            memcpy(all, m->members, m->n * sizeof *all);
-        for (size_t i = 0; i < p->logs[l]->n_members; i++)
-            all[m->n++] = of_bin(p->logs[l]->members[i]);
-        *m = (struct member_claim){p->logs[l]->log, m->n, all};
-    }
-    struct entry_claim *raw = arena_alloc(w->a, (s->n_history + p->n_history + 1) * sizeof *raw);
-    if (s->n_history)
-        memcpy(raw, s->raw, s->n_history * sizeof *raw);
-    for (size_t i = 0; i < p->n_history; i++)
-        raw[s->n_history++] = claim_of(p->history[i]);
-    s->raw = raw;
-}
-
-static void verify_subject(struct world *w, const struct reply *r, struct proven_subject *s, struct member_claim logs[CHAIN_LOGS_MAX])
-{
-    struct verifier vf = world_verifier(w);
-    struct member_claim *given = arena_alloc(w->a, CHAIN_LOGS_MAX * sizeof *given);
-    struct frontier *of_state;
-    memcpy(given, logs, CHAIN_LOGS_MAX * sizeof *given);
-    s->claim.logs = given;
-    if (s->claim.state.n) {
-        struct chain *ch = arena_alloc(w->a, sizeof *ch);
-        MUST(state_decode(s->claim.type, s->claim.state, ch, err));
-        s->claim.n_logs = state_logs(ch, &of_state);
-    }
-    VERIFIED(verify_chain(&vf, &r->snapshot, &s->claim, &s->proven, v));
-    s->history = arena_alloc(w->a, (s->n_history + 1) * sizeof *s->history);
-    for (size_t i = 0; i < s->n_history; i++)
-        VERIFIED(verify_entry(&vf, &s->raw[i], &s->history[i], v));
-}
-
-/* What the client's library makes of the daemon's answer. */
-static struct reply *fetch(struct world *w, const struct dossier_plan *plan)
-{
-    struct chain_name names[4];
-    const struct prove_request rq = dossier_request(plan, WORLD_ORIGIN, names);
-    Ledgerd__V1__ProveRequest p = LEDGERD__V1__PROVE_REQUEST__INIT;
-    Ledgerd__V1__Request req = REQUEST(7);
-    struct answers ans;
-    struct reply *r = arena_alloc(w->a, sizeof *r);
-    struct proven_subject *s = arena_alloc(w->a, 256 * sizeof *s);
-    static struct member_claim logs[256][CHAIN_LOGS_MAX];
-    memset(logs, 0, sizeof logs);
-    p.n_chains = rq.n;
-    p.chains = name_list(w, &rq);
-    p.closure = (Ledgerd__V1__Closure)rq.closure;
-    p.members = rq.members;
-    p.related = rq.related;
-    p.history_all = rq.history_all;
-    p.event_related = rq.event_related;
-    p.openings = rq.openings;
-    req.op_case = LEDGERD__V1__REQUEST__OP_PROVE;
-    req.prove = &p;
-    ask(w, &req, &ans);
-    for (size_t i = 0; i < ans.n; i++) {
-        const Ledgerd__V1__Response *m = ans.r[i];
-        if (m->answer_case == LEDGERD__V1__RESPONSE__ANSWER_ERROR)
-            fprintf(stderr, "%s\n", m->error->text);
-        CHECK_EQ_INT(m->answer_case, LEDGERD__V1__RESPONSE__ANSWER_PROVE);
-        if (i == 0) {
-            const Ledgerd__V1__Snapshot *x = m->prove->snapshot;
-            r->snapshot = verified_snapshot(w, x);
-            r->claim = (struct snapshot_claim){.note = of_bin(x->checkpoint), .seal = of_bin(x->seal), .seal_path = of_bin(x->seal_path)};
-        }
-        for (size_t k = 0; k < m->prove->n_proofs; k++) {
-            const Ledgerd__V1__ChainProof *part = m->prove->proofs[k];
-            if (part->map_proof.len) {
-                CHECK(r->u.prove.n < 256);
-                struct proven_subject *x = &s[r->u.prove.n++];
-                x->name = (struct chain_name){(enum chain_type)part->name->type, of_bin(part->name->id)};
-                x->claim = (struct chain_claim){.type = x->name.type, .id = x->name.id, .map_proof = of_bin(part->map_proof),
-                                                .head = of_bin(part->head), .salt = of_bin(part->salt), .state = of_bin(part->state),
-                                                .withheld = part->withheld};
-            }
-            add_part(w, &s[r->u.prove.n - 1], logs[r->u.prove.n - 1], part);
-        }
-    }
-    for (size_t i = 0; i < r->u.prove.n; i++)
-        verify_subject(w, r, &s[i], logs[i]);
-    r->u.prove.subjects = s;
-    return r;
-}
-
-struct made {
-    struct span file;
-    struct dossier d;
-    struct dossier_proof proof;
-    uint64_t bases[DOSSIER_BASES];
-};
-
-static enum ledger_rc path_between(void *ctx, struct arena *a, uint64_t size1, uint64_t size2, struct span *path, struct ledger_err *failed)
-{
-    struct world *w = ctx;
-    struct store_snapshot *sn;
-    struct merkle_path p;
-    (void)failed;
-    MUST(store_snapshot_open(w->store, &sn, err));
-    struct kv kv = store_snapshot_kv(sn);
-    struct merkle_store tree = kv_tree(&kv);
-    CHECK(merkle_consistency(w->c, &tree, size1, size2, &p));
-    *path = arena_copy(a, span_of(p.h, p.n * HASH_LEN));
-    store_snapshot_close(sn);
-    return LEDGER_OK;
-}
-
-static enum ledger_rc try_make(struct world *w, const char *item, enum closure closure, const char *withhold, struct made *out,
-                               struct verdict *v)
-{
-    const struct chain_name name = {CHAIN_ITEM, span_str(item)};
-    const char *const kinds[] = {withhold};
-    const struct dossier_plan plan = {.subjects = &name, .n_subjects = 1, .closure = closure, .withheld = kinds,
-                                      .n_withheld = withhold != NULL, .budget = BUDGET, .consistency = path_between,
-                                      .consistency_ctx = w};
-    struct verifier vf = world_verifier(w);
-    struct ledger_err err = {0};
-    enum ledger_rc rc = dossier_build(&vf, fetch(w, &plan), &plan, &out->file, &out->d, &out->proof, v, &err);
-    memcpy(out->bases, out->proof.bases, sizeof out->bases);
-    dossier_proof_free(&out->proof);
-    if (rc && !v->text[0])
-        fprintf(stderr, "%s\n", err.msg);
-    return rc;
-}
-
-static struct made make(struct world *w, const char *item, enum closure closure, const char *withhold)
-{
-    struct made out = {0};
-    struct verdict v = {0};
-    enum ledger_rc rc = try_make(w, item, closure, withhold, &out, &v);
-    if (rc)
-        fprintf(stderr, "%s: entry %llu, %s: %s\n", item, (unsigned long long)v.index, v.what, v.text);
-    CHECK_EQ_INT(rc, LEDGER_OK);
-    return out;
-}
-
-/* Verifies bytes as a stranger would: with a policy, and without the index key. */
-static enum verdict_kind judge_file(struct world *w, const struct policy *policy, struct span file, struct verdict *v)
-{
-    struct arena *a = arena_new(BUDGET);
-    struct verifier vf = {.c = w->c, .a = a, .policy = policy};
-    struct dossier d;
-    struct dossier_proof proof;
-    struct ledger_err err = {0};
-    memset(v, 0, sizeof *v);
-    CHECK(a != NULL);
-    enum ledger_rc rc = dossier_decode(w->c, a, file, &d, &err);
-    if (rc) {
-        verdict_bad(v, rc == LEDGER_EVERSION ? VERDICT_NEWER : VERDICT_DAMAGED, VERDICT_NO_INDEX, "file", "%s", err.msg);
-    } else {
-        bool good = dossier_verify(&vf, &d, BUDGET, &proof, v);
-        dossier_proof_free(&proof);
-        CHECK_EQ_INT(good, v->kind == VERDICT_GOOD);
-    }
-    arena_free(a);
-    return v->kind;
-}
-
-static struct span with_checksum(struct world *w, struct span file)
-{
-    struct hash sum;
-    struct span all = span_of(file.p, file.n - HASH_LEN);
-    crypto_sha256(w->c, &all, 1, &sum);
-    memcpy((uint8_t *)(uintptr_t)file.p + all.n, sum.b, HASH_LEN);
-    return file;
-}
-
-static void refused(struct world *w, const struct dossier *d, const char *words)
-{
-    struct verdict v;
-    struct arena_mark mark = arena_mark(w->a);
-    enum verdict_kind kind = judge_file(w, &w->policy, dossier_encode(w->c, w->a, d), &v);
-    if (kind != VERDICT_DAMAGED || !strstr(v.text, words))
-        fprintf(stderr, "\"%s\" was expected: %s, entry %llu, %s: %s\n", words, verdict_kind_name(kind), (unsigned long long)v.index, v.what, v.text);
-    CHECK_EQ_INT(kind, VERDICT_DAMAGED);
-    CHECK(strstr(v.text, words) != NULL);
-    arena_release(w->a, mark);
-}
-
-static struct world *released(void)
-{
-    struct world *w = make_ledger();
-    release_ledger(w);
-    return w;
-}
+#include "lib/dossier_world.h"
 
 /* ---- good ones ---- */
 
@@ -375,6 +141,68 @@ TEST(nothing_can_be_left_out)
         memcpy(x.entries, d.entries, i * sizeof *x.entries);
         memcpy(x.entries + i, d.entries + i + 1, (d.n_entries - 1 - i) * sizeof *x.entries);
         refused(w, &x, "");
+    }
+    world_close(w);
+}
+
+static struct hash chain_of(struct world *w, const struct dossier_chain *ch)
+{
+    struct hash key;
+    chain_key(w->c, &w->index_key, ch->name.type, ch->name.id, &key);
+    return key;
+}
+
+/* The dossier without chain i and without what is on no other chain then; openings keep the parts of the chains that are left. */
+static struct dossier without_chain(struct world *w, const struct dossier *d, size_t i)
+{
+    struct dossier x = *d;
+    x.n_chains--;
+    x.chains = arena_alloc(w->a, d->n_chains * sizeof *x.chains);
+    memcpy(x.chains, d->chains, i * sizeof *x.chains);
+    memcpy(x.chains + i, d->chains + i + 1, (d->n_chains - 1 - i) * sizeof *x.chains);
+    x.entries = arena_alloc(w->a, d->n_entries * sizeof *x.entries);
+    x.n_entries = 0;
+    for (size_t e = 0; e < d->n_entries; e++) {
+        struct header h;
+        bool on = false;
+        MUST(header_decode(w->a, d->entries[e].header, &h, err));
+        for (size_t c = 0; c < x.n_chains && !on; c++) {
+            struct hash key = chain_of(w, &x.chains[c]);
+            on = header_link(&h, &key) != NULL;
+        }
+        if (on)
+            x.entries[x.n_entries++] = d->entries[e];
+    }
+    return x;
+}
+
+/* Whoever carries a dossier can cut whole chains out of it. That is damage, and convicts nobody. */
+TEST(a_chain_that_is_cut_out_whole_is_damage)
+{
+    struct world *w = released();
+    struct made m = make(w, "U2", CLOSE_BACK, NULL);
+    for (size_t i = 0; i < m.d.n_chains; i++) {
+        struct dossier x = without_chain(w, &m.d, i);
+        refused(w, &x, m.d.chains[i].name.type == CHAIN_LEDGER ? "the ledger's own chain" : "");
+    }
+    world_close(w);
+}
+
+TEST(withheld_kinds_are_kinds_that_may_be)
+{
+    struct world *w = released();
+    struct made m = make(w, "U2", CLOSE_BACK, "LOT_DERIVED");
+    static const char *const names[] = {"PARTY_REGISTERED", "GENESIS", "FOO", "LOG_KEY"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        struct dossier x = m.d;
+        struct span both[2] = {SPAN_LIT("LOT_DERIVED"), span_str(names[i])};
+        if (span_cmp(both[0], both[1]) > 0) {
+            both[0] = both[1];
+            both[1] = SPAN_LIT("LOT_DERIVED");
+        }
+        x.withheld = both;
+        x.n_withheld = 2;
+        refused(w, &x, "no kind of which content may be left out");
     }
     world_close(w);
 }
@@ -587,6 +415,74 @@ TEST(the_stamps_that_bound_an_item_are_tied_to_the_tree)
     world_close(w);
 }
 
+/* Witnesses cosign some checkpoints and not each: what is proven under a seal stands under a later one, which is the dossier's. */
+TEST(a_larger_checkpoint_vouches_for_the_seal)
+{
+    struct world *w = released();
+    struct verdict v = {0};
+    struct made m = {0};
+    struct dossier_proof proof;
+    world_begin(w);
+    uint64_t before = stamp(w);
+    play_material(w, "M2");
+    world_commit(w);
+    world_begin(w);
+    uint64_t after = stamp(w);
+    world_commit(w);
+    const struct chain_name name = {CHAIN_ITEM, SPAN_LIT("M2")};
+    const struct dossier_plan plan = {.subjects = &name, .n_subjects = 1, .closure = CLOSE_BACK, .budget = BUDGET, .consistency = path_between,
+                                      .consistency_ctx = w};
+    struct reply *r = fetch(w, &plan);
+    world_begin(w);
+    play(w, "STORAGE_MOVED", "u.wh", "item=M2;location=elsewhere");
+    world_commit(w);
+    struct reply *later = fetch(w, &plan);
+    struct store_snapshot *sn;
+    struct merkle_path p;
+    MUST(store_snapshot_open(w->store, &sn, err));
+    struct kv kv = store_snapshot_kv(sn);
+    struct merkle_store tree = kv_tree(&kv);
+    CHECK(merkle_inclusion(w->c, &tree, r->snapshot.seal.index, later->snapshot.cp.size, &p));
+    store_snapshot_close(sn);
+    r->cosigned = (struct snapshot_claim){.note = later->claim.note, .seal = r->claim.seal,
+                                          .seal_path = arena_copy(w->a, span_of(p.h, p.n * HASH_LEN))};
+    CHECK_EQ_INT(make_of(w, r, &plan, &m, &v), LEDGER_OK);
+    CHECK_EQ_INT(judge_file(w, &w->policy, m.file, &v), VERDICT_GOOD);
+    struct verifier vf = {.c = w->c, .a = w->a, .policy = &w->policy};
+    CHECK(dossier_verify(&vf, &m.d, BUDGET, &proof, &v));
+    CHECK_EQ_INT(proof.snapshot.cp.size, later->snapshot.cp.size);
+    CHECK_EQ_INT(proof.snapshot.seal.index, r->snapshot.seal.index); /* as of then: M2 has not moved */
+    CHECK_EQ_INT(dossier_find(w->c, &proof, CHAIN_ITEM, SPAN_LIT("M2"))->count, later->u.prove.subjects[0].n_history - 1);
+    CHECK_EQ_INT(proof.n_stamps, 2); /* tied to the larger tree */
+    CHECK(proof.stamps[0].entry->header.index == before && proof.stamps[1].entry->header.index == after);
+    dossier_proof_free(&proof);
+    m.d.snapshot.seal_path = r->claim.seal_path;
+    refused(w, &m.d, "its inclusion path does not lead to the checkpoint's root");
+    world_close(w);
+}
+
+/* A log key that signs what it must not convicts the ledger; whoever altered a file does not. */
+TEST(a_wrong_log_key_is_no_damage)
+{
+    struct world *w = released();
+    struct made m = make(w, "U2", CLOSE_BACK, NULL);
+    struct policy p = w->policy;
+    struct verdict v;
+    p.log_until[0] = 2;
+    CHECK_EQ_INT(judge_file(w, &p, m.file, &v), VERDICT_TAMPERED);
+    CHECK(strstr(v.text, "was replaced and signs nothing from size") != NULL);
+    struct span note = arena_copy(w->a, m.d.snapshot.note);
+    ((uint8_t *)(uintptr_t)note.p)[note.n - 8] ^= 1; /* in the signature */
+    m.d.snapshot.note = note;
+    CHECK_EQ_INT(judge_file(w, &w->policy, dossier_encode(w->c, w->a, &m.d), &v), VERDICT_DAMAGED);
+    struct log_key_claim none = {m.d.entries[1].header, m.d.entries[1].event, SPAN_LIT(""), note};
+    m = make(w, "U2", CLOSE_BACK, NULL);
+    m.d.log_keys = &none;
+    m.d.n_log_keys = 1;
+    refused(w, &m.d, "of another kind");
+    world_close(w);
+}
+
 /* Somebody who may not read some kinds makes dossiers without their content. */
 TEST(what_the_server_withholds_is_withheld)
 {
@@ -683,10 +579,12 @@ TEST(a_wrong_state_convicts_the_ledger)
 
 TEST_MAIN(TEST_ENTRY(a_bag_back_to_its_cells), TEST_ENTRY(a_material_forward_to_the_bags), TEST_ENTRY(an_item_that_is_not_there),
           TEST_ENTRY(standing_from_the_file_alone), TEST_ENTRY(withheld_content_changes_no_proof), TEST_ENTRY(every_byte_counts),
-          TEST_ENTRY(nothing_can_be_left_out), TEST_ENTRY(a_member_cannot_be_left_out), TEST_ENTRY(a_dossier_is_about_what_it_says),
+          TEST_ENTRY(nothing_can_be_left_out), TEST_ENTRY(a_chain_that_is_cut_out_whole_is_damage), TEST_ENTRY(withheld_kinds_are_kinds_that_may_be),
+          TEST_ENTRY(a_member_cannot_be_left_out), TEST_ENTRY(a_dossier_is_about_what_it_says),
           TEST_ENTRY(openings_stand_where_they_are_needed_only), TEST_ENTRY(another_policy_does_not_vouch_for_it),
           TEST_ENTRY(an_erased_event_is_named_with_its_erasure), TEST_ENTRY(what_the_server_withholds_is_withheld),
           TEST_ENTRY(openings_are_for_those_who_may_read_states),
+          TEST_ENTRY(a_larger_checkpoint_vouches_for_the_seal), TEST_ENTRY(a_wrong_log_key_is_no_damage),
           TEST_ENTRY(the_stamps_that_bound_an_item_are_tied_to_the_tree),
           TEST_ENTRY(a_forged_signature_convicts_the_ledger),
           TEST_ENTRY(a_wrong_state_convicts_the_ledger))
