@@ -61,6 +61,7 @@ INTEROP_SRC := $(wildcard tests/interop/*.c)
 BENCH_SRC := $(wildcard tests/bench/*.c)
 ADVERSARY_SRC := $(wildcard tests/adversary/*.c)
 FAULT_BIN := $(O)/tests/faults/shim.so $(O)/tests/faults/load $(O)/tests/faults/rot $(O)/tests/faults/crowd
+SIMULATION_SRC := $(wildcard tests/simulation/*.c)
 
 obj = $(1:%.c=$(O)/obj/%.o)
 GEN_OBJ := $(PROTOS:%=$(O)/obj/gen/%.pb-c.o)
@@ -71,7 +72,7 @@ BENCH_BIN := $(BENCH_SRC:tests/%.c=$(O)/tests/%)
 LIBS := $(O)/libclient-ctl.a $(O)/libledgerd.a $(O)/libdaemon.a $(O)/libproto.a $(O)/libgen.a
 
 .DELETE_ON_ERROR:
-.PHONY: all lib programs demo demo-consortium check check-long check-programs bench bench-peers lint install uninstall clean help deps-build deps-demo deps-check deps-lint deps-peers
+.PHONY: all lib programs demo demo-consortium check check-long check-programs mutants bench bench-peers lint install uninstall clean help deps-build deps-demo deps-check deps-lint deps-peers
 
 all: deps-build
 	$(Q)$(SUBMAKE) programs lib
@@ -84,6 +85,7 @@ help:
 	@echo "make demo-consortium  two organisations, two witnesses, and an operator who rewrites history"
 	@echo "make check     all tests (installs what they need); SAN=address,undefined or SAN=thread for sanitizers"
 	@echo "make check-long  the long forms of the tests: hours; ONLY=faults for one suite"
+	@echo "make mutants   a deliberate fault at a time: do the tests notice? ONLY=name for one"
 	@echo "make all       build/ledgerd, build/ledgerctl, build/libledgerd.so, build/libledgerd.a"
 	@echo "make bench     durable events a second, and this machine's limits beside them"
 	@echo "make bench-peers  the same beside PostgreSQL (installs it); STRICT=1 fails below a target"
@@ -182,7 +184,15 @@ $(O)/tests/faults/shim.so: tests/faults/shim.c tests/faults/shim.h $(O)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(OPT) $(WARNINGS) -fPIC -fvisibility=hidden -shared -o $@ $< -lpthread
 
-check-programs: programs lib $(O)/tests/adversary/liar $(FAULT_BIN) $(UNIT_BIN) $(INTEGRATION_BIN) $(INTEROP_BIN)
+# The daemon's own code, whose threads, clocks and disk are simulated (tests/simulation/world.h). LMDB's functions are those of disk.c.
+SIMULATION_WRAPS := pthread_create pthread_join pthread_mutex_lock pthread_cond_wait pthread_cond_timedwait pthread_cond_signal \
+	pthread_cond_broadcast clock_gettime time getrandom gethostname fsync rename fstatvfs logline
+$(O)/tests/simulation/sim: $(call obj,$(SIMULATION_SRC) tests/lib/scratch.c) $(LIBS)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -pie $(LDFLAGS_ALL) $(SIMULATION_WRAPS:%=-Wl,--wrap=%) -o $@ $(filter %.o,$^) \
+		-Wl,--start-group $(LIBS) -Wl,--end-group $(filter-out -llmdb,$(DAEMON_LIBS) $(CLIENT_LIBS))
+
+check-programs: programs lib $(O)/tests/adversary/liar $(O)/tests/simulation/sim $(FAULT_BIN) $(UNIT_BIN) $(INTEGRATION_BIN) $(INTEROP_BIN)
 
 check: deps-check
 	$(Q)$(SUBMAKE) check-programs
@@ -192,6 +202,11 @@ check: deps-check
 check-long: deps-check
 	$(Q)$(SUBMAKE) check-programs
 	$(Q)LEDGERD_LONG=1 python3 tests/run.py --build $(O) $(if $(SAN),--sanitizer $(SAN)) $(ONLY)
+
+# Builds with one deliberate fault each, of which the tests must notice every one: docs/mutants.md. ONLY=name runs one.
+mutants: deps-check
+	$(Q)$(SUBMAKE) check-programs
+	$(Q)python3 tests/mutants/mutants.py --build $(O) $(if $(ONLY),--only "$(ONLY)")
 
 demo: deps-demo
 	$(Q)$(SUBMAKE) programs

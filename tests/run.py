@@ -35,6 +35,7 @@ def suites(build, only):
     for path in sorted(glob.glob(f"{HERE}/suites/*.py") + glob.glob(f"{HERE}/suites/*.sh")):
         run = [sys.executable] if path.endswith(".py") else ["sh"]
         found.append((os.path.basename(path), run + [path, build]))
+    found.append(("simulation", [os.path.join(build, "tests/simulation/sim")]))
     for source in sorted(glob.glob(f"{HERE}/integration/*.c")) + sorted(glob.glob(f"{HERE}/unit/test_*.c")):
         path = os.path.join(build, os.path.relpath(source, ROOT)[:-2])
         found.append((os.path.basename(path), [path]))

@@ -183,6 +183,29 @@ TEST(presence_cannot_be_shown_as_absence)
     }
 }
 
+/* A map that nobody's code makes: a leaf where its key does not lead. Its maker has signed the root; nobody takes it for an absence. */
+TEST(a_misplaced_leaf_proves_no_absence)
+{
+    struct hash key, left, right, top;
+    uint8_t count[8] = {0, 0, 0, 0, 0, 0, 0, 1};
+    setup(2);
+    random_hash(77, &key);
+    struct map_proof p = {.depth = 1, .n = 1, .end = MAP_OTHER, .leaf = leaves[0]};
+    p.leaf.count = 1;
+    p.bitmap[0] = 0x80;
+    for (unsigned side = 0; side < 2; side++) { /* the leaf belongs on the left or on the right */
+        p.leaf.key.b[0] = (uint8_t)(side << 7);
+        key.b[0] = (uint8_t)(!side << 7 | 1);
+        const struct hfield f[] = {HFIX(p.leaf.key.b, HASH_LEN), HFIX(count, 8), HFIX(p.leaf.head.b, HASH_LEN)};
+        crypto_labelled(c, LABEL_MAP_LEAF, f, 3, &left);
+        random_hash(78, &right);
+        p.siblings[0] = right;
+        const struct hfield l[] = {HFIX(left.b, HASH_LEN), HFIX(right.b, HASH_LEN)}, r[] = {l[1], l[0]};
+        crypto_labelled(c, LABEL_MAP_NODE, side ? l : r, 2, &top); /* where the asked key would be */
+        CHECK(!map_proof_verify(c, &p, &key, &top));
+    }
+}
+
 TEST(every_altered_byte_is_noticed)
 {
     setup(60);
@@ -223,5 +246,5 @@ TEST(a_changed_record_is_noticed)
 }
 
 TEST_MAIN(TEST_ENTRY(root_is_the_definition), TEST_ENTRY(presence_is_proven), TEST_ENTRY(absence_is_proven),
-          TEST_ENTRY(presence_cannot_be_shown_as_absence), TEST_ENTRY(every_altered_byte_is_noticed), TEST_ENTRY(empty_map),
+          TEST_ENTRY(presence_cannot_be_shown_as_absence), TEST_ENTRY(a_misplaced_leaf_proves_no_absence), TEST_ENTRY(every_altered_byte_is_noticed), TEST_ENTRY(empty_map),
           TEST_ENTRY(a_changed_record_is_noticed))

@@ -5,6 +5,8 @@
 #include "event_gen.h"
 #include "line.h"
 
+#include <ledgerd/event.h>
+
 static struct arena *arena;
 
 static void setup(void)
@@ -567,7 +569,27 @@ TEST(memory_has_a_budget)
     CHECK_EQ_INT(rc, LEDGER_OK);
 }
 
-TEST_MAIN(TEST_ENTRY(a_whole_line), TEST_ENTRY(little_is_needed_and_the_rules_say_the_rest),
+/* A guess at an event's content must not be checkable: each event has a nonce of its own. */
+TEST(the_same_said_twice_is_two_events)
+{
+    const uint8_t *bytes[2];
+    size_t n[2];
+    struct ledger_event *ev[2];
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ_INT(ledger_event_new("STORAGE_MOVED", &ev[i], NULL), LEDGER_OK);
+        CHECK_EQ_INT(ledger_event_set(ev[i], "reference", "r", NULL), LEDGER_OK);
+        CHECK_EQ_INT(ledger_event_set(ev[i], "occurred", "2026-04-06T09:00:00Z", NULL), LEDGER_OK);
+        CHECK_EQ_INT(ledger_event_set(ev[i], "item", "I", NULL), LEDGER_OK);
+        CHECK_EQ_INT(ledger_event_set(ev[i], "location", "F", NULL), LEDGER_OK);
+        CHECK_EQ_INT(ledger_event_finish(ev[i], &bytes[i], &n[i], NULL), LEDGER_OK);
+    }
+    CHECK_EQ_INT(n[0], n[1]);
+    CHECK(memcmp(bytes[0], bytes[1], n[0]) != 0);
+    ledger_event_free(ev[0]);
+    ledger_event_free(ev[1]);
+}
+
+TEST_MAIN(TEST_ENTRY(the_same_said_twice_is_two_events), TEST_ENTRY(a_whole_line), TEST_ENTRY(little_is_needed_and_the_rules_say_the_rest),
           TEST_ENTRY(what_is_no_line), TEST_ENTRY(values_that_are_none),
           TEST_ENTRY(ints_are_written_as_such), TEST_ENTRY(records_and_their_order),
           TEST_ENTRY(maps), TEST_ENTRY(lists_have_at_most_400_members),

@@ -220,6 +220,37 @@ TEST(refused_events_leave_no_trace)
     world_close(w);
 }
 
-TEST_MAIN(TEST_ENTRY(replay_reproduces_every_byte_and_root), TEST_ENTRY(every_flipped_byte_is_named),
+/* "Hashes only" leaves out the verification of signatures, not the question whose key they name: what a worker found out about a key
+ * says nothing about the one that replaced it. */
+TEST(a_signature_that_names_another_key_is_noticed_unverified)
+{
+    struct world *w = busy_world();
+    struct copy log;
+    struct verdict v;
+    struct header h;
+    struct sigblock b;
+    uint8_t other[KEY_ID_LEN];
+    const struct replay_options hashes_only = {.skip_signatures = true};
+    export_log(w, &log);
+    size_t i = log.n - 2; /* the split */
+    for (unsigned wrong = 0; wrong < 2; wrong++) {
+        struct replayer r = replayer_open(w);
+        for (size_t k = 0; k < i; k++)
+            CHECK_EQ_INT(machine_replay(&r.m, &log.record[k], &hashes_only, &v, NULL), LEDGER_OK);
+        MUST(header_decode(w->a, log.record[i].header, &h, err));
+        MUST(sigblock_decode(log.record[i].block, &b, err));
+        memcpy(other, b.sigs[0].key_id.p, sizeof other);
+        other[0] ^= (uint8_t)wrong;
+        b.sigs[0].key_id = span_of(other, sizeof other);
+        struct entry_record bad = {.event = log.record[i].event, .block = sigblock_encode(w->a, &b)};
+        sigblock_hash(w->c, bad.block, &h.block_hash);
+        bad.header = header_encode(w->a, &h);
+        CHECK_EQ_INT(machine_replay(&r.m, &bad, &hashes_only, &v, NULL), wrong ? LEDGER_ETAMPER : LEDGER_OK);
+        kv_mem_free(r.mem);
+    }
+    world_close(w);
+}
+
+TEST_MAIN(TEST_ENTRY(a_signature_that_names_another_key_is_noticed_unverified), TEST_ENTRY(replay_reproduces_every_byte_and_root), TEST_ENTRY(every_flipped_byte_is_named),
           TEST_ENTRY(dropped_doubled_and_swapped_entries_are_named), TEST_ENTRY(another_index_key_is_noticed_at_once),
           TEST_ENTRY(refused_events_leave_no_trace))

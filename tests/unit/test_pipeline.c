@@ -430,7 +430,45 @@ TEST(a_key_is_the_one_at_the_time_of_recording)
     run_end(&s, &r);
 }
 
-TEST_MAIN(TEST_ENTRY(receipts_verify_and_refusals_say_why),
+/* The tree rots while the ledger runs: a receipt that would not verify is not sent, and the process ends. */
+TEST(a_receipt_of_a_damaged_tree_is_not_sent)
+{
+    struct scratch s;
+    struct run r;
+    struct request q;
+    struct kv kv;
+    struct span v;
+    uint8_t key[KV_KEY_MAX], copy[HASH_LEN];
+    run_begin(&s, &r);
+    run_register(&r, "wh", "WAREHOUSE", KEY_WAREHOUSE);
+    struct span ev = pen_material(&s.pen, "M-1");
+    CHECK_EQ_INT(run_one(&r, &s.pen, ev, "wh", KEY_WAREHOUSE, &q), JOB_ACCEPTED);
+    uint64_t index = q.job.results[0].index;
+    request_fini(&q);
+    CHECK_EQ_INT(store_begin(r.store, &kv, NULL), LEDGER_OK); /* the writer stands still: nobody asks anything of it */
+    CHECK_EQ_INT(kv_get(&kv, KV_TREE, kv_key_tree(key, 0, index ^ 1), &v), LEDGER_OK);
+    CHECK_EQ_INT(v.n, HASH_LEN);
+    memcpy(copy, v.p, HASH_LEN);
+    copy[7] ^= 1;
+    CHECK_EQ_INT(store_replace(r.store, KV_TREE, kv_key_tree(key, 0, index ^ 1), span_of(copy, HASH_LEN), NULL), LEDGER_OK);
+    CHECK_EQ_INT(store_commit(r.store, NULL), LEDGER_OK);
+    struct span sig = pen_sign(&s.pen, &ev, 1, "wh", KEY_WAREHOUSE, SPAN_NONE);
+    request_init(&q, &r, &ev, 1, &sig, 1);
+    CHECK_EQ_INT(request_send(&q), LEDGER_OK);
+    pthread_mutex_lock(&r.lock);
+    while (!r.fatals && !q.done)
+        pthread_cond_wait(&r.changed, &r.lock);
+    pthread_mutex_unlock(&r.lock);
+    run_stop(&r);
+    CHECK_EQ_INT(r.fatals, 1);
+    CHECK_EQ_INT(r.err.rc, LEDGER_ETAMPER);
+    CHECK(!q.done);
+    request_fini(&q);
+    run_fini(&r);
+    scratch_remove(&s);
+}
+
+TEST_MAIN(TEST_ENTRY(a_receipt_of_a_damaged_tree_is_not_sent), TEST_ENTRY(receipts_verify_and_refusals_say_why),
           TEST_ENTRY(signatures_that_are_missing_malformed_too_many_or_for_something_else),
           TEST_ENTRY(the_same_again_gives_the_first_receipt),
           TEST_ENTRY(duplicates_within_one_batch), TEST_ENTRY(busy_when_the_queue_is_full),

@@ -493,6 +493,33 @@ TEST(tampered_records_are_not_sent)
     world_close(w);
 }
 
+/* The view says of itself which map it has: one that is not the seal's is not shown under that seal. */
+TEST(a_view_of_another_seal_is_not_served)
+{
+    struct world *w = make_ledger();
+    struct answers ans;
+    struct header h;
+    struct entry_record rec;
+    struct span v, meta;
+    struct kv kv;
+    uint8_t key[KV_KEY_MAX];
+    MUST(store_begin(w->store, &kv, err));
+    MUST(kv_get(&kv, KV_LOG, kv_key_u64(key, w->m.size - 1), &v));
+    CHECK(entry_record_split(v, &rec));
+    MUST(header_decode(w->a, arena_copy(w->a, rec.header), &h, err));
+    MUST(kv_get(&kv, KV_META, SPAN_LIT("machine"), &meta));
+    const uint8_t *root = memmem(meta.p, meta.n, h.map_root.b, HASH_LEN);
+    CHECK(root != NULL);
+    size_t from_end = meta.n - 1 - (size_t)(root - meta.p);
+    store_abort(w->store);
+    ask_receipt(w, 6, SPAN_NONE, &ans);
+    CHECK_EQ_INT(ans.r[0]->answer_case, LEDGERD__V1__RESPONSE__ANSWER_RECEIPT);
+    tamper(w, KV_META, SPAN_LIT("machine"), from_end);
+    ask_receipt(w, 6, SPAN_NONE, &ans);
+    check_error(&ans, LEDGERD__V1__ERROR_CODE__ERROR_INTERNAL, "the chain map's root is not the seal's");
+    world_close(w);
+}
+
 TEST(credit_is_what_the_request_grants)
 {
     struct world *w = world_open();
@@ -519,4 +546,4 @@ TEST_MAIN(TEST_ENTRY(checkpoint_is_of_the_latest_batch),
           TEST_ENTRY(malformed_requests_are_answered),
           TEST_ENTRY(a_request_cannot_demand_more_than_its_memory),
           TEST_ENTRY(a_small_arena_gives_an_error_and_not_half_an_answer),
-          TEST_ENTRY(tampered_records_are_not_sent), TEST_ENTRY(credit_is_what_the_request_grants))
+          TEST_ENTRY(tampered_records_are_not_sent), TEST_ENTRY(a_view_of_another_seal_is_not_served), TEST_ENTRY(credit_is_what_the_request_grants))

@@ -298,6 +298,22 @@ TEST(the_log_is_appended_to_and_never_written_over)
     scratch_remove(&s);
 }
 
+/* An entry of that epoch, as far as the fence looks. */
+static void put_entry(struct store *store, uint64_t index, uint64_t epoch)
+{
+    struct kv kv;
+    struct ledger_err err;
+    uint8_t key[KV_KEY_MAX];
+    struct arena *a = arena_new(1u << 20);
+    struct link link = {.seq = 0};
+    const struct header h = {.index = index, .epoch = epoch, .kind = OWN_EPOCH, .n_links = 1, .links = &link};
+    CHECK_EQ_INT(store_begin(store, &kv, &err), LEDGER_OK);
+    struct span record = entry_record_join(a, &(struct entry_record){.header = header_encode(a, &h)});
+    CHECK_EQ_INT(kv_put(&kv, KV_LOG, kv_key_u64(key, index), record), LEDGER_OK);
+    CHECK_EQ_INT(store_commit(store, &err), LEDGER_OK);
+    arena_free(a);
+}
+
 static enum log_outcome append_nothing(struct store *store, uint64_t expected, uint64_t epoch,
                                        struct ledger_err *err)
 {
@@ -324,6 +340,10 @@ TEST(the_expected_size_and_the_epoch_fence_a_second_writer)
     CHECK_EQ_STR(value_of(store, KV_MAP, "appended"), "");
     CHECK_EQ_INT(append_nothing(store, 2, 0, &err), LOG_APPENDED);
     CHECK_EQ_STR(value_of(store, KV_MAP, "appended"), "yes");
+    put_entry(store, 2, 5);
+    CHECK_EQ_INT(append_nothing(store, 3, 4, &err), LOG_CONFLICT); /* a writer that a later start has replaced */
+    CHECK_EQ_INT(append_nothing(store, 3, 5, &err), LOG_APPENDED);
+    CHECK_EQ_INT(append_nothing(store, 3, 6, &err), LOG_APPENDED);
     store_close(store);
     scratch_remove(&s);
 }

@@ -163,6 +163,26 @@ TEST(nothing_that_was_replaced_is_left)
     scratch_remove(&s);
 }
 
+/* The file of before is in no folder any more; whoever has it under another name, or finds its blocks, finds zeros. */
+TEST(the_old_file_is_written_over_with_zeros)
+{
+    struct scratch s;
+    struct store_compaction done;
+    struct ledger_err err = {0};
+    char from[256], kept[256];
+    scratch_make(&s);
+    struct store *store = scratch_open(&s);
+    put_secrets(store, true);
+    put_secrets(store, false);
+    snprintf(from, sizeof from, "%s/data/data.mdb", s.dir);
+    snprintf(kept, sizeof kept, "%s/kept", s.base);
+    CHECK(link(from, kept) == 0);
+    CHECK_EQ_INT(store_compact(store, &done, &err), LEDGER_OK);
+    store_close(store);
+    CHECK(!file_tells(kept));
+    scratch_remove(&s);
+}
+
 TEST(a_snapshot_outlives_the_file_that_it_was_opened_on)
 {
     struct scratch s;
@@ -336,7 +356,7 @@ TEST(without_room_for_a_copy_nothing_changes)
 }
 
 TEST_MAIN(TEST_ENTRY(nothing_that_was_replaced_is_left),
-          TEST_ENTRY(a_snapshot_outlives_the_file_that_it_was_opened_on),
+          TEST_ENTRY(the_old_file_is_written_over_with_zeros), TEST_ENTRY(a_snapshot_outlives_the_file_that_it_was_opened_on),
           TEST_ENTRY(readers_go_on_while_the_file_changes_under_them),
           TEST_ENTRY(an_interrupted_erasure_is_finished_by_whoever_opens_the_folder),
           TEST_ENTRY(what_a_crash_leaves_beside_the_data_is_removed),
