@@ -85,6 +85,7 @@ help:
 	@echo "make all       build/ledgerd, build/ledgerctl, build/libledgerd.so, build/libledgerd.a"
 	@echo "make bench     durable events a second, and this machine's limits beside them"
 	@echo "make bench-peers  the same beside PostgreSQL (installs it); STRICT=1 fails below a target"
+	@echo "make fuzz      libFuzzer on every reader of foreign bytes; TARGET=name, SECONDS=60 (installs clang)"
 	@echo "make lint      layers, purity, sizes, static analysis"
 	@echo "make install   into DESTDIR/PREFIX; make uninstall; make clean"
 
@@ -174,7 +175,9 @@ $(O)/tests/adversary/liar: $(call obj,$(ADVERSARY_SRC)) $(O)/libdaemon.a $(O)/li
 	$(Q)$(CC) -pie $(LDFLAGS_ALL) $(LIAR_WRAPS:%=-Wl,--wrap=%) -o $@ $(call obj,$(ADVERSARY_SRC)) \
 		-Wl,--start-group $(O)/libdaemon.a $(O)/libproto.a $(O)/libgen.a -Wl,--end-group $(DAEMON_LIBS)
 
-check-programs: programs lib $(O)/tests/adversary/liar $(UNIT_BIN) $(INTEGRATION_BIN) $(INTEROP_BIN)
+include tests/fuzz/fuzz.mk
+
+check-programs: programs lib $(O)/tests/adversary/liar $(UNIT_BIN) $(INTEGRATION_BIN) $(INTEROP_BIN) $(FUZZ_BIN)
 
 check: deps-check
 	$(Q)$(SUBMAKE) check-programs

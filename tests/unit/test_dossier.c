@@ -3,191 +3,12 @@
  * Dossiers: made from the daemon's own answers, verified from the file alone. Whatever is altered, left out or put in is noticed, even
  * by somebody who makes a new checksum; and a ledger that has committed to something wrong convicts itself.
  */
-#include "lib/authority.h"
-#include "lib/query_world.h"
+#include "lib/dossier_world.h"
 
-#include "dossier.h"
-#include "dossier_build.h"
 #include "opening.h"
 #include "state_history.h"
-#include "tsp.h"
 
-#define BUDGET ((size_t)256 << 20)
-
-/* ---- from the daemon's answer ---- */
-
-static Ledgerd__V1__ChainName **name_list(struct world *w, const struct prove_request *rq)
-{
-    Ledgerd__V1__ChainName **list = arena_alloc(w->a, rq->n * sizeof *list);
-    for (size_t i = 0; i < rq->n; i++) {
-        list[i] = arena_alloc(w->a, sizeof **list);
-        ledgerd__v1__chain_name__init(list[i]);
-        list[i]->type = rq->chains[i].type;
-        list[i]->id = (ProtobufCBinaryData){rq->chains[i].id.n, (uint8_t *)(uintptr_t)rq->chains[i].id.p};
-    }
-    return list;
-}
-
-/* An entry that was sent before comes by its index alone. */
-static struct entry_claim claim_of(const Ledgerd__V1__Record *r)
-{
-    static struct entry_claim sent[256];
-    struct header h;
-    struct arena *a = arena_new(BUDGET);
-    if (r->sent_before) {
-        CHECK(r->sent_before <= 256 && sent[r->sent_before - 1].header.n && !r->header.len && !r->event.len && !r->block.len);
-        struct entry_claim again = sent[r->sent_before - 1];
-        again.opening = of_bin(r->opening);
-        arena_free(a);
-        return again;
-    }
-    MUST(header_decode(a, of_bin(r->header), &h, err));
-    arena_free(a);
-    CHECK(h.index < 256);
-    sent[h.index] = (struct entry_claim){.header = of_bin(r->header), .event = of_bin(r->event), .block = of_bin(r->block),
-                                .withheld = r->withheld, .opening = of_bin(r->opening), .erased_by = r->erased_by};
-    return sent[h.index];
-}
-
-static void add_part(struct world *w, struct proven_subject *s, struct member_claim logs[CHAIN_LOGS_MAX], const Ledgerd__V1__ChainProof *p)
-{
-    for (size_t l = 0; l < p->n_logs; l++) {
-        struct member_claim *m = &logs[p->logs[l]->log];
-        struct span *all = arena_alloc(w->a, (m->n + p->logs[l]->n_members + 1) * sizeof *all);
-        if (m->n)
-            memcpy(all, m->members, m->n * sizeof *all);
-        for (size_t i = 0; i < p->logs[l]->n_members; i++)
-            all[m->n++] = of_bin(p->logs[l]->members[i]);
-        *m = (struct member_claim){p->logs[l]->log, m->n, all};
-    }
-    struct entry_claim *raw = arena_alloc(w->a, (s->n_history + p->n_history + 1) * sizeof *raw);
-    if (s->n_history)
-        memcpy(raw, s->raw, s->n_history * sizeof *raw);
-    for (size_t i = 0; i < p->n_history; i++)
-        raw[s->n_history++] = claim_of(p->history[i]);
-    s->raw = raw;
-}
-
-static void verify_subject(struct world *w, const struct reply *r, struct proven_subject *s, struct member_claim logs[CHAIN_LOGS_MAX])
-{
-    struct verifier vf = world_verifier(w);
-    struct member_claim *given = arena_alloc(w->a, CHAIN_LOGS_MAX * sizeof *given);
-    struct frontier *of_state;
-    memcpy(given, logs, CHAIN_LOGS_MAX * sizeof *given);
-    s->claim.logs = given;
-    if (s->claim.state.n) {
-        struct chain *ch = arena_alloc(w->a, sizeof *ch);
-        MUST(state_decode(s->claim.type, s->claim.state, ch, err));
-        s->claim.n_logs = state_logs(ch, &of_state);
-    }
-    VERIFIED(verify_chain(&vf, &r->snapshot, &s->claim, &s->proven, v));
-    s->history = arena_alloc(w->a, (s->n_history + 1) * sizeof *s->history);
-    for (size_t i = 0; i < s->n_history; i++)
-        VERIFIED(verify_entry(&vf, &s->raw[i], &s->history[i], v));
-}
-
-/* What the client's library makes of the daemon's answer. */
-static struct reply *fetch(struct world *w, const struct dossier_plan *plan)
-{
-    struct chain_name names[4];
-    const struct prove_request rq = dossier_request(plan, WORLD_ORIGIN, names);
-    Ledgerd__V1__ProveRequest p = LEDGERD__V1__PROVE_REQUEST__INIT;
-    Ledgerd__V1__Request req = REQUEST(7);
-    struct answers ans;
-    struct reply *r = arena_alloc(w->a, sizeof *r);
-    struct proven_subject *s = arena_alloc(w->a, 256 * sizeof *s);
-    static struct member_claim logs[256][CHAIN_LOGS_MAX];
-    memset(logs, 0, sizeof logs);
-    p.n_chains = rq.n;
-    p.chains = name_list(w, &rq);
-    p.closure = (Ledgerd__V1__Closure)rq.closure;
-    p.members = rq.members;
-    p.related = rq.related;
-    p.history_all = rq.history_all;
-    p.event_related = rq.event_related;
-    p.openings = rq.openings;
-    req.op_case = LEDGERD__V1__REQUEST__OP_PROVE;
-    req.prove = &p;
-    ask(w, &req, &ans);
-    for (size_t i = 0; i < ans.n; i++) {
-        const Ledgerd__V1__Response *m = ans.r[i];
-        if (m->answer_case == LEDGERD__V1__RESPONSE__ANSWER_ERROR)
-            fprintf(stderr, "%s\n", m->error->text);
-        CHECK_EQ_INT(m->answer_case, LEDGERD__V1__RESPONSE__ANSWER_PROVE);
-        if (i == 0) {
-            const Ledgerd__V1__Snapshot *x = m->prove->snapshot;
-            r->snapshot = verified_snapshot(w, x);
-            r->claim = (struct snapshot_claim){.note = of_bin(x->checkpoint), .seal = of_bin(x->seal), .seal_path = of_bin(x->seal_path)};
-        }
-        for (size_t k = 0; k < m->prove->n_proofs; k++) {
-            const Ledgerd__V1__ChainProof *part = m->prove->proofs[k];
-            if (part->map_proof.len) {
-                CHECK(r->u.prove.n < 256);
-                struct proven_subject *x = &s[r->u.prove.n++];
-                x->name = (struct chain_name){(enum chain_type)part->name->type, of_bin(part->name->id)};
-                x->claim = (struct chain_claim){.type = x->name.type, .id = x->name.id, .map_proof = of_bin(part->map_proof),
-                                                .head = of_bin(part->head), .salt = of_bin(part->salt), .state = of_bin(part->state),
-                                                .withheld = part->withheld};
-            }
-            add_part(w, &s[r->u.prove.n - 1], logs[r->u.prove.n - 1], part);
-        }
-    }
-    for (size_t i = 0; i < r->u.prove.n; i++)
-        verify_subject(w, r, &s[i], logs[i]);
-    r->u.prove.subjects = s;
-    return r;
-}
-
-struct made {
-    struct span file;
-    struct dossier d;
-    struct dossier_proof proof;
-    uint64_t bases[DOSSIER_BASES];
-};
-
-static enum ledger_rc path_between(void *ctx, struct arena *a, uint64_t size1, uint64_t size2, struct span *path, struct ledger_err *failed)
-{
-    struct world *w = ctx;
-    struct store_snapshot *sn;
-    struct merkle_path p;
-    (void)failed;
-    MUST(store_snapshot_open(w->store, &sn, err));
-    struct kv kv = store_snapshot_kv(sn);
-    struct merkle_store tree = kv_tree(&kv);
-    CHECK(merkle_consistency(w->c, &tree, size1, size2, &p));
-    *path = arena_copy(a, span_of(p.h, p.n * HASH_LEN));
-    store_snapshot_close(sn);
-    return LEDGER_OK;
-}
-
-static enum ledger_rc try_make(struct world *w, const char *item, enum closure closure, const char *withhold, struct made *out,
-                               struct verdict *v)
-{
-    const struct chain_name name = {CHAIN_ITEM, span_str(item)};
-    const char *const kinds[] = {withhold};
-    const struct dossier_plan plan = {.subjects = &name, .n_subjects = 1, .closure = closure, .withheld = kinds,
-                                      .n_withheld = withhold != NULL, .budget = BUDGET, .consistency = path_between,
-                                      .consistency_ctx = w};
-    struct verifier vf = world_verifier(w);
-    struct ledger_err err = {0};
-    enum ledger_rc rc = dossier_build(&vf, fetch(w, &plan), &plan, &out->file, &out->d, &out->proof, v, &err);
-    memcpy(out->bases, out->proof.bases, sizeof out->bases);
-    dossier_proof_free(&out->proof);
-    if (rc && !v->text[0])
-        fprintf(stderr, "%s\n", err.msg);
-    return rc;
-}
-
-static struct made make(struct world *w, const char *item, enum closure closure, const char *withhold)
-{
-    struct made out = {0};
-    struct verdict v = {0};
-    enum ledger_rc rc = try_make(w, item, closure, withhold, &out, &v);
-    if (rc)
-        fprintf(stderr, "%s: entry %llu, %s: %s\n", item, (unsigned long long)v.index, v.what, v.text);
-    CHECK_EQ_INT(rc, LEDGER_OK);
-    return out;
-}
+#define BUDGET DOSSIER_BUDGET
 
 /* Verifies bytes as a stranger would: with a policy, and without the index key. */
 static enum verdict_kind judge_file(struct world *w, const struct policy *policy, struct span file, struct verdict *v)
@@ -244,7 +65,7 @@ static struct world *released(void)
 TEST(a_bag_back_to_its_cells)
 {
     struct world *w = released();
-    struct made m = make(w, "U2", CLOSE_BACK, NULL);
+    struct made m = dossier_make(w, "U2", CLOSE_BACK, NULL);
     struct verdict v;
     CHECK_EQ_INT(judge_file(w, &w->policy, m.file, &v), VERDICT_GOOD);
     /* The split names U1 too, which is not here: it began there. Nothing else leads outside. */
@@ -260,7 +81,7 @@ TEST(a_bag_back_to_its_cells)
 TEST(a_material_forward_to_the_bags)
 {
     struct world *w = released();
-    struct made m = make(w, "M1", CLOSE_FORWARD, NULL);
+    struct made m = dossier_make(w, "M1", CLOSE_FORWARD, NULL);
     unsigned items = 0;
     for (size_t i = 0; i < m.d.n_chains; i++)
         items += m.d.chains[i].name.type == CHAIN_ITEM;
@@ -272,7 +93,7 @@ TEST(a_material_forward_to_the_bags)
 TEST(an_item_that_is_not_there)
 {
     struct world *w = released();
-    struct made m = make(w, "NOSUCH", CLOSE_BACK, NULL);
+    struct made m = dossier_make(w, "NOSUCH", CLOSE_BACK, NULL);
     CHECK_EQ_INT(m.d.n_chains, 2);
     world_close(w);
 }
@@ -280,7 +101,7 @@ TEST(an_item_that_is_not_there)
 TEST(standing_from_the_file_alone)
 {
     struct world *w = released();
-    struct made m = make(w, "U2", CLOSE_BACK, NULL);
+    struct made m = dossier_make(w, "U2", CLOSE_BACK, NULL);
     struct arena *a = arena_new(BUDGET);
     struct verifier vf = {.c = w->c, .a = a, .policy = &w->policy};
     struct dossier_proof proof;
@@ -304,15 +125,15 @@ TEST(standing_from_the_file_alone)
 TEST(withheld_content_changes_no_proof)
 {
     struct world *w = released();
-    struct made m = make(w, "U2", CLOSE_BACK, "LOT_DERIVED");
+    struct made m = dossier_make(w, "U2", CLOSE_BACK, "LOT_DERIVED");
     struct verdict v;
     CHECK_EQ_INT(judge_file(w, &w->policy, m.file, &v), VERDICT_GOOD);
     CHECK_EQ_INT(m.bases[DOSSIER_WITHHELD], 1);
     m.d.n_withheld = 0;
     refused(w, &m.d, "its kind is not among those that may be");
     struct made none = {0};
-    CHECK_EQ_INT(try_make(w, "U2", CLOSE_BACK, "PARTY_REGISTERED", &none, &v), LEDGER_EINVAL);
-    CHECK_EQ_INT(try_make(w, "U2", CLOSE_BACK, "NO_KIND", &none, &v), LEDGER_EINVAL);
+    CHECK_EQ_INT(dossier_try(w, "U2", CLOSE_BACK, "PARTY_REGISTERED", &none, &v), LEDGER_EINVAL);
+    CHECK_EQ_INT(dossier_try(w, "U2", CLOSE_BACK, "NO_KIND", &none, &v), LEDGER_EINVAL);
     world_close(w);
 }
 
@@ -321,7 +142,7 @@ TEST(withheld_content_changes_no_proof)
 TEST(every_byte_counts)
 {
     struct world *w = released();
-    struct made m = make(w, "M0", CLOSE_FORWARD, NULL);
+    struct made m = dossier_make(w, "M0", CLOSE_FORWARD, NULL);
     struct span copy = arena_copy(w->a, m.file);
     uint8_t *p = (uint8_t *)(uintptr_t)copy.p;
     struct verdict v;
@@ -346,7 +167,7 @@ TEST(every_byte_counts)
 TEST(nothing_can_be_left_out)
 {
     struct world *w = released();
-    struct made m = make(w, "U2", CLOSE_BACK, NULL);
+    struct made m = dossier_make(w, "U2", CLOSE_BACK, NULL);
     const struct dossier d = m.d;
     for (size_t i = 0; i < d.n_chains; i++) {
         struct dossier x = d;
@@ -382,7 +203,7 @@ TEST(nothing_can_be_left_out)
 TEST(a_member_cannot_be_left_out)
 {
     struct world *w = released();
-    struct made m = make(w, "M1", CLOSE_FORWARD, NULL);
+    struct made m = dossier_make(w, "M1", CLOSE_FORWARD, NULL);
     for (size_t i = 0; i < m.d.n_chains; i++)
         for (size_t l = 0; l < m.d.chains[i].n_logs; l++) {
             if (m.d.chains[i].logs[l].n == 0)
@@ -397,7 +218,7 @@ TEST(a_member_cannot_be_left_out)
 TEST(a_dossier_is_about_what_it_says)
 {
     struct world *w = released();
-    struct made m = make(w, "U2", CLOSE_BACK, NULL);
+    struct made m = dossier_make(w, "U2", CLOSE_BACK, NULL);
     m.d.subjects[0].id = SPAN_LIT("L1"); /* U2 would pass for something that L1 came from */
     refused(w, &m.d, "nothing that the dossier is about leads to this item");
     m.d.subjects[0].id = SPAN_LIT("U1");
@@ -414,7 +235,7 @@ TEST(a_dossier_is_about_what_it_says)
 TEST(openings_stand_where_they_are_needed_only)
 {
     struct world *w = released();
-    struct made m = make(w, "U1", CLOSE_BACK, "LOT_DERIVED"), full = make(w, "U1", CLOSE_BACK, NULL);
+    struct made m = dossier_make(w, "U1", CLOSE_BACK, "LOT_DERIVED"), full = dossier_make(w, "U1", CLOSE_BACK, NULL);
     for (size_t i = 0; i < m.d.n_entries; i++) {
         struct entry_claim *e = &m.d.entries[i], *other = &full.d.entries[i];
         if (!e->withheld)
@@ -437,7 +258,7 @@ TEST(openings_stand_where_they_are_needed_only)
 TEST(another_policy_does_not_vouch_for_it)
 {
     struct world *w = released();
-    struct made m = make(w, "U2", CLOSE_BACK, NULL);
+    struct made m = dossier_make(w, "U2", CLOSE_BACK, NULL);
     struct note_key key;
     struct secret_key other;
     struct policy policy;
@@ -455,36 +276,22 @@ TEST(another_policy_does_not_vouch_for_it)
 
 /* ---- a ledger that erases ---- */
 
-static void act(struct world *w, enum own_kind kind, struct span payload)
-{
-    struct refusal why = {0};
-    struct appended_entry e;
-    struct sigblock *b = arena_alloc(w->a, 2 * sizeof *b);
-    struct event ev = {.occurred = world_time(w, w->now_us)};
-    event_id(w->c, payload, &ev.id);
-    world_block(w, &ev, "admin,u.qa", b);
-    struct span block = sigblock_encode(w->a, b);
-    MUST(sigblock_decode(block, b + 1, err));
-    struct signed_own s = {.kind = kind, .payload = payload, .block = block, .b = b + 1};
-    MUST(machine_own_signed(&w->m, &s, w->now_us, &e, &why, err));
-}
-
 TEST(an_erased_event_is_named_with_its_erasure)
 {
     struct world *w = make_ledger();
     const struct parameters rules = {.rules_version = RULES_VERSION, .n_algorithms = 1, .algorithms = {SIG_ED25519}, .n_retentions = 1,
                                      .retentions = {{KIND_LOT_DERIVED, 3650}}};
     world_begin(w);
-    act(w, OWN_PARAMETERS, parameters_encode(w->a, &rules));
+    world_act(w, OWN_PARAMETERS, parameters_encode(w->a, &rules));
     play(w, "STORAGE_MOVED", "u.op", "item=L1;location=shelf of Mr. N.");
     struct hash moved = w->last_event;
     play(w, "STORAGE_MOVED", "u.op", "item=L1;location=shelf 2");
     world_commit(w);
     world_begin(w);
     struct erasure x = {.reason = SPAN_LIT("a name was written into it"), .n = 1, .ids = moved.b};
-    act(w, OWN_ERASURE, erasure_encode(w->a, &x));
+    world_act(w, OWN_ERASURE, erasure_encode(w->a, &x));
     world_commit(w);
-    struct made m = make(w, "U2", CLOSE_BACK, NULL);
+    struct made m = dossier_make(w, "U2", CLOSE_BACK, NULL);
     CHECK_EQ_INT(m.bases[DOSSIER_ERASED], 1);
     CHECK_EQ_INT(m.bases[DOSSIER_OUTSIDE], 0);
     for (size_t i = 0; i < m.d.n_entries; i++)
@@ -506,7 +313,7 @@ TEST(openings_are_for_those_who_may_read_states)
     const struct prove_request rq = {.chains = &name, .n = 1};
     w->access.may_read_states = false;
     p.n_chains = 1;
-    p.chains = name_list(w, &rq);
+    p.chains = dossier_names(w, &rq);
     req.op_case = LEDGERD__V1__REQUEST__OP_PROVE;
     req.prove = &p;
     p.history_all = true;
@@ -521,37 +328,6 @@ TEST(openings_are_for_those_who_may_read_states)
     world_close(w);
 }
 
-/* Records a stamp over the checkpoint before the open batch. */
-static uint64_t stamp(struct world *w)
-{
-    struct note_key key;
-    struct wbuf note;
-    struct appended_entry e;
-    struct span root;
-    uint8_t k[KV_KEY_MAX];
-    struct time_stamp t = {.nonce = {7}};
-    struct authority authority;
-    struct tsp_response answer;
-    struct hash imprint;
-    struct span request;
-    static const uint8_t nonce = 7;
-    struct checkpoint cp = {.origin = SPAN_LIT(WORLD_ORIGIN), .size = w->m.batch_first};
-    MUST(kv_get(&w->m.kv, KV_CHECKPOINT, kv_key_u64(k, cp.size), &root));
-    memcpy(cp.root.b, root.p, HASH_LEN);
-    CHECK(note_key_make(w->c, WORLD_ORIGIN, NOTE_ED25519, span_of(w->log_key.pub, w->log_key.pub_len), &key));
-    wbuf_init(&note, w->a);
-    checkpoint_sign(w->c, &key, &w->log_key, &cp, &note);
-    t.note = wbuf_span(&note);
-    authority_new(&authority, "Works", WORLD_START_US / WORLD_SECOND_US - 86400, WORLD_START_US / WORLD_SECOND_US + 86400, "critical,timeStamping");
-    crypto_sha256(w->c, &t.note, 1, &imprint);
-    MUST(tsp_request(w->a, &imprint, span_of(&nonce, 1), NULL, &request, err));
-    MUST(tsp_response_parse(authority_answer(w->a, &authority, request), &answer, err));
-    authority_free(&authority);
-    t.token = answer.token;
-    MUST(machine_own(&w->m, OWN_TIME_STAMP, time_stamp_encode(w->a, &t), w->now_us, &e, err));
-    return e.index;
-}
-
 TEST(the_stamps_that_bound_an_item_are_tied_to_the_tree)
 {
     struct world *w = make_ledger();
@@ -559,13 +335,13 @@ TEST(the_stamps_that_bound_an_item_are_tied_to_the_tree)
     uint64_t stamps[3];
     for (unsigned i = 0; i < 3; i++) {
         world_begin(w);
-        stamps[i] = stamp(w);
+        stamps[i] = world_stamp(w);
         if (i == 0)
             play_material(w, "M2");
         world_commit(w);
     }
     /* The second one covers M2's latest entry; the third one says no more. */
-    struct made m = make(w, "M2", CLOSE_BACK, NULL);
+    struct made m = dossier_make(w, "M2", CLOSE_BACK, NULL);
     CHECK_EQ_INT(judge_file(w, &w->policy, m.file, &v), VERDICT_GOOD);
     CHECK_EQ_INT(m.d.n_stamps, 2);
     CHECK_EQ_INT(m.d.stamps[0].entry, stamps[0]);
@@ -594,13 +370,13 @@ TEST(what_the_server_withholds_is_withheld)
     struct made m = {0};
     struct verdict v = {0};
     w->access.read_kinds &= ~(1u << (KIND_QUALITY_DECISION - EVENT_KIND_FIRST));
-    m = make(w, "U2", CLOSE_BACK, NULL);
+    m = dossier_make(w, "U2", CLOSE_BACK, NULL);
     CHECK(m.bases[DOSSIER_WITHHELD] > 0);
     CHECK_EQ_INT(m.d.n_withheld, 1);
     CHECK(span_eq(m.d.withheld[0], SPAN_LIT("QUALITY_DECISION")));
     CHECK_EQ_INT(judge_file(w, &w->policy, m.file, &v), VERDICT_GOOD);
     w->access.read_kinds = UINT32_MAX & ~1u; /* PARTY_REGISTERED */
-    CHECK_EQ_INT(try_make(w, "U2", CLOSE_BACK, NULL, &m, &v), LEDGER_EDENIED);
+    CHECK_EQ_INT(dossier_try(w, "U2", CLOSE_BACK, NULL, &m, &v), LEDGER_EDENIED);
     world_close(w);
 }
 
@@ -636,12 +412,12 @@ TEST(a_forged_signature_convicts_the_ledger)
     world_begin(w);
     record_forged(w);
     world_commit(w);
-    CHECK_EQ_INT(try_make(w, "U2", CLOSE_BACK, NULL, &m, &v), LEDGER_ETAMPER);
+    CHECK_EQ_INT(dossier_try(w, "U2", CLOSE_BACK, NULL, &m, &v), LEDGER_ETAMPER);
     CHECK_EQ_INT(v.kind, VERDICT_TAMPERED);
     CHECK(strstr(v.text, "E_SIG_INVALID") != NULL);
     CHECK_EQ_INT(judge_file(w, &w->policy, m.file, &v), VERDICT_TAMPERED); /* the file is the evidence */
     /* M1 forward: L1 is there, its other inputs are not. */
-    CHECK_EQ_INT(try_make(w, "M1", CLOSE_FORWARD, NULL, &m, &v), LEDGER_ETAMPER);
+    CHECK_EQ_INT(dossier_try(w, "M1", CLOSE_FORWARD, NULL, &m, &v), LEDGER_ETAMPER);
     CHECK_EQ_INT(v.kind, VERDICT_TAMPERED);
     CHECK_EQ_INT(judge_file(w, &w->policy, m.file, &v), VERDICT_TAMPERED);
     world_close(w);
@@ -675,7 +451,7 @@ TEST(a_wrong_state_convicts_the_ledger)
     MUST(kv_put(&w->m.kv, KV_MEMBER, kv_key_member(row, &key, MEMBER_HISTORY, ch->count - 1),
                 history_row_encode(w->a, index, wbuf_span(&before), wbuf_span(&after))));
     world_commit(w);
-    CHECK_EQ_INT(try_make(w, "U2", CLOSE_BACK, NULL, &m, &v), LEDGER_ETAMPER);
+    CHECK_EQ_INT(dossier_try(w, "U2", CLOSE_BACK, NULL, &m, &v), LEDGER_ETAMPER);
     CHECK_EQ_INT(v.kind, VERDICT_TAMPERED);
     CHECK(strstr(v.text, "state commitment") != NULL);
     world_close(w);
