@@ -45,6 +45,28 @@ static void judge_receipt(struct fuzz *f, struct receipt_claim *claim)
         HOLDS(fuzz_genuine_leaf(&r.entry.leaf));
 }
 
+/* Chains as a response go through the verifier, under a snapshot that the ledger has signed. */
+static void judge_chains(struct fuzz *f, const struct message_prove *p)
+{
+    const struct verifier vf = {.c = f->c, .a = f->a, .policy = &f->policy, .index_key = f->index_key, .origin = FUZZ_ORIGIN};
+    struct snapshot s;
+    struct proven_chain *pc = arena_alloc(f->a, sizeof *pc);
+    struct hash leaf;
+    HOLDS(pc != NULL);
+    if (!p->has_snapshot || !verify_snapshot(&vf, &p->snapshot, &s, NULL))
+        return;
+    HOLDS(fuzz_genuine_leaf(&s.seal_leaf));
+    for (size_t i = 0; i < p->n; i++) {
+        struct verdict v = {0};
+        if (!verify_chain(&vf, &s, &p->proofs[i].claim, pc, &v)) {
+            HOLDS(v.kind != VERDICT_GOOD && v.text[0]);
+            continue;
+        }
+        merkle_leaf(f->c, p->proofs[i].claim.head, &leaf);
+        HOLDS(!pc->present || fuzz_genuine_leaf(&leaf));
+    }
+}
+
 static void touch_entries(const struct message_entries *e)
 {
     for (size_t i = 0; i < e->n; i++)
@@ -61,11 +83,14 @@ FUZZ_TARGET(response)
         return false;
     switch (m.kind) {
     case MESSAGE_ENTRIES: touch_entries(&m.u.entries); break;
-    case MESSAGE_PROVE: touch_prove(&m.u.prove); break;
+    case MESSAGE_PROVE:
+        touch_prove(&m.u.prove);
+        judge_chains(f, &m.u.prove);
+        break;
     case MESSAGE_RECEIPT: judge_receipt(f, &m.u.receipt); break;
     case MESSAGE_HELLO: HOLDS(m.u.hello.requests_max && m.u.hello.streams_max); break;
     case MESSAGE_CONSISTENCY: touch(m.u.consistency.path); break;
-    case MESSAGE_NONE: HOLDS(false); break;
+    case MESSAGE_NONE: /* of a later version */
     case MESSAGE_ERROR:
     case MESSAGE_SUBMIT:
     case MESSAGE_SNAPSHOT:
