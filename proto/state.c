@@ -346,8 +346,10 @@ static const char *const case_prefixes[] = {"", "deviation/", "excursion/", "rec
 
 static struct span own_id(const struct chain *ch)
 {
+    const struct type_def *d = type_def(ch->type);
     struct span own;
-    memcpy(&own, (const uint8_t *)ch + type_def(ch->type)->id, sizeof own);
+    LEDGER_REQUIRE(d != NULL);
+    memcpy(&own, (const uint8_t *)ch + d->id, sizeof own);
     return own;
 }
 

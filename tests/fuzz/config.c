@@ -14,7 +14,9 @@ FUZZ_TARGET(config)
     HOLDS(rc == LEDGER_OK || err.msg[0]);
     if (rc)
         return false;
-    HOLDS(config_address(c.listen, host, &port, NULL) == LEDGER_OK && c.requests_max > 0 && c.connections_max > 0);
+    if (config_address(c.listen, host, &port, &err) != LEDGER_OK)
+        HOLDS(err.msg[0]);
+    HOLDS(c.requests_max > 0 && c.connections_max > 0);
     config_fini(&c);
     struct span more = config_with_access(f->a, in, "fuzz.new.client", "submit");
     HOLDS(more.p && more.n > in.n);

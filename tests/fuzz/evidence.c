@@ -21,6 +21,12 @@ FUZZ_TARGET(evidence)
         HOLDS(same(evidence_seal(f->a, header, path), e.known_seal));
     struct span text = evidence_text(f->a, origin, "server.example:7461", &e);
     HOLDS(text.p && evidence_parse(f->a, text, &origin_again, &again, NULL) == LEDGER_OK && strcmp(origin, origin_again) == 0);
-    HOLDS(same(e.known, again.known) && same(e.received, again.received) && same(e.proof, again.proof));
+    /* Of the three sorts of evidence a file is one; what belongs to another sort is not written. */
+    if (e.received.p)
+        HOLDS(same(e.known, again.known) && same(e.received, again.received) && same(e.proof, again.proof));
+    else if (e.receipt.p)
+        HOLDS(same(e.receipt, again.receipt));
+    else
+        HOLDS(same(e.answer, again.answer) && same(e.known, again.known));
     return true;
 }
