@@ -161,6 +161,8 @@ struct reply {
     struct snapshot_claim claim;   /* has_seal: what the snapshot was verified from */
     struct snapshot_claim cosigned;
     struct witnessed_note witnessed; /* has_seal, and submissions at that level */
+    size_t n_log_keys;             /* a proof with history_all: the changes of the log key that the client has followed, */
+    const struct log_key_claim *log_keys; /* which lead to the key of the checkpoint (log_keys.h) */
     bool stale;                    /* has_seal: it, or the quorum that the policy demands, is older than fresh_within */
     int64_t age_s;                 /* has_seal: now minus the seal's recorded time */
     union {

@@ -212,8 +212,10 @@ void keys_misused(struct ledger_client *cl, const struct policy_verdict *trust, 
 /* Has an answer failed because its checkpoint is signed by a key that was not in force when the connection was made? Then a new connection
  * finds out; once, unless it followed a change. */
 bool keys_changed(struct ledger_client *cl, const struct reply *r) LEDGER_MUST_USE;
-/* What was followed so far, for receipts. */
+/* What was followed so far, for receipts … */
 const struct message_log_keys *keys_followed(const struct ledger_client *cl);
+/* … and for what is made of a proof: a copy in the reply. False: out of memory, in the reply's error. */
+bool keys_show(const struct ledger_client *cl, struct call *k) LEDGER_MUST_USE;
 
 /* ---- session.c, for the other two ---- */
 /* Ends the connection; what was under way is sent again after a pause, until its deadline. */

@@ -197,15 +197,20 @@ struct stamps {
     struct entry_claim *before, *after;
 };
 
-static bool stamped_size(struct arena *a, struct span payload, uint64_t *size)
+static bool note_size(struct arena *a, struct span text, uint64_t *size)
 {
-    struct time_stamp t;
     struct note note;
     struct checkpoint cp;
-    if (time_stamp_decode(payload, &t, NULL) || note_parse(a, t.note, &note, NULL) || checkpoint_parse(note.text, &cp, NULL))
+    if (note_parse(a, text, &note, NULL) || checkpoint_parse(note.text, &cp, NULL))
         return false;
     *size = cp.size;
     return true;
+}
+
+static bool stamped_size(struct arena *a, struct span payload, uint64_t *size)
+{
+    struct time_stamp t;
+    return !time_stamp_decode(payload, &t, NULL) && note_size(a, t.note, size);
 }
 
 static bool is_subject(const struct building *b, const struct dossier_name *name)
@@ -249,11 +254,13 @@ static enum ledger_rc fill_stamps(struct building *b)
 {
     struct dossier *d = b->d;
     struct header h;
-    uint64_t size;
+    uint64_t size, whole;
     enum ledger_rc rc = LEDGER_OK;
     d->stamps = take(b, 2, sizeof *d->stamps);
     if (!d->stamps)
         return no_memory(b);
+    if (!note_size(b->vf->a, d->snapshot.note, &whole))
+        return ledger_fail(b->err, LEDGER_EPROTO, "the snapshot's note is no checkpoint");
     for (size_t i = 0; i < d->n_entries && !rc; i++) {
         const struct entry_claim *e = &d->entries[i];
         struct arena_mark mark = arena_mark(b->vf->a);
@@ -264,7 +271,7 @@ static enum ledger_rc fill_stamps(struct building *b)
             continue;
         struct dossier_stamp *s = &d->stamps[d->n_stamps++];
         s->entry = h.index;
-        rc = b->plan->consistency(b->plan->consistency_ctx, b->vf->a, size, b->r->snapshot.cp.size, &s->path, b->err);
+        rc = b->plan->consistency(b->plan->consistency_ctx, b->vf->a, size, whole, &s->path, b->err);
     }
     return rc;
 }
@@ -319,10 +326,13 @@ static enum ledger_rc fill(struct building *b)
     d->origin = b->r->snapshot.cp.origin;
     d->index_key = arena_copy(b->vf->a, span_of(b->vf->index_key.b, HASH_LEN));
     d->closure = (unsigned)plan->closure;
-    d->snapshot = b->r->claim;
+    d->snapshot = b->r->cosigned.note.n ? b->r->cosigned : b->r->claim;
+    d->log_keys = take(b, b->r->n_log_keys, sizeof *d->log_keys);
     d->subjects = take(b, plan->n_subjects, sizeof *d->subjects);
-    if (!d->index_key.p || !d->subjects)
+    if (!d->index_key.p || !d->subjects || !d->log_keys)
         return no_memory(b);
+    for (size_t i = 0; i < b->r->n_log_keys; i++)
+        d->log_keys[d->n_log_keys++] = b->r->log_keys[i];
     for (size_t i = 0; i < plan->n_subjects; i++)
         d->subjects[d->n_subjects++] = (struct dossier_name){plan->subjects[i].type, plan->subjects[i].id};
     if (!rc)

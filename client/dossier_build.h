@@ -23,7 +23,7 @@ struct dossier_plan {
 /* The request whose answer a dossier is made of: the subjects first, then the ledger's own chain, in `names` (n_subjects + 1). */
 struct prove_request dossier_request(const struct dossier_plan *plan, const char *origin, struct chain_name *names);
 /*
- * OK: *file is the dossier and *proof what it proves (dossier_proof_free in every case). EDENIED: the server withholds from this
+ * The snapshot is the cosigned one where the policy demands a quorum. OK: *file is the dossier and *proof what it proves (dossier_proof_free in every case). EDENIED: the server withholds from this
  * certificate what a dossier needs. ETAMPER, EUNTRUSTED, EVERSION: *v says what does not verify; if that is the log's doing (VERDICT_TAMPERED), *file is
  * a dossier that shows it. EINVAL: no such kind to withhold. ENOMEM.
  */

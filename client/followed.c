@@ -6,16 +6,19 @@
 
 #include "pins.h"
 
+bool log_key_claim_copy(struct arena *a, const struct log_key_claim *c, struct log_key_claim *to)
+{
+    *to = (struct log_key_claim){arena_copy(a, c->header), arena_copy(a, c->payload), arena_copy(a, c->path), arena_copy(a, c->note)};
+    return to->header.p && to->payload.p && to->path.p && to->note.p;
+}
+
 enum ledger_rc followed_copy(const struct message_log_keys *keys, struct followed *out, struct ledger_err *err)
 {
     struct arena *a = arena_new(FOLLOWED_BYTES_MAX);
     struct log_key_claim *to = a ? arena_alloc(a, (keys->n + 1) * sizeof *to) : NULL;
     bool whole = to != NULL;
-    for (size_t i = 0; whole && i < keys->n; i++) {
-        const struct log_key_claim *c = &keys->changes[i];
-        to[i] = (struct log_key_claim){arena_copy(a, c->header), arena_copy(a, c->payload), arena_copy(a, c->path), arena_copy(a, c->note)};
-        whole = to[i].header.p && to[i].payload.p && to[i].path.p && to[i].note.p;
-    }
+    for (size_t i = 0; whole && i < keys->n; i++)
+        whole = log_key_claim_copy(a, &keys->changes[i], &to[i]);
     if (!whole) {
         arena_free(a);
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");

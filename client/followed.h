@@ -19,6 +19,8 @@ struct followed {
     struct arena *a; /* holds the changes; NULL: none */
     struct message_log_keys keys;
 };
+/* A copy of one in the arena. False: out of memory. */
+bool log_key_claim_copy(struct arena *a, const struct log_key_claim *c, struct log_key_claim *to) LEDGER_MUST_USE;
 /* A copy, in an arena of its own. ENOMEM. */
 enum ledger_rc followed_copy(const struct message_log_keys *keys, struct followed *out, struct ledger_err *err) LEDGER_MUST_USE;
 void followed_free(struct followed *f);

@@ -395,7 +395,8 @@ static void finish_trusted(struct ledger_client *cl)
         if (k->state != CALL_TRUSTING || !is_proven(cl, k) || !others_trusted(cl, k))
             continue;
         quorum_finish(cl, k);
-        judge_freshness(cl, k);
+        if (keys_show(cl, k))
+            judge_freshness(cl, k);
         call_end(cl, k);
     }
     trust_prune(&cl->trust);

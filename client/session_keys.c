@@ -64,6 +64,23 @@ const struct message_log_keys *keys_followed(const struct ledger_client *cl)
     return known_keys(cl);
 }
 
+bool keys_show(const struct ledger_client *cl, struct call *k)
+{
+    const struct message_log_keys *keys = known_keys(cl);
+    struct reply *r = k->reply;
+    if (k->rq.op != CALL_PROVE || !k->rq.u.prove.history_all || keys->n == 0)
+        return true;
+    struct log_key_claim *to = arena_alloc(r->a, keys->n * sizeof *to);
+    bool whole = to != NULL;
+    for (size_t i = 0; whole && i < keys->n; i++)
+        whole = log_key_claim_copy(r->a, &keys->changes[i], &to[i]);
+    r->log_keys = to;
+    r->n_log_keys = keys->n;
+    if (!whole)
+        (void)step_no_memory(k);
+    return whole;
+}
+
 /* ---- asking ---- */
 
 bool keys_wanted(const struct ledger_client *cl, const struct checkpoint *cp, const struct policy_verdict *trust)

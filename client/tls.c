@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tsp.h"
+
 struct tls_context {
     SSL_CTX *ctx;
 };
@@ -81,17 +83,6 @@ void tls_client_context_free(struct tls_context *t)
     free(t);
 }
 
-static bool not_after(const ASN1_TIME *t, int64_t *out)
-{
-    ASN1_TIME *zero = ASN1_TIME_set(NULL, 0);
-    int days, seconds;
-    bool ok = zero && ASN1_TIME_diff(&days, &seconds, zero, t) == 1;
-    if (ok)
-        *out = (int64_t)days * 86400 + seconds;
-    ASN1_TIME_free(zero);
-    return ok;
-}
-
 static enum ledger_rc file_expiry(const struct ledger_profile *p, const char *name, int64_t *out, struct ledger_err *err)
 {
     char path[PROFILE_PATH_MAX + 64];
@@ -101,7 +92,7 @@ static enum ledger_rc file_expiry(const struct ledger_profile *p, const char *na
         return rc;
     BIO *b = BIO_new_file(path, "r");
     X509 *x = b ? PEM_read_bio_X509(b, NULL, NULL, NULL) : NULL;
-    if (!x || !not_after(X509_get0_notAfter(x), out))
+    if (!x || !tsp_posix_seconds(X509_get0_notAfter(x), out))
         rc = ledger_fail(err, b ? LEDGER_EINVAL : LEDGER_ENOTFOUND, "%s cannot be used: %s", name, reason(&code));
     X509_free(x);
     BIO_free(b);

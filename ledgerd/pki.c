@@ -21,6 +21,7 @@
 #include <arpa/inet.h>
 
 #include "crypto.h"
+#include "tsp.h"
 
 struct pki_ca {
     X509 *cert;
@@ -382,17 +383,6 @@ enum ledger_rc pki_revoke(const struct pki_ca *ca, struct arena *a, struct span 
     return rc;
 }
 
-static bool posix_seconds(const ASN1_TIME *t, int64_t *out)
-{
-    ASN1_TIME *zero = ASN1_TIME_set(NULL, 0);
-    int days, seconds;
-    bool ok = zero && ASN1_TIME_diff(&days, &seconds, zero, t) == 1;
-    if (ok)
-        *out = (int64_t)days * DAY_S + seconds;
-    ASN1_TIME_free(zero);
-    return ok;
-}
-
 enum ledger_rc pki_is_revoked(struct span crl_pem, const char *serial, bool *revoked, int64_t *at_s,
                               struct ledger_err *err)
 {
@@ -402,7 +392,7 @@ enum ledger_rc pki_is_revoked(struct span crl_pem, const char *serial, bool *rev
     enum ledger_rc rc = crl && n ? LEDGER_OK : ssl_fail(err, LEDGER_EINVAL, "the revocation list");
     if (rc == LEDGER_OK) {
         *revoked = X509_CRL_get0_by_serial(crl, &entry, n) == 1;
-        if (*revoked && at_s && !posix_seconds(X509_REVOKED_get0_revocationDate(entry), at_s))
+        if (*revoked && at_s && !tsp_posix_seconds(X509_REVOKED_get0_revocationDate(entry), at_s))
             *at_s = 0;
     }
     ASN1_INTEGER_free(n);
@@ -414,7 +404,7 @@ enum ledger_rc pki_next_update(struct span crl_pem, int64_t *out_s, struct ledge
 {
     X509_CRL *crl = pem_read(crl_pem, PEM_CRL);
     const ASN1_TIME *next = crl ? X509_CRL_get0_nextUpdate(crl) : NULL;
-    enum ledger_rc rc = next && posix_seconds(next, out_s) ? LEDGER_OK : ssl_fail(err, LEDGER_EINVAL, "the revocation list");
+    enum ledger_rc rc = next && tsp_posix_seconds(next, out_s) ? LEDGER_OK : ssl_fail(err, LEDGER_EINVAL, "the revocation list");
     X509_CRL_free(crl);
     return rc;
 }
@@ -456,7 +446,7 @@ bool pki_serial_of(const void *x509, char out[2 * PKI_SERIAL_MAX + 1])
 bool pki_not_after_of(const void *x509, int64_t *out)
 {
     const X509 *x = x509;
-    return posix_seconds(X509_get0_notAfter(x), out);
+    return tsp_posix_seconds(X509_get0_notAfter(x), out);
 }
 
 enum ledger_rc pki_read(struct span cert_pem, struct pki_info *out, struct ledger_err *err)
@@ -464,7 +454,7 @@ enum ledger_rc pki_read(struct span cert_pem, struct pki_info *out, struct ledge
     *out = (struct pki_info){0};
     X509 *x = pem_read(cert_pem, PEM_CERT);
     enum ledger_rc rc = LEDGER_OK;
-    if (!x || !pki_serial_of(x, out->serial) || !posix_seconds(X509_get0_notBefore(x), &out->not_before_s) ||
+    if (!x || !pki_serial_of(x, out->serial) || !tsp_posix_seconds(X509_get0_notBefore(x), &out->not_before_s) ||
         !pki_not_after_of(x, &out->not_after_s))
         rc = ssl_fail(err, LEDGER_EINVAL, "a certificate");
     else if (!pki_uri_of(x, out->name))

@@ -33,7 +33,6 @@ struct dossier_chain {
     size_t n;
     uint64_t *entries;                /* indexes, sequence number 0 first */
 };
-struct dossier_log_key { struct span header, payload, path, note; };
 struct dossier_stamp { uint64_t entry; struct span path; };
 enum dossier_closure { DOSSIER_NAMED = 0, DOSSIER_BACK, DOSSIER_FORWARD }; /* numbers of Closure in ledger.proto */
 struct dossier {
@@ -47,7 +46,7 @@ struct dossier {
     size_t n_entries;
     struct entry_claim *entries;      /* ascending by index; opening only where needed */
     size_t n_log_keys;
-    struct dossier_log_key *log_keys;
+    struct log_key_claim *log_keys; /* in the order of the log */
     size_t n_withheld;
     struct span *withheld;            /* names of kinds of which content may be left out, ascending */
     size_t n_stamps;
@@ -86,7 +85,9 @@ struct dossier_proven { /* a chain of the file */
 struct dossier_stamped { const struct dossier_entry *entry; uint64_t size; };
 struct dossier_state;
 struct dossier_proof {
+    /* As of snapshot.seal.recorded_us: the checkpoint may be a larger one, which witnesses have cosigned (verify.h). */
     struct snapshot snapshot;
+    const struct policy *policy;    /* the verifier's, or that one with the keys that follow: snapshot.trust is about it */
     size_t n_chains, n_entries;
     struct dossier_proven *chains;  /* in the order of the file */
     struct dossier_entry *entries;
@@ -118,7 +119,7 @@ bool dossier_chain_state(const struct dossier_proven *pc, struct chain *out) LED
 bool dossier_content(const struct verifier *vf, const struct dossier_entry *e, struct entry *out) LEDGER_MUST_USE;
 
 /*
- * The question of standing.h, of the chains as of the checkpoint. ENOTFOUND: the answer leads outside the dossier, and *out is then no
+ * The question of standing.h, of the chains as of the seal. ENOTFOUND: the answer leads outside the dossier, and *out is then no
  * more than the reasons found on the way.
  */
 enum ledger_rc dossier_standing(struct crypto *c, struct arena *a, const struct dossier_proof *p, const struct standing_query *q,

@@ -75,7 +75,7 @@ static void put_entry(struct wbuf *w, const struct entry_claim *e)
     wire_end(w, at);
 }
 
-static void put_log_key(struct wbuf *w, const struct dossier_log_key *k)
+static void put_log_key(struct wbuf *w, const struct log_key_claim *k)
 {
     size_t at = wire_begin(w, 8);
     put_bytes(w, 1, k->header);
@@ -252,7 +252,7 @@ static void read_fields(struct span s, struct span *const out[], unsigned n)
             *out[f.number - 1] = f.s;
 }
 
-static void read_log_key(struct span s, struct dossier_log_key *k)
+static void read_log_key(struct span s, struct log_key_claim *k)
 {
     struct span *const fields[] = {&k->header, &k->payload, &k->path, &k->note};
     read_fields(s, fields, 4);

@@ -7,10 +7,11 @@
 #include "machine.h"
 
 struct dossier_check {
-    const struct verifier *vf;   /* with the dossier's index key */
+    struct verifier *vf;         /* with the dossier's index key, and a policy that follows the log's keys */
     const struct dossier *d;
     struct dossier_proof *p;
     struct verdict *v;
+    char origin[ORIGIN_MAX + 1]; /* the dossier's */
     struct entry_claim *prune;   /* d's entries, whose superfluous openings are taken out; NULL: they are a fault */
     /* Chains that belong here and are not: how many names of them were met, and the first. */
     uint64_t n_missing;

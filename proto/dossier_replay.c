@@ -276,16 +276,43 @@ static bool replay_entry(struct replaying *r, size_t i, struct entry *entry)
 
 /* ---- all of them ---- */
 
-/* The checkpoint is signed by the key that the ledger's own chain has in force for its size. */
+/* The policy's number of the key that follows from number i for a size, by the changes that were followed. */
+static unsigned key_for_size(const struct policy *p, unsigned i, uint64_t size)
+{
+    for (unsigned step = 0; step < p->n_logs && p->log_until[i] && p->log_until[i] <= size; step++)
+        for (unsigned next = 0; next < p->n_logs; next++)
+            if (p->log_from[next] == p->log_until[i] && strcmp(p->logs[next].name, p->logs[i].name) == 0) {
+                i = next;
+                break;
+            }
+    return i;
+}
+
+static bool same_key(const struct note_key *x, const struct note_key *y)
+{
+    return span_eq(span_of(x->key, x->key_n), span_of(y->key, y->key_n)) && strcmp(x->name, y->name) == 0;
+}
+
+/* The checkpoint is signed by the key that the ledger's own chain has in force for its size; or, if it is larger than what the chain is
+ * as of, by the one that follows from that key. */
+static bool is_key_in_force(const struct policy *p, const struct note_key *key, const struct snapshot *s)
+{
+    if (same_key(key, &p->logs[s->trust.log]))
+        return true;
+    for (unsigned i = 0; s->cp.size > s->seal.index + 1 && i < p->n_logs; i++)
+        if (same_key(key, &p->logs[i]))
+            return key_for_size(p, i, s->cp.size) == s->trust.log;
+    return false;
+}
+
 static bool check_log_key(struct replaying *r)
 {
     const struct snapshot *s = &r->k->p->snapshot;
-    const struct note_key *signer = &r->k->vf->policy->logs[s->trust.log];
     struct note_key key;
     if (!span_eq(span_str(r->m.origin), s->cp.origin))
         return dossier_damaged(r->k, 0, "genesis", "it is of another ledger than the checkpoint");
-    if (note_key_parse(r->m.c, span_str(machine_log_vkey(&r->m, s->cp.size)), &key, NULL) || key.key_n != signer->key_n ||
-        memcmp(key.key, signer->key, key.key_n) != 0)
+    if (note_key_parse(r->m.c, span_str(machine_log_vkey(&r->m, s->cp.size)), &key, NULL) ||
+        !is_key_in_force(r->k->vf->policy, &key, s))
         return verdict_bad(r->k->v, VERDICT_UNTRUSTED, VERDICT_NO_INDEX, "checkpoint",
                            "it is signed by a key that is not the ledger's key in force at its size");
     return true;

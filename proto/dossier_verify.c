@@ -32,13 +32,20 @@ bool dossier_file_wrong(struct dossier_check *k)
 
 /* ---- entries ---- */
 
+/* A registration is never left out: signatures stand on it. */
+static bool is_withholdable(struct span name)
+{
+    const struct kind_def *def = kind_by_name(name);
+    return def ? def->kind != KIND_PARTY_REGISTERED : span_eq(name, span_str(entry_kind_name(OWN_TIME_STAMP)));
+}
+
 static bool may_be_withheld(const struct dossier *d, unsigned kind)
 {
     const char *name = entry_kind_name(kind);
-    bool listed = false;
     for (size_t i = 0; name && i < d->n_withheld; i++)
-        listed |= span_eq(d->withheld[i], span_str(name));
-    return listed && (kind >= EVENT_KIND_FIRST ? kind != KIND_PARTY_REGISTERED : kind == OWN_TIME_STAMP);
+        if (span_eq(d->withheld[i], span_str(name)))
+            return true;
+    return false;
 }
 
 static bool check_entry(struct dossier_check *k, size_t i)
@@ -66,9 +73,12 @@ static bool check_entries(struct dossier_check *k)
     k->p->entries = arena_alloc(k->vf->a, (d->n_entries + 1) * sizeof *k->p->entries);
     if (!k->p->entries)
         return dossier_damaged(k, VERDICT_NO_INDEX, "dossier", "it needs more memory than there may be");
-    for (size_t i = 1; i < d->n_withheld; i++)
-        if (span_cmp(d->withheld[i - 1], d->withheld[i]) >= 0)
+    for (size_t i = 0; i < d->n_withheld; i++) {
+        if (!is_withholdable(d->withheld[i]))
+            return dossier_damaged(k, VERDICT_NO_INDEX, "withheld kinds", "one of them is no kind of which content may be left out");
+        if (i && span_cmp(d->withheld[i - 1], d->withheld[i]) >= 0)
             return dossier_damaged(k, VERDICT_NO_INDEX, "withheld kinds", "they are not in order");
+    }
     for (size_t i = 0; i < d->n_entries; i++) {
         if (!check_entry(k, i))
             return false;
@@ -224,6 +234,9 @@ static bool check_chains(struct dossier_check *k)
             return chain_wrong(k, &d->chains[i], "chains are not in the order of their keys");
         k->p->n_chains++;
     }
+    const struct dossier_proven *ledger = dossier_find(k->vf->c, k->p, CHAIN_LEDGER, k->p->snapshot.cp.origin);
+    if (!ledger || !ledger->present) /* before the replay, which would find epochs that nobody began */
+        return dossier_damaged(k, VERDICT_NO_INDEX, "chains", "the ledger's own chain is not here");
     return check_links(k);
 }
 
@@ -334,6 +347,29 @@ static enum ledger_rc need_of_item(struct dossier_check *k, const struct related
     return rc;
 }
 
+/* What was signed about the lineage is in the lists, too: else whoever wrote these has hidden it. */
+static enum ledger_rc need_of_events(struct dossier_check *k, struct naming *n, const struct dossier_proven *pc)
+{
+    enum ledger_rc rc = LEDGER_OK;
+    char by[48];
+    n->by = by;
+    const struct related r = {k->vf->a, need, n};
+    for (size_t i = 0; i < pc->chain->n && k->d->closure != DOSSIER_NAMED && !rc; i++) {
+        const struct dossier_entry *de = dossier_entry_at(k->p, pc->chain->entries[i]);
+        if (!de || (de->header.kind != KIND_INPUT_CONSUMED && de->header.kind != KIND_LOT_SPLIT))
+            continue;
+        struct arena_mark mark = arena_mark(k->vf->a);
+        struct entry *e = arena_alloc(k->vf->a, sizeof *e);
+        snprintf(by, sizeof by, "entry %llu", (unsigned long long)de->header.index);
+        if (!e)
+            rc = LEDGER_ENOMEM;
+        else if (dossier_content(k->vf, de, e))
+            rc = related_of_lineage(&r, &e->event, pc->chain->name.id, k->d->closure == DOSSIER_BACK);
+        arena_release(k->vf->a, mark);
+    }
+    return rc;
+}
+
 /* From the subjects on, breadth first: what they lead to is here. */
 static bool check_items(struct dossier_check *k)
 {
@@ -348,6 +384,8 @@ static bool check_items(struct dossier_check *k)
         snprintf(by, sizeof by, "state and lists of item %.*s", SPAN_FMT(pc->chain->name.id));
         struct arena_mark mark = arena_mark(k->vf->a);
         rc = need_of_item(k, &r, pc);
+        if (!rc)
+            rc = need_of_events(k, &n, pc);
         arena_release(k->vf->a, mark);
     }
     return rc ? dossier_damaged(k, VERDICT_NO_INDEX, "completeness", "%s", ledger_rc_text(rc)) : true;
@@ -385,21 +423,65 @@ static bool check_complete(struct dossier_check *k)
 
 /* ---- all of it ---- */
 
-/* How the key that signs the checkpoint follows from one that the policy lists. Nothing may stand in a dossier that nobody has verified. */
+/* Has a log key of the policy signed this change, whole as it is? Then it is the log's, and not made up by whoever had the file. */
+static bool change_is_signed(struct dossier_check *k, const struct log_key_claim *claim)
+{
+    struct log_key_step step;
+    struct checkpoint cp;
+    struct policy_verdict trust = {.log = 0};
+    return log_key_step_verify(k->vf->c, k->vf->a, k->origin, claim, &step, NULL) &&
+           policy_check(k->vf->c, k->vf->a, k->vf->policy, claim->note, &cp, &trust, NULL) && (trust.log_signed || trust.wrong_key);
+}
+
+/* How the key that signs the checkpoint follows from one that the policy lists. */
 static bool follow_log_keys(struct dossier_check *k)
 {
-    return k->d->n_log_keys == 0 ? true
-                                 : verdict_bad(k->v, VERDICT_NEWER, VERDICT_NO_INDEX, "log keys", "changes of the log's key take a newer version");
+    const struct dossier *d = k->d;
+    struct policy *p = arena_alloc(k->vf->a, sizeof *p);
+    unsigned taken;
+    size_t failed = 0;
+    k->p->policy = k->vf->policy;
+    if (!p || d->origin.n > ORIGIN_MAX || d->n_log_keys > LOG_KEY_CHANGES_MAX)
+        return dossier_damaged(k, VERDICT_NO_INDEX, "log keys", p ? "too many changes, or no origin" : "out of memory");
+    if (d->origin.n)
+        memcpy(k->origin, d->origin.p, d->origin.n);
+    *p = *k->vf->policy;
+    k->p->policy = k->vf->policy = p;
+    if (log_keys_follow(k->vf->c, k->vf->a, k->origin, p, d->log_keys, d->n_log_keys, &taken, &failed, k->v))
+        return true;
+    return change_is_signed(k, &d->log_keys[failed]) ? false : dossier_file_wrong(k);
 }
 
 static bool check_snapshot(struct dossier_check *k)
 {
+    const struct snapshot *s = &k->p->snapshot;
     if (!follow_log_keys(k))
         return false;
-    if (!verify_snapshot(k->vf, &k->d->snapshot, &k->p->snapshot, k->v))
-        return dossier_file_wrong(k);
-    if (!span_eq(k->d->origin, k->p->snapshot.cp.origin) || k->d->index_key.n != HASH_LEN)
+    /* Of whichever seal it is: nobody can be asked for another. */
+    if (!verify_snapshot_at(k->vf, &k->d->snapshot, SNAPSHOT_ANY_SEAL, &k->p->snapshot, k->v))
+        return s->trust.wrong_key ? false : dossier_file_wrong(k); /* a key that must not sign it has: the log's doing */
+    if (!span_eq(k->d->origin, s->cp.origin) || k->d->index_key.n != HASH_LEN)
         return dossier_damaged(k, VERDICT_NO_INDEX, "dossier", "it is of another ledger than its checkpoint, or has no index key");
+    return true;
+}
+
+/* The changes are those of this very log: the key signed no other one in their place. */
+static bool check_log_keys(struct dossier_check *k)
+{
+    for (size_t i = 0; i < k->d->n_log_keys; i++) {
+        const struct log_key_claim *claim = &k->d->log_keys[i];
+        struct arena_mark mark = arena_mark(k->vf->a);
+        struct header h;
+        uint64_t index = header_decode(k->vf->a, claim->header, &h, NULL) ? VERDICT_NO_INDEX : h.index;
+        const struct dossier_entry *e = dossier_entry_at(k->p, index);
+        bool same = index != VERDICT_NO_INDEX && index >= k->p->snapshot.seal.index;
+        same |= e && span_eq(e->claim->header, claim->header);
+        bool signed_by_log = !same && change_is_signed(k, claim);
+        arena_release(k->vf->a, mark);
+        if (!same)
+            return verdict_bad(k->v, signed_by_log ? VERDICT_TAMPERED : VERDICT_DAMAGED, index, "log keys",
+                               "this change of the log key is not an entry of the log that the checkpoint is of");
+    }
     return true;
 }
 
@@ -414,7 +496,7 @@ static bool verify_all(const struct verifier *vf, const struct dossier *d, struc
     if (d->index_key.n == HASH_LEN)
         memcpy(with_key.index_key.b, d->index_key.p, HASH_LEN);
     out->index_key = with_key.index_key;
-    if (!check_snapshot(&k) || !check_entries(&k) || !check_chains(&k))
+    if (!check_snapshot(&k) || !check_entries(&k) || !check_chains(&k) || !check_log_keys(&k))
         return false;
     out->state = dossier_state_new(vf->a, out, budget);
     if (!out->state)

@@ -72,6 +72,30 @@ enum ledger_rc related_of_event(const struct related *r, const struct event *ev)
     return rc;
 }
 
+/* A split: from the parent to each unit, of which the first member is the id. */
+static enum ledger_rc of_split(const struct related *r, const struct event *ev, struct span item, bool back)
+{
+    struct span parent = event_text(ev, FIELD_ITEM);
+    const struct value *units = event_get(ev, FIELD_UNITS);
+    enum ledger_rc rc = LEDGER_OK;
+    bool is_parent = span_eq(parent, item);
+    if (back)
+        return is_parent ? LEDGER_OK : add(r, CHAIN_ITEM, "", parent);
+    for (size_t i = 0; is_parent && units && i < units->n && !rc; i++)
+        rc = add(r, CHAIN_ITEM, "", units->items[i].items[0].raw);
+    return rc;
+}
+
+enum ledger_rc related_of_lineage(const struct related *r, const struct event *ev, struct span item, bool back)
+{
+    if (ev->kind->kind == KIND_LOT_SPLIT)
+        return of_split(r, ev, item, back);
+    if (ev->kind->kind != KIND_INPUT_CONSUMED)
+        return LEDGER_OK;
+    struct span into = event_text(ev, FIELD_ITEM), input = event_text(ev, FIELD_INPUT);
+    return span_eq(back ? into : input, item) ? add(r, CHAIN_ITEM, "", back ? input : into) : LEDGER_OK;
+}
+
 enum ledger_rc related_of_signatures(const struct related *r, const struct sigblock *b)
 {
     enum ledger_rc rc = LEDGER_OK;

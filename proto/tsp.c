@@ -272,9 +272,7 @@ static enum ledger_rc store_at(struct span ca_pem, int64_t at_us, X509_STORE **o
     return load_cas(ca_pem, store, &n, err);
 }
 
-/* ---- verification ---- */
-
-static bool posix_seconds(const ASN1_TIME *t, int64_t *out)
+bool tsp_posix_seconds(const struct asn1_string_st *t, int64_t *out)
 {
     ASN1_TIME *zero = ASN1_TIME_set(NULL, 0);
     int days, seconds;
@@ -285,6 +283,8 @@ static bool posix_seconds(const ASN1_TIME *t, int64_t *out)
     return ok;
 }
 
+/* ---- verification ---- */
+
 static bool describe_chain(STACK_OF(X509) *chain, struct tsp_trust *out)
 {
     int n = sk_X509_num(chain);
@@ -292,7 +292,7 @@ static bool describe_chain(STACK_OF(X509) *chain, struct tsp_trust *out)
     out->not_after_s = INT64_MAX;
     for (int i = 0; i < n; i++) {
         int64_t s;
-        if (!posix_seconds(X509_get0_notAfter(sk_X509_value(chain, i)), &s))
+        if (!tsp_posix_seconds(X509_get0_notAfter(sk_X509_value(chain, i)), &s))
             return false;
         if (s < out->not_after_s)
             out->not_after_s = s;

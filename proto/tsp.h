@@ -77,6 +77,10 @@ enum ledger_rc tsp_token_verify(struct span token, const struct hash *imprint, s
 /* Is it PEM text with at least one certificate and nothing that cannot be read? *n_certs (may be NULL). */
 enum ledger_rc tsp_ca_check(struct span ca_pem, size_t *n_certs, struct ledger_err *err) LEDGER_MUST_USE;
 
+/* OpenSSL's ASN1_TIME as seconds since 1970 UTC, of any year; for certificates too. */
+struct asn1_string_st;
+bool tsp_posix_seconds(const struct asn1_string_st *t, int64_t *out);
+
 /* A recorded and verified token: entry `index` holds a token over a checkpoint of `size` entries. */
 struct tsp_stamp {
     uint64_t index, size;

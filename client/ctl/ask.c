@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tsp.h"
+
 int ask_name(struct ctl *ctl, const char *type, const char *id, struct chain_name *out)
 {
     static const struct { const char *name; enum chain_type type; } types[] = {
@@ -116,6 +118,21 @@ const struct proven_subject *ask_find(const struct reply *r, enum chain_type typ
             return s;
     }
     return NULL;
+}
+
+int ask_tsa_ca(struct ctl *ctl, const char *path, struct span *ca)
+{
+    const char *named = ctl->profile ? ctl->profile->tsa_ca : "";
+    struct ledger_err err = {0};
+    *ca = SPAN_NONE;
+    if (!path && *named)
+        path = *named == '/' ? named : ctl_text(ctl, "%s/%s", ctl->profile->folder, named);
+    if (!path)
+        return EXIT_GOOD;
+    int exit = ctl_read_file(ctl, path, TSP_CA_PEM_MAX, ca);
+    if (!exit && tsp_ca_check(*ca, NULL, &err))
+        exit = ctl_fail(ctl, EXIT_USAGE, "%s: %s", path, err.msg);
+    return exit;
 }
 
 bool ask_time(struct ctl *ctl, const char *text, int64_t *us)

@@ -6,7 +6,7 @@
  */
 #include <string.h>
 
-#include "ask.h"
+#include "dossier_report.h"
 #include "standing.h"
 
 #define SET_BUDGET ((size_t)2 << 30)
@@ -16,6 +16,8 @@ struct inquiry {
     const char *purpose_name;
     struct standing_query q;
     struct findings found;
+    bool deep;
+    struct dossier_making made; /* deep */
 };
 
 static bool purpose_of(const char *text, enum purpose *out)
@@ -84,7 +86,10 @@ static int print_json(struct inquiry *in, const struct reply *r)
     json_end(&w);
     if (in->found.dropped)
         json_put_uint(&w, "further_reasons", in->found.dropped);
-    json_put_string(&w, "verified", SPAN_LIT("map proofs, latest entries and states of the whole lineage; signatures were not replayed"));
+    json_put_string(&w, "verified", in->deep ? SPAN_LIT("the whole lineage with everything that it names, replayed: signatures, rules, states")
+                                             : SPAN_LIT("map proofs, latest entries and states of the whole lineage; signatures were not replayed"));
+    if (in->deep)
+        dossier_deep_json(&in->made.report, &w);
     ctl_basis_json(&w, r);
     json_end(&w);
     return ctl_print_json(in->ctl, &w);
@@ -109,7 +114,18 @@ static void print_text(struct inquiry *in, const struct reply *r)
         printf("  and %u further reasons\n", in->found.dropped);
     ctl_basis(ctl, r);
     if (!ctl->quiet)
-        printf("%s\n", ctl_paint(ctl, COLOR_DIM, "Verified here: map proofs, latest entries and states of the whole lineage; signatures were not replayed."));
+        printf("%s\n", ctl_paint(ctl, COLOR_DIM, in->deep ? dossier_deep_text(&in->made.report)
+                                                         : "Verified here: map proofs, latest entries and states of the whole lineage; signatures "
+                                                           "were not replayed (--deep)."));
+}
+
+/* The same chains with all their entries, as for a dossier, which is then verified as one. */
+static int ask_deep(struct inquiry *in, const struct chain_name *names, size_t n, struct reply **r)
+{
+    in->made = (struct dossier_making){.ctl = in->ctl, .plan = {.subjects = names, .n_subjects = n, .closure = CLOSE_BACK}, .fresh = true};
+    int exit = dossier_make(&in->made);
+    *r = in->made.reply;
+    return exit;
 }
 
 static int ask(struct inquiry *in, struct reply **r)
@@ -120,6 +136,8 @@ static int ask(struct inquiry *in, struct reply **r)
         names[n++] = (struct chain_name){CHAIN_SUBJECT, in->q.coi};
     if (in->q.into.p)
         names[n++] = (struct chain_name){CHAIN_ITEM, in->q.into};
+    if (in->deep)
+        return ask_deep(in, names, n, r);
     struct call_request call = {
         .op = CALL_PROVE, .fresh = true, .u.prove = {.chains = names, .n = n, .closure = CLOSE_BACK, .members = true, .related = true}};
     return ctl_call(in->ctl, &call, r);
@@ -127,17 +145,18 @@ static int ask(struct inquiry *in, struct reply **r)
 
 int cmd_check(struct ctl *ctl, int argc, char **argv)
 {
+    struct inquiry in = {.ctl = ctl};
     const char *purpose = NULL, *coi = NULL, *commit = NULL, *org = NULL, *into = NULL, *at = NULL;
     const struct ctl_opt opts[] = {
         {"for", OPT_TEXT, {.text = &purpose}, 0}, {"coi", OPT_TEXT, {.text = &coi}, 0}, {"subject-commit", OPT_TEXT, {.text = &commit}, 0},
         {"org", OPT_TEXT, {.text = &org}, 0},     {"into", OPT_TEXT, {.text = &into}, 0}, {"at", OPT_TEXT, {.text = &at}, 0},
+        {"deep", OPT_FLAG, {.flag = &in.deep}, 0},
     };
-    struct inquiry in = {.ctl = ctl};
     struct reply *r;
     bool done;
     char **args;
     unsigned n;
-    if (!ctl_options(ctl, argc, argv, opts, 6, 1, 1, &args, &n, &done))
+    if (!ctl_options(ctl, argc, argv, opts, 7, 1, 1, &args, &n, &done))
         return EXIT_USAGE;
     if (done)
         return EXIT_GOOD;
@@ -160,6 +179,9 @@ int cmd_check(struct ctl *ctl, int argc, char **argv)
         exit = print_json(&in, r);
     else if (!exit)
         print_text(&in, r);
-    reply_free(r);
+    if (in.deep)
+        dossier_making_end(&in.made);
+    else
+        reply_free(r);
     return exit ? exit : in.found.n ? EXIT_NEGATIVE : EXIT_GOOD;
 }

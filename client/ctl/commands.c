@@ -69,7 +69,8 @@ const struct command ctl_commands[] = {
      "Options:\n"
      "  --back              everything that it came from\n"
      "  --forward           everything that came from it\n"
-     "  --dot               as a Graphviz graph\n",
+     "  --dot               as a Graphviz graph\n"
+     "  --deep              fetch all their entries, too, and replay signatures and rules\n",
      cmd_trace},
     {"check", "ITEM --for PURPOSE", "may this item be used? FIT, or NOT FIT with every reason",
      "Options:\n"
@@ -77,7 +78,8 @@ const struct command ctl_commands[] = {
      "  --coi COI  --subject-commit HEX    administer: the patient, as scanned at the bedside\n"
      "  --org ORG           the acting organisation (custody is asked for only with it)\n"
      "  --into ITEM         consume: what it would go into\n"
-     "  --at TIME           default: now\n",
+     "  --at TIME           default: now\n"
+     "  --deep              fetch all entries of the lineage, too, and replay signatures and rules\n",
      cmd_check},
     {"erase", "EVENT-ID… --reason TEXT | --act FILE", "destroy the content of recorded events, signed by two persons",
      "EVENT-ID is the event's id (64 hexadecimal digits) or its entry's number (#42). An ERASURE entry names the events; the ledger then\n"
@@ -108,7 +110,8 @@ const struct command ctl_commands[] = {
      cmd_receipt},
     {"dossier", "ITEM -o FILE", "one file with all that is needed to check an item without a server",
      "Its chain and those of its whole lineage, of the parties who signed, the subjects, cases, products and every shipment that it or its\n"
-     "lineage travelled in, each complete, with the signed events and one checkpoint. `ledgerctl verify` checks it offline.\n"
+     "lineage travelled in, each complete, with the signed events and one checkpoint (which the witnesses have cosigned, where the profile's\n"
+     "policy demands a quorum). `ledgerctl verify` checks it offline.\n"
      "Options:\n"
      "  -o FILE             where to write it; --force overwrites it\n"
      "  --back              with everything that it came from (default)\n"
@@ -126,7 +129,8 @@ const struct command ctl_commands[] = {
      "Options:\n"
      "  --policy FILE       default: the profile's\n"
      "  --for PURPOSE       dossiers: may the item be used for that? administer, consume, dispatch, release\n"
-     "  --coi, --subject-commit, --org, --into, --at TIME   with --for, as for check\n",
+     "  --coi, --subject-commit, --org, --into, --at TIME   with --for, as for check\n"
+     "  --tsa-ca FILE       dossiers: whose time stamps are believed, as PEM (default: the profile's tsa_ca); 1 if one does not verify under it\n",
      cmd_verify},
     {"audit", "[--report DIR] [--at SIZE] [--state DIR]", "read the whole ledger and derive everything again",
      "Signatures, rules, states, links, chain map, tree, on all cores. Says exactly what was and was not checked. Goes on after something did\n"

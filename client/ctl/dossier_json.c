@@ -12,7 +12,8 @@ static void put_snapshot(const struct dossier_report *r, struct json_writer *w)
     json_put_hex(w, "root", span_of(s->cp.root.b, HASH_LEN));
     json_put_time(w, "sealed", s->seal.recorded_us);
     json_put_uint(w, "seal", s->seal.index);
-    json_put_string(w, "log", span_str(r->policy->logs[s->trust.log].name));
+    json_put_string(w, "log", span_str(r->proof.policy->logs[s->trust.log].name));
+    json_put_uint(w, "log_key_changes", r->d.n_log_keys);
     json_put_bool(w, "quorum", !r->policy->quorum_none && s->trust.quorum_met);
     json_put_bool(w, "auditors", s->trust.auditors_signed);
     json_put_string(w, "completeness", span_str(s->trust.auditors_signed ? "auditing witness" : "operator's word"));
@@ -142,19 +143,6 @@ static void put_missing_content(const struct dossier_report *r, struct json_writ
     json_end(w);
 }
 
-static void put_stamps(const struct dossier_report *r, struct json_writer *w)
-{
-    json_name(w, SPAN_LIT("time_stamps"));
-    json_array(w);
-    for (size_t i = 0; i < r->proof.n_stamps; i++) {
-        json_object(w);
-        json_put_uint(w, "entry", r->proof.stamps[i].entry->header.index);
-        json_put_uint(w, "checkpoint_size", r->proof.stamps[i].size);
-        json_end(w);
-    }
-    json_end(w);
-}
-
 static void put_standing(const struct dossier_report *r, struct json_writer *w)
 {
     if (!r->found)
@@ -222,7 +210,7 @@ void dossier_report_json(struct dossier_report *r, struct json_writer *w)
     put_items(r, w);
     put_signers(r, w);
     put_missing_content(r, w);
-    put_stamps(r, w);
+    dossier_stamps_json(r, w);
     json_name(w, SPAN_LIT("not_proven"));
     json_array(w);
     unsigned n = dossier_unproven(r, unproven);

@@ -100,15 +100,15 @@ unsigned dossier_unproven(const struct dossier_report *r, const char *out[DOSSIE
     if (n[DOSSIER_ERASED])
         out[k++] = ctl_text(ctl, "content, signers and judgement of %llu entries: erased. Their states are taken from what the ledger "
                                  "committed to", (unsigned long long)n[DOSSIER_ERASED]);
-    if (r->proof.n_stamps)
+    if (r->proof.n_stamps > r->n_trusted)
         out[k++] = ctl_text(ctl, "when, but by the ledger's clock: the tokens of %zu time stamps, which are over beginnings of this tree, were not "
-                                 "verified", r->proof.n_stamps);
+                                 "verified", r->proof.n_stamps - r->n_trusted);
     out[k++] = "that no reference and no key was used before on a chain that is not here, and that an administrator was always left";
     if (r->d.closure != DOSSIER_BACK)
         out[k++] = "what these items came from: the dossier does not go back";
     if (r->d.closure != DOSSIER_FORWARD)
         out[k++] = "what else came from these items: the dossier does not go forward";
-    out[k++] = ctl_text(ctl, "anything after the checkpoint, which was sealed %s", ctl_time(ctl, r->proof.snapshot.seal.recorded_us));
+    out[k++] = ctl_text(ctl, "anything after this was sealed, %s", ctl_time(ctl, r->proof.snapshot.seal.recorded_us));
     out[k++] = "that what the signers say is true";
     return k;
 }

@@ -41,22 +41,12 @@ static int tampered(struct work *w, const struct stamp_entry *s, const char *wha
 
 static int read_ca(struct work *w)
 {
-    struct ctl *ctl = w->ctl;
-    struct ledger_err err = {0};
-    int exit = ctl_profile(ctl);
-    const char *path = w->ca_path;
-    if (exit)
-        return exit;
-    if (!path && ctl->profile->tsa_ca[0])
-        path = ctl->profile->tsa_ca[0] == '/' ? ctl->profile->tsa_ca : ctl_text(ctl, "%s/%s", ctl->profile->folder, ctl->profile->tsa_ca);
-    if (!path && w->entry_name)
-        return ctl_fail(ctl, EXIT_USAGE, "whose word about the time counts? Name the authority's certificates with --ca FILE, or as "
-                                         "tsa_ca in the profile");
-    if (!path)
-        return EXIT_GOOD;
-    exit = ctl_read_file(ctl, path, TSP_CA_PEM_MAX, &w->ca);
-    if (!exit && tsp_ca_check(w->ca, NULL, &err))
-        exit = ctl_fail(ctl, EXIT_USAGE, "%s: %s", path, err.msg);
+    int exit = ctl_profile(w->ctl);
+    if (!exit)
+        exit = ask_tsa_ca(w->ctl, w->ca_path, &w->ca);
+    if (!exit && !w->ca.p && w->entry_name)
+        return ctl_fail(w->ctl, EXIT_USAGE, "whose word about the time counts? Name the authority's certificates with --ca FILE, or as "
+                                            "tsa_ca in the profile");
     return exit;
 }
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ask.h"
+#include "dossier_report.h"
 
 struct node {
     const struct proven_chain *pc;
@@ -26,6 +26,8 @@ struct trace {
     bool back;
     size_t n;
     struct node *nodes; /* ascending by id */
+    bool deep;
+    struct dossier_making made; /* deep */
 };
 
 static int node_order(const void *x, const void *y)
@@ -217,6 +219,8 @@ static int print_json(const struct trace *t, const struct reply *r, struct span 
             edge_json(&w, t->nodes[i].pc->chain.id, &a);
         }
     json_end(&w);
+    if (t->deep)
+        dossier_deep_json(&t->made.report, &w);
     ctl_basis_json(&w, r);
     json_end(&w);
     return ctl_print_json(t->ctl, &w);
@@ -267,32 +271,49 @@ static int print(struct trace *t, const struct reply *r, struct span id, bool do
     exit = print_tree(t, root);
     printf("%zu items.\n", t->n);
     ctl_basis(t->ctl, r);
+    if (t->deep && !t->ctl->quiet)
+        printf("%s\n", ctl_paint(t->ctl, COLOR_DIM, dossier_deep_text(&t->made.report)));
+    return exit;
+}
+
+/* The lineage; deep: with all entries, as for a dossier, which is then verified as one. */
+static int ask(struct trace *t, const struct chain_name *name, struct reply **r)
+{
+    enum closure closure = t->back ? CLOSE_BACK : CLOSE_FORWARD;
+    const struct prove_request rq = {.chains = name, .n = 1, .closure = closure, .members = true};
+    if (!t->deep)
+        return ask_prove(t->ctl, &rq, r);
+    t->made = (struct dossier_making){.ctl = t->ctl, .plan = {.subjects = name, .n_subjects = 1, .closure = closure}};
+    int exit = dossier_make(&t->made);
+    *r = t->made.reply;
     return exit;
 }
 
 int cmd_trace(struct ctl *ctl, int argc, char **argv)
 {
-    bool back = false, forward = false, dot = false, done;
-    const struct ctl_opt opts[] = {{"back", OPT_FLAG, {.flag = &back}, 'b'}, {"forward", OPT_FLAG, {.flag = &forward}, 'f'},
-                                   {"dot", OPT_FLAG, {.flag = &dot}, 0}};
+    struct trace t = {.ctl = ctl};
+    bool forward = false, dot = false, done;
+    const struct ctl_opt opts[] = {{"back", OPT_FLAG, {.flag = &t.back}, 'b'}, {"forward", OPT_FLAG, {.flag = &forward}, 'f'},
+                                   {"dot", OPT_FLAG, {.flag = &dot}, 0},
+                                   {"deep", OPT_FLAG, {.flag = &t.deep}, 0}};
     char **args;
     unsigned n;
     struct reply *r;
-    if (!ctl_options(ctl, argc, argv, opts, 3, 1, 1, &args, &n, &done))
+    if (!ctl_options(ctl, argc, argv, opts, 4, 1, 1, &args, &n, &done))
         return EXIT_USAGE;
     if (done)
         return EXIT_GOOD;
-    if (back == forward)
+    if (t.back == forward)
         return ctl_fail(ctl, EXIT_USAGE, "which way? --back or --forward");
     struct chain_name name = {CHAIN_ITEM, span_str(args[0])};
-    struct prove_request rq = {.chains = &name, .n = 1, .closure = back ? CLOSE_BACK : CLOSE_FORWARD, .members = true};
-    int exit = ask_prove(ctl, &rq, &r);
-    if (exit)
-        return exit;
-    struct trace t = {.ctl = ctl, .back = back};
-    exit = build(&t, r);
+    int exit = ask(&t, &name, &r);
+    if (!exit)
+        exit = build(&t, r);
     if (!exit)
         exit = print(&t, r, name.id, dot);
-    reply_free(r);
+    if (t.deep)
+        dossier_making_end(&t.made);
+    else
+        reply_free(r);
     return exit;
 }

@@ -104,7 +104,8 @@ int dossier_report_read(struct dossier_report *r)
         r->ok = dossier_verify(&r->vf, &r->d, DOSSIER_REPLAY_BYTES, &r->proof, &r->verdict);
     if (!r->ok)
         return exit_of(&r->verdict);
-    return r->question && r->question->asked ? ask(r) : EXIT_GOOD;
+    int stamps = dossier_stamps_read(r), exit = r->question && r->question->asked ? ask(r) : EXIT_GOOD;
+    return exit ? exit : stamps;
 }
 
 void dossier_report_end(struct dossier_report *r)
@@ -163,6 +164,16 @@ static const char *witness_text(const struct dossier_report *r)
                     ctl_time(r->ctl, (int64_t)s->trust.cosigned_at * 1000000));
 }
 
+static const char *log_key_text(const struct dossier_report *r)
+{
+    const struct policy *p = r->proof.policy;
+    unsigned i = r->proof.snapshot.trust.log;
+    const uint8_t *id = p->logs[i].id;
+    const char *key = ctl_text(r->ctl, "%s+%02x%02x%02x%02x", p->logs[i].name, id[0], id[1], id[2], id[3]);
+    return p->log_from[i] ? ctl_text(r->ctl, "%s, which signs from size %llu", key, (unsigned long long)p->log_from[i])
+                          : key;
+}
+
 static void print_proven(const struct dossier_report *r)
 {
     struct ctl *ctl = r->ctl;
@@ -170,9 +181,10 @@ static void print_proven(const struct dossier_report *r)
     const struct snapshot *s = &p->snapshot;
     struct ctl_table *t = ctl_table_new(ctl, 2, NULL);
     print_row(t, "  ledger", ctl_span(ctl, s->cp.origin));
-    print_row(t, "  checkpoint", ctl_text(ctl, "%llu entries; sealed %s, by the ledger's clock", (unsigned long long)s->cp.size,
-                                          ctl_time(ctl, s->seal.recorded_us)));
-    print_row(t, "  log key", r->policy->logs[s->trust.log].name);
+    print_row(t, "  as of", ctl_text(ctl, "%s, by the ledger's clock (seal #%llu)", ctl_time(ctl, s->seal.recorded_us),
+                                     (unsigned long long)s->seal.index));
+    print_row(t, "  checkpoint", ctl_text(ctl, "%llu entries", (unsigned long long)s->cp.size));
+    print_row(t, "  log key", log_key_text(r));
     print_row(t, "  witnesses", witness_text(r));
     print_row(t, "  auditors", s->trust.auditors_signed ? "cosigned, which they do only after replaying everything"
                                                         : "none has cosigned: complete on the operator's word");
@@ -230,7 +242,7 @@ static void print_items(const struct dossier_report *r)
     if (!n)
         return;
     if (r->d.closure == DOSSIER_FORWARD)
-        printf("These are all the affected items as of the checkpoint: %llu.\n", (unsigned long long)n);
+        printf("These are all the affected items as of then: %llu.\n", (unsigned long long)n);
     else
         printf("Items: %llu.\n", (unsigned long long)n);
     ctl_table_print(t);
@@ -313,7 +325,8 @@ static void print_standing(const struct dossier_report *r)
         return;
     const char *word = r->undecided ? ctl_paint(ctl, COLOR_WARN, "NO ANSWER") : r->found->n ? ctl_paint(ctl, COLOR_BAD, "NOT FIT")
                                                                               : ctl_paint(ctl, COLOR_GOOD, "FIT");
-    printf("%s  %s: %s, at %s, as of the checkpoint\n", word, ctl_span(ctl, r->d.subjects[0].id), x->purpose, ctl_time(ctl, x->q.at_us));
+    printf("%s  %s: %s, at %s, as of %s\n", word, ctl_span(ctl, r->d.subjects[0].id), x->purpose, ctl_time(ctl, x->q.at_us),
+           ctl_time(ctl, r->proof.snapshot.seal.recorded_us));
     struct ctl_table *t = ctl_table_new(ctl, 3, NULL);
     for (unsigned i = 0; i < r->found->n; i++) {
         const struct refusal *f = &r->found->r[i];
@@ -354,6 +367,7 @@ void dossier_report_print(struct dossier_report *r)
     print_items(r);
     print_signers(r);
     print_erased(r);
+    dossier_stamps_print(r);
     printf("Not proven:\n");
     unsigned n = dossier_unproven(r, unproven);
     for (unsigned i = 0; i < n; i++)

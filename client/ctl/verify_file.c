@@ -21,6 +21,8 @@ struct verify {
     bool negative, unreadable, newer, proven; /* what was seen so far; proven: that the ledger has broken its word */
     struct seen *first;
     struct dossier_question question; /* of dossiers */
+    struct span tsa_ca;
+    bool tsa_demanded;
 };
 
 /* Checkpoints of the receipts so far: two of one size must be the same. */
@@ -311,7 +313,8 @@ static void compare(struct verify *v, const struct checked *f, struct json_write
 
 static void verify_dossier(struct verify *v, const char *path, struct json_writer *w)
 {
-    struct dossier_report r = {.ctl = v->ctl, .path = path, .policy = v->policy, .vf.origin = v->origin, .question = &v->question};
+    struct dossier_report r = {.ctl = v->ctl, .path = path, .policy = v->policy, .vf.origin = v->origin, .question = &v->question,
+                               .tsa_ca = v->tsa_ca, .tsa_demanded = v->tsa_demanded};
     int exit = dossier_report_read(&r);
     v->unreadable |= exit == EXIT_USAGE;
     v->newer |= exit == EXIT_NO_ANSWER;
@@ -375,19 +378,23 @@ static int read_policy(struct verify *v, const char *path)
 int cmd_verify(struct ctl *ctl, int argc, char **argv)
 {
     struct verify v = {.ctl = ctl};
-    const char *policy = NULL;
-    const struct ctl_opt opts[] = {{"policy", OPT_TEXT, {.text = &policy}, 0}, DOSSIER_QUESTION_OPTIONS(&v.question)};
+    const char *policy = NULL, *tsa_ca = NULL;
+    const struct ctl_opt opts[] = {{"policy", OPT_TEXT, {.text = &policy}, 0}, {"tsa-ca", OPT_TEXT, {.text = &tsa_ca}, 0},
+                                   DOSSIER_QUESTION_OPTIONS(&v.question)};
     struct json_writer w;
     char **args;
     unsigned n;
     bool done;
-    if (!ctl_options(ctl, argc, argv, opts, 1 + DOSSIER_QUESTION_OPTIONS_N, 1, UINT32_MAX, &args, &n, &done))
+    if (!ctl_options(ctl, argc, argv, opts, 2 + DOSSIER_QUESTION_OPTIONS_N, 1, UINT32_MAX, &args, &n, &done))
         return EXIT_USAGE;
     if (done)
         return EXIT_GOOD;
     int exit = read_policy(&v, policy);
     if (!exit)
         exit = dossier_question_read(ctl, &v.question);
+    v.tsa_demanded = tsa_ca != NULL;
+    if (!exit)
+        exit = ask_tsa_ca(ctl, tsa_ca, &v.tsa_ca);
     if (exit)
         return exit;
     json_writer_init(&w, ctl->a, true);

@@ -92,14 +92,14 @@ static void erased_event(struct world *w)
     const struct parameters rules = {.rules_version = RULES_VERSION, .n_algorithms = 1, .algorithms = {SIG_ED25519}, .n_retentions = 1,
                                      .retentions = {{KIND_LOT_DERIVED, 3650}}};
     world_begin(w);
-    world_act(w, OWN_PARAMETERS, parameters_encode(w->a, &rules));
+    act(w, OWN_PARAMETERS, parameters_encode(w->a, &rules));
     play(w, "STORAGE_MOVED", "u.op", "item=U2;location=shelf of Mr. N.");
     struct hash moved = w->last_event;
     play(w, "STORAGE_MOVED", "u.op", "item=U2;location=shelf 2");
     world_commit(w);
     world_begin(w);
     const struct erasure x = {.reason = SPAN_LIT("a name was written into it"), .n = 1, .ids = moved.b};
-    world_act(w, OWN_ERASURE, erasure_encode(w->a, &x));
+    act(w, OWN_ERASURE, erasure_encode(w->a, &x));
     world_commit(w);
 }
 
@@ -110,7 +110,7 @@ static struct world *make_world(void)
     erased_event(w);
     for (unsigned i = 0; i < 2; i++) {
         world_begin(w);
-        world_stamp(w);
+        stamp(w);
         play(w, "STORAGE_MOVED", "u.wh", "item=U2;location=shelf 3");
         world_commit(w);
     }
@@ -607,10 +607,10 @@ static void of_log_key(void)
 
 static void of_dossiers(struct world *w)
 {
-    seed("dossier", "back", dossier_make(w, "U2", CLOSE_BACK, NULL).file);
-    seed("dossier", "withheld", dossier_make(w, "M1", CLOSE_BACK, "QUALITY_DECISION").file);
-    seed("dossier", "forward", dossier_make(w, "M0", CLOSE_FORWARD, NULL).file);
-    seed("dossier", "absent", dossier_make(w, "NOSUCH", CLOSE_NONE, NULL).file);
+    seed("dossier", "back", make(w, "U2", CLOSE_BACK, NULL).file);
+    seed("dossier", "withheld", make(w, "M1", CLOSE_BACK, "QUALITY_DECISION").file);
+    seed("dossier", "forward", make(w, "M0", CLOSE_FORWARD, NULL).file);
+    seed("dossier", "absent", make(w, "NOSUCH", CLOSE_NONE, NULL).file);
 }
 
 static void of_texts(void)

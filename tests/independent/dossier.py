@@ -6,6 +6,7 @@ that nothing is missing. The rules are not judged here: what an entry that is de
 
 Everything raises layout.Invalid, or layout.Unverifiable for a version that is newer than this program.
 """
+import copy
 import hashlib
 import re
 import sys
@@ -51,6 +52,35 @@ def name_of(message):
     return name
 
 
+class Follower:
+    """The log's key for the dossier's checkpoint: one that the policy lists, or what follows from it by the changes in the dossier."""
+
+    def __init__(self, origin, policy, changes, snapshot_note):
+        need(origin in policy.logs, "dossier: no log of the policy")
+        size = re.match(rb"[^\n]+\n(\d+)\n", snapshot_note)
+        need(size, "dossier: no checkpoint")
+        self.origin, self.size, self.policy, self.keys = origin, int(size[1]), policy, [policy.logs[origin].key]
+        for change in changes:
+            self._change(change, Header(change.get("header", b"")))
+
+    def _change(self, change, header):
+        payload = layout.LogKey(change.get("payload", b""))
+        need(header.kind == layout.LOG_KEY and layout.event_id(change["payload"]) == header.event_id, "log keys: header and payload")
+        old, new = note.VerifierKey(payload.old.decode()), note.VerifierKey(payload.new.decode())
+        need(old.name == new.name == self.origin and payload.size == header.index + 3, "log keys: names, or the first size")
+        layout.check_key_proof(self.origin, self.origin, 1, new.key, payload.proof)
+        if old.key != self.keys[-1]:
+            need(len(self.keys) == 1, "log keys: not of the key that the change before it brought")
+            return  # before all that this policy knows
+        checkpoint = note.Checkpoint(change.get("checkpoint", b""), self.policy)
+        found = tree.root_of_path(header.index, checkpoint.size, header.leaf(), change.get("path", b""))
+        need(checkpoint.size == payload.size - 1 and found == checkpoint.root, "log keys: the checkpoint of the change")
+        if payload.size <= self.size:
+            self.policy = copy.copy(self.policy)
+            self.policy.logs = {**self.policy.logs, self.origin: new}
+            self.keys.append(new.key)
+
+
 class Entry:
     """An entry of the dossier; content is decoded when the replay comes to it."""
 
@@ -92,15 +122,17 @@ class Dossier:
         need(self.withheld_kinds == sorted(set(self.withheld_kinds)), "dossier: withheld kinds are not in order")
         snapshot = message.get("snapshot", {})
         need(not snapshot.get("witnessed"), "dossier: a field of the snapshot that it does not use")
-        self.snapshot = verifier.Snapshot(snapshot, policy)
+        self.follower = Follower(self.origin, policy, message.get("log_keys", []), snapshot.get("checkpoint", b""))
+        self.snapshot = verifier.Snapshot(snapshot, self.follower.policy, any_seal=True)
         need(self.snapshot.checkpoint.origin == self.origin, "dossier: another ledger's checkpoint")
         self._read_entries(message.get("entries", []))
         self._read_chains(message.get("chains", []))
+        self._check_log_keys(message.get("log_keys", []))
         self.counts = {"derived": 0, "outside": 0, "withheld": 0, "erased": 0}
         self.world, self.epoch, self.signatures, self.log_keys = effects.World(), 0, 0, []
         for before, entry in zip(self.entries[:1] + self.entries, self.entries):
             self._replay(entry, before)
-        self._check_log_key(policy)
+        self._check_log_key()
         self._check_stamps(message.get("stamps", []))
         self._check_complete()
 
@@ -133,6 +165,7 @@ class Dossier:
                 self._check_lists(chain, message.get("logs", []))
                 need(len(listed) == chain.count and listed == sorted(set(listed)), f"chain {name}: its entries")
                 linked += chain.count
+                chain.listed = listed
             self.chains[name] = chain
             keys.append(chain.key)
         need(keys == sorted(set(keys)), "dossier: chains are not in the order of their keys")
@@ -236,9 +269,18 @@ class Dossier:
             need(not new or whole[-len(new):] == new, f"entry {entry.index}: members of an opening")
         need(all(log < len(state.lists) for log, _ in members), f"entry {entry.index}: members of no list")
 
-    def _check_log_key(self, policy):
+    def _check_log_keys(self, changes):
+        """The changes are entries of this log."""
+        for change in changes:
+            index = Header(change["header"]).index
+            here = self.by_index.get(index)
+            need(index >= self.snapshot.seal.index or (here and here.record["header"] == change["header"]), "log keys: a change of another log")
+
+    def _check_log_key(self):
+        """The signer is the key in force; of a checkpoint that is larger than what the chain is as of, one that follows from it."""
         key = next(key for size, key in reversed(self.log_keys) if size <= self.snapshot.checkpoint.size)
-        need(note.VerifierKey(key.decode()).key == policy.logs[self.origin].key, "dossier: the checkpoint's key is not the one in force")
+        known = self.follower.keys if self.snapshot.checkpoint.size > self.snapshot.seal.index + 1 else self.follower.keys[-1:]
+        need(note.VerifierKey(key.decode()).key in known, "dossier: the checkpoint's key is not the one in force")
 
     def _check_stamps(self, stamps):
         here, now = [entry for entry in self.entries if entry.kind == layout.TIME_STAMP and entry.payload], self.snapshot.checkpoint
@@ -284,7 +326,22 @@ class Dossier:
         found = [self._need(ITEM, edge["item"], name) for list_ in lists for edge in members[list_]]
         if self.closure == BACK and fields["parent"]:
             found.append(self._need(ITEM, fields["parent"], name))
+        for index in chain.listed:
+            found += self._signed_lineage(self.by_index[index], name)
         return found
+
+    def _signed_lineage(self, entry, name):
+        """The items that came from this one, or that it came from, by a signed event: the lists must not hide them."""
+        kind = kind_name(entry.kind)
+        if not entry.event or kind not in ("INPUT_CONSUMED", "LOT_SPLIT") or self.closure not in (BACK, FORWARD):
+            return []
+        body = schema.body_of(schema.EVENTS, entry.event)[2]
+        back, item, is_item = self.closure == BACK, body["item"], body["item"].encode() == name[1]
+        if kind == "LOT_SPLIT":
+            others = [unit["item"] for unit in body["units"]] if is_item else [item]
+            return [self._need(ITEM, other, f"entry {entry.index}") for other in others] if back != is_item else []
+        asked, other = (is_item, body["input"]) if back else (body["input"].encode() == name[1], item)
+        return [self._need(ITEM, other, f"entry {entry.index}")] if asked else []
 
     def _named_by(self, entry):
         if entry.event:

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dossier_world: dossiers of a query_world, made as the client's library makes them of the daemon's answers; and the ledger's own acts
- * that such a world may have.
+ * dossier_world: dossiers of the small ledger of query_world.h: made as a client would, judged as a stranger would. For one test file.
  */
 #ifndef LEDGERD_TESTS_DOSSIER_WORLD_H
 #define LEDGERD_TESTS_DOSSIER_WORLD_H
-
 #include "lib/authority.h"
 #include "lib/query_world.h"
 
 #include "dossier.h"
 #include "dossier_build.h"
+#include "opening.h"
+#include "state_history.h"
 #include "tsp.h"
 
-#define DOSSIER_BUDGET ((size_t)256 << 20)
+#define BUDGET ((size_t)256 << 20)
 
 /* ---- from the daemon's answer ---- */
 
-static inline Ledgerd__V1__ChainName **dossier_names(struct world *w, const struct prove_request *rq)
+static inline Ledgerd__V1__ChainName **name_list(struct world *w, const struct prove_request *rq)
 {
     Ledgerd__V1__ChainName **list = arena_alloc(w->a, rq->n * sizeof *list);
     for (size_t i = 0; i < rq->n; i++) {
@@ -30,11 +30,11 @@ static inline Ledgerd__V1__ChainName **dossier_names(struct world *w, const stru
 }
 
 /* An entry that was sent before comes by its index alone. */
-static inline struct entry_claim dossier_claim(const Ledgerd__V1__Record *r)
+static inline struct entry_claim claim_of(const Ledgerd__V1__Record *r)
 {
     static struct entry_claim sent[256];
     struct header h;
-    struct arena *a = arena_new(DOSSIER_BUDGET);
+    struct arena *a = arena_new(BUDGET);
     if (r->sent_before) {
         CHECK(r->sent_before <= 256 && sent[r->sent_before - 1].header.n && !r->header.len && !r->event.len && !r->block.len);
         struct entry_claim again = sent[r->sent_before - 1];
@@ -50,7 +50,7 @@ static inline struct entry_claim dossier_claim(const Ledgerd__V1__Record *r)
     return sent[h.index];
 }
 
-static inline void dossier_part(struct world *w, struct proven_subject *s, struct member_claim logs[CHAIN_LOGS_MAX], const Ledgerd__V1__ChainProof *p)
+static inline void add_part(struct world *w, struct proven_subject *s, struct member_claim logs[CHAIN_LOGS_MAX], const Ledgerd__V1__ChainProof *p)
 {
     for (size_t l = 0; l < p->n_logs; l++) {
         struct member_claim *m = &logs[p->logs[l]->log];
@@ -65,11 +65,11 @@ static inline void dossier_part(struct world *w, struct proven_subject *s, struc
     if (s->n_history)
         memcpy(raw, s->raw, s->n_history * sizeof *raw);
     for (size_t i = 0; i < p->n_history; i++)
-        raw[s->n_history++] = dossier_claim(p->history[i]);
+        raw[s->n_history++] = claim_of(p->history[i]);
     s->raw = raw;
 }
 
-static inline void dossier_subject(struct world *w, const struct reply *r, struct proven_subject *s, struct member_claim logs[CHAIN_LOGS_MAX])
+static inline void verify_subject(struct world *w, const struct reply *r, struct proven_subject *s, struct member_claim logs[CHAIN_LOGS_MAX])
 {
     struct verifier vf = world_verifier(w);
     struct member_claim *given = arena_alloc(w->a, CHAIN_LOGS_MAX * sizeof *given);
@@ -88,7 +88,7 @@ static inline void dossier_subject(struct world *w, const struct reply *r, struc
 }
 
 /* What the client's library makes of the daemon's answer. */
-static inline struct reply *dossier_fetch(struct world *w, const struct dossier_plan *plan)
+static inline struct reply *fetch(struct world *w, const struct dossier_plan *plan)
 {
     struct chain_name names[4];
     const struct prove_request rq = dossier_request(plan, WORLD_ORIGIN, names);
@@ -100,7 +100,7 @@ static inline struct reply *dossier_fetch(struct world *w, const struct dossier_
     static struct member_claim logs[256][CHAIN_LOGS_MAX];
     memset(logs, 0, sizeof logs);
     p.n_chains = rq.n;
-    p.chains = dossier_names(w, &rq);
+    p.chains = name_list(w, &rq);
     p.closure = (Ledgerd__V1__Closure)rq.closure;
     p.members = rq.members;
     p.related = rq.related;
@@ -130,11 +130,11 @@ static inline struct reply *dossier_fetch(struct world *w, const struct dossier_
                                                 .head = of_bin(part->head), .salt = of_bin(part->salt), .state = of_bin(part->state),
                                                 .withheld = part->withheld};
             }
-            dossier_part(w, &s[r->u.prove.n - 1], logs[r->u.prove.n - 1], part);
+            add_part(w, &s[r->u.prove.n - 1], logs[r->u.prove.n - 1], part);
         }
     }
     for (size_t i = 0; i < r->u.prove.n; i++)
-        dossier_subject(w, r, &s[i], logs[i]);
+        verify_subject(w, r, &s[i], logs[i]);
     r->u.prove.subjects = s;
     return r;
 }
@@ -146,7 +146,7 @@ struct made {
     uint64_t bases[DOSSIER_BASES];
 };
 
-static inline enum ledger_rc dossier_path(void *ctx, struct arena *a, uint64_t size1, uint64_t size2, struct span *path, struct ledger_err *failed)
+static inline enum ledger_rc path_between(void *ctx, struct arena *a, uint64_t size1, uint64_t size2, struct span *path, struct ledger_err *failed)
 {
     struct world *w = ctx;
     struct store_snapshot *sn;
@@ -161,17 +161,12 @@ static inline enum ledger_rc dossier_path(void *ctx, struct arena *a, uint64_t s
     return LEDGER_OK;
 }
 
-static inline enum ledger_rc dossier_try(struct world *w, const char *item, enum closure closure, const char *withhold, struct made *out,
-                               struct verdict *v)
+/* From an answer; as `try_make`. */
+static inline enum ledger_rc make_of(struct world *w, const struct reply *r, const struct dossier_plan *plan, struct made *out, struct verdict *v)
 {
-    const struct chain_name name = {CHAIN_ITEM, span_str(item)};
-    const char *const kinds[] = {withhold};
-    const struct dossier_plan plan = {.subjects = &name, .n_subjects = 1, .closure = closure, .withheld = kinds,
-                                      .n_withheld = withhold != NULL, .budget = DOSSIER_BUDGET, .consistency = dossier_path,
-                                      .consistency_ctx = w};
     struct verifier vf = world_verifier(w);
     struct ledger_err err = {0};
-    enum ledger_rc rc = dossier_build(&vf, dossier_fetch(w, &plan), &plan, &out->file, &out->d, &out->proof, v, &err);
+    enum ledger_rc rc = dossier_build(&vf, r, plan, &out->file, &out->d, &out->proof, v, &err);
     memcpy(out->bases, out->proof.bases, sizeof out->bases);
     dossier_proof_free(&out->proof);
     if (rc && !v->text[0])
@@ -179,21 +174,82 @@ static inline enum ledger_rc dossier_try(struct world *w, const char *item, enum
     return rc;
 }
 
-static inline struct made dossier_make(struct world *w, const char *item, enum closure closure, const char *withhold)
+static inline enum ledger_rc try_make(struct world *w, const char *item, enum closure closure, const char *withhold, struct made *out,
+                               struct verdict *v)
+{
+    const struct chain_name name = {CHAIN_ITEM, span_str(item)};
+    const char *const kinds[] = {withhold};
+    const struct dossier_plan plan = {.subjects = &name, .n_subjects = 1, .closure = closure, .withheld = kinds,
+                                      .n_withheld = withhold != NULL, .budget = BUDGET, .consistency = path_between,
+                                      .consistency_ctx = w};
+    return make_of(w, fetch(w, &plan), &plan, out, v);
+}
+
+static inline struct made make(struct world *w, const char *item, enum closure closure, const char *withhold)
 {
     struct made out = {0};
     struct verdict v = {0};
-    enum ledger_rc rc = dossier_try(w, item, closure, withhold, &out, &v);
+    enum ledger_rc rc = try_make(w, item, closure, withhold, &out, &v);
     if (rc)
         fprintf(stderr, "%s: entry %llu, %s: %s\n", item, (unsigned long long)v.index, v.what, v.text);
     CHECK_EQ_INT(rc, LEDGER_OK);
     return out;
 }
 
+/* Verifies bytes as a stranger would: with a policy, and without the index key. */
+static inline enum verdict_kind judge_file(struct world *w, const struct policy *policy, struct span file, struct verdict *v)
+{
+    struct arena *a = arena_new(BUDGET);
+    struct verifier vf = {.c = w->c, .a = a, .policy = policy};
+    struct dossier d;
+    struct dossier_proof proof;
+    struct ledger_err err = {0};
+    memset(v, 0, sizeof *v);
+    CHECK(a != NULL);
+    enum ledger_rc rc = dossier_decode(w->c, a, file, &d, &err);
+    if (rc) {
+        verdict_bad(v, rc == LEDGER_EVERSION ? VERDICT_NEWER : VERDICT_DAMAGED, VERDICT_NO_INDEX, "file", "%s", err.msg);
+    } else {
+        bool good = dossier_verify(&vf, &d, BUDGET, &proof, v);
+        dossier_proof_free(&proof);
+        CHECK_EQ_INT(good, v->kind == VERDICT_GOOD);
+    }
+    arena_free(a);
+    return v->kind;
+}
+
+static inline struct span with_checksum(struct world *w, struct span file)
+{
+    struct hash sum;
+    struct span all = span_of(file.p, file.n - HASH_LEN);
+    crypto_sha256(w->c, &all, 1, &sum);
+    memcpy((uint8_t *)(uintptr_t)file.p + all.n, sum.b, HASH_LEN);
+    return file;
+}
+
+static inline void refused(struct world *w, const struct dossier *d, const char *words)
+{
+    struct verdict v;
+    struct arena_mark mark = arena_mark(w->a);
+    enum verdict_kind kind = judge_file(w, &w->policy, dossier_encode(w->c, w->a, d), &v);
+    if (kind != VERDICT_DAMAGED || !strstr(v.text, words))
+        fprintf(stderr, "\"%s\" was expected: %s, entry %llu, %s: %s\n", words, verdict_kind_name(kind), (unsigned long long)v.index, v.what, v.text);
+    CHECK_EQ_INT(kind, VERDICT_DAMAGED);
+    CHECK(strstr(v.text, words) != NULL);
+    arena_release(w->a, mark);
+}
+
+static inline struct world *released(void)
+{
+    struct world *w = make_ledger();
+    release_ledger(w);
+    return w;
+}
+
 /* ---- acts of the ledger ---- */
 
 /* An act that an administrator and somebody of QA sign. */
-static inline void world_act(struct world *w, enum own_kind kind, struct span payload)
+static inline void act(struct world *w, enum own_kind kind, struct span payload)
 {
     struct refusal why = {0};
     struct appended_entry e;
@@ -208,7 +264,7 @@ static inline void world_act(struct world *w, enum own_kind kind, struct span pa
 }
 
 /* Records a stamp over the checkpoint before the open batch. */
-static inline uint64_t world_stamp(struct world *w)
+static inline uint64_t stamp(struct world *w)
 {
     struct note_key key;
     struct wbuf note;

@@ -50,6 +50,7 @@ def audit(evidence="open", text=""):
 
 
 CHECK = ("check", BAG, "--for", "administer", "--coi", COI, "--subject-commit", COMMIT)
+DEEP = CHECK + ("--deep",)
 RECEIPT = ("receipt", "#LIE", "-o", "@/lie.receipt")
 VERIFY = ("verify", "@/lie.receipt")
 GOOD_RECEIPT = [fooled(*RECEIPT, text="verified"), fooled(*VERIFY, text="verified", column=VERIFIER)]
@@ -235,10 +236,11 @@ HISTORY = [
     Row("view-frozen", "seals go on, and the chain map stands still",
         [RECORDED, fooled(*CHECK, text="FIT "), *GOOD_RECEIPT, audit(text="chain map")], old=True, events=[[recall("lie")]]),
     Row("state-changed", "the committed state has ten times the quantity of the event",
-        [RECORDED, fooled("show", "MAT-9", text="50"), *GOOD_RECEIPT, audit(text="state commitment")], a="MAT-9",
+        [RECORDED, fooled("show", "MAT-9", text="50"), sees("trace", "MAT-9", "--back", "--deep", text="state commitment", evidence="open"), *GOOD_RECEIPT,
+         audit(text="state commitment")], a="MAT-9",
         events=[[material("MAT-9", 5, "lie")]]),
     Row("input-omitted", "an input is consumed, and the batch's list of inputs does not have it",
-        [RECORDED, fooled("trace", LOT2, "--back", text="1 items"), *GOOD_RECEIPT, audit(text="state commitment")], a=LOT2,
+        [RECORDED, fooled("trace", LOT2, "--back", text="1 items"), sees("trace", LOT2, "--back", "--deep", text="not in the dossier"), *GOOD_RECEIPT, audit(text="state commitment")], a=LOT2,
         events=[[create_lot(LOT2)], [consume(LOT2, SERUM, 1, "lie")]]),
     Row("excursion-untouched", "an excursion is opened, and the bag's chain does not have it",
         [RECORDED, fooled("check", SPARE, "--for", "dispatch", text="FIT "), *GOOD_RECEIPT, audit(text="links")], a=SPARE,
@@ -256,18 +258,18 @@ HISTORY = [
     Row("quantity-changed", "an event is recorded with another quantity, under the signature of the true one",
         [CAUGHT_AT_RECORD, sees("history", "MAT-9", evidence="proven"), fooled("show", "MAT-9", text="50"), *BAD_RECEIPT, audit("proven", "signature")], b=50,
         events=[[material("MAT-9", 5, "lie")]]),
-    Row("unsigned", "an event is recorded without its signature", [CAUGHT_AT_RECORD, sees("history", LOT, evidence="proven"), fooled(*CHECK, text="FIT "), *BAD_RECEIPT, audit("proven")],
+    Row("unsigned", "an event is recorded without its signature", [CAUGHT_AT_RECORD, sees("history", LOT, evidence="proven"), sees(*DEEP, evidence="proven"), fooled(*CHECK, text="FIT "), *BAD_RECEIPT, audit("proven")],
         events=LATE),
     Row("wrongly-signed", "an event is recorded with a signature that does not verify",
-        [CAUGHT_AT_RECORD, sees("history", LOT, evidence="proven"), fooled(*CHECK, text="FIT "), *BAD_RECEIPT, audit("proven", "signature")], events=LATE),
+        [CAUGHT_AT_RECORD, sees("history", LOT, evidence="proven"), sees(*DEEP, evidence="proven"), fooled(*CHECK, text="FIT "), *BAD_RECEIPT, audit("proven", "signature")], events=LATE),
     Row("second-signer-swapped", "the second signer of a recall is recorded as somebody else",
         [CAUGHT_AT_RECORD, sees("history", SERUM, evidence="proven"), fooled(*CHECK, exit=1, text="E_HOLD_RECALL"), *BAD_RECEIPT, audit("proven", "signature")], a="qp2",
         events=[[recall("lie")]]),
     Row("revoked-signer", "an event is accepted whose signer was revoked before",
-        [RECORDED, sees("history", LOT, text="was revoked", evidence="open"), fooled(*CHECK, text="FIT "), *GOOD_RECEIPT, audit(text="E_")],
+        [RECORDED, sees("history", LOT, text="was revoked", evidence="open"), sees(*DEEP, text="E_", evidence="open"), fooled(*CHECK, text="FIT "), *GOOD_RECEIPT, audit(text="E_")],
         setup=revoke),
     Row("rules-ignored", "an event is accepted that the rules refuse: the signer does not have the role",
-        [RECORDED, fooled(*CHECK, text="FIT "), fooled("history", LOT, text="10 entries"), *GOOD_RECEIPT, audit(text="E_ROLE")], a="wh",
+        [RECORDED, fooled(*CHECK, text="FIT "), fooled("history", LOT, text="10 entries"), sees(*DEEP, text="E_ROLE", evidence="open"), *GOOD_RECEIPT, audit(text="E_ROLE")], a="wh",
         events=[[result("late", "PASS", "ok", ref="lie", signer="wh")]]),
     Row("one-key-two-persons", "one key is registered for two persons",
         [fooled("party", text="Recorded", who="operator"), fooled("show", "--type", "party", "qc.two", text="qc.two"), *GOOD_RECEIPT,
@@ -433,8 +435,9 @@ def honest_ledger(honest):
 def names(looks):
     seen = []
     for look in looks:
-        if look.command[0] not in seen:
-            seen.append(look.command[0])
+        name = look.command[0] + (" --deep" if "--deep" in look.command else "")
+        if name not in seen:
+            seen.append(name)
     return ", ".join(f"`{n}`" for n in seen)
 
 

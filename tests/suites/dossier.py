@@ -1,24 +1,33 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Dossiers of played lifecycles: built from a running ledger, verified when it is gone; altered ones; the answers about standing beside
-those of `ledgerctl check`; and a second verifier, tests/independent/dossier.py, over all of them."""
+those of `ledgerctl check`; under a quorum of witnesses, across changes of the log key, with tokens of a time-stamping authority; and a
+second verifier, tests/independent/dossier.py, over all of them."""
 import base64
 import glob
 import hashlib
 import json
 import os
+import shutil
 import sys
 
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [os.path.join(TESTS, part) for part in ("lib", "independent")]
+sys.path[:0] = [os.path.join(TESTS, part) for part in ("lib", "system", "independent")]
 
 import dossier as independent  # noqa: E402
 import layout  # noqa: E402
+import ledger as system  # noqa: E402
 import note  # noqa: E402
+import tree  # noqa: E402
 import wire  # noqa: E402
+from authority import Authority, Served, Stamped  # noqa: E402
+from cosigner import Program  # noqa: E402
+from logkey import Served as ServedFolder  # noqa: E402
+from logkey import lead_on, rotate, stolen  # noqa: E402
 from suite import Daemon, Suite, shared  # noqa: E402
+from witnessed import Witnessed  # noqa: E402
 
-SNAPSHOT, CHAIN, ENTRY = 5, 6, 7  # fields of DossierFile
+SNAPSHOT, CHAIN, ENTRY, LOG_KEY = 5, 6, 7, 8  # fields of DossierFile
 LOGS, INDEXES = 5, 6              # of DossierChain
 PURPOSES = ("dispatch", "consume", "release")
 
@@ -76,16 +85,34 @@ def without_an_index(parts):
     return None
 
 
+def with_log_keys(fields, changes):
+    """With these changes of the log key in place of those that it has."""
+    before, after = ([field for field in fields if pick(field[0])] for pick in (LOG_KEY.__gt__, LOG_KEY.__lt__))
+    return put_together(before + [(LOG_KEY, 2, change) for change in changes] + after)
+
+
 # ---- a ledger and its dossiers ----
 
-class Ledger:
-    """A ledger into which a lifecycle was played."""
+class Adapted:
+    """A ledger of tests/system as those of tests/lib are used; `profile` may change."""
 
-    def __init__(self, suite, daemon, lines):
+    def __init__(self, l):
+        self.l, self.data = l, l.dir
+
+    def ctl(self, *arguments):
+        ran = self.l.ctl(*arguments)
+        return ran.status, ran.out, ran.err
+
+
+class Ledger:
+    """A ledger into which a lifecycle was played, if there is one to play."""
+
+    def __init__(self, suite, daemon, lines=None):
         self.suite, self.daemon = suite, daemon
         self.policy = os.path.join(daemon.data, "profile", "policy")
-        code, out, err = daemon.ctl("play", "--keep-administrator", suite.path("lifecycle.jsonl", text_of(lines)))
-        suite.check(code == 0, "the lifecycle is played", out + err)
+        if lines is not None:
+            code, out, err = daemon.ctl("play", "--keep-administrator", suite.path("lifecycle.jsonl", text_of(lines)))
+            suite.check(code == 0, "the lifecycle is played", out + err)
         with open(self.policy, encoding="utf-8") as f:
             self.note_policy = note.Policy(f.read())
 
@@ -122,6 +149,14 @@ class Ledger:
             self.suite.check(False, f"{name} is refused by the second verifier")
         except (layout.Invalid, layout.Unverifiable):
             self.suite.check(True, f"{name} is refused by the second verifier")
+
+    def is_untrusted(self, path, name, policy=None):
+        code, report = self.verify(path, policy=policy)
+        self.suite.check(code == 1 and report.get("verdict") == "untrusted", name, str(report)[:2000])
+
+    def convicts(self, data, name, words, policy=None):
+        code, report = self.verify(self.suite.path("evidence.dossier", data), policy=policy)
+        self.suite.check(code == 4 and report.get("verdict") == "does not verify" and words in report["text"], name, f"{code} {report}"[:2000])
 
     def items(self):
         code, out, err = self.daemon.ctl("list", "items", "--json")
@@ -192,11 +227,27 @@ def a_bag(suite, name):
         suite.check((code, mismatch) == ((1, True) if autologous else (3, False)), f"{name}: another patient", str(report)[:500])
         code, report = ledger.verify(path, "--for", "consume", "--into", "NO-SUCH-LOT")
         suite.check(code == 3 and not report["standing"]["decided"], "a question that leads outside has no answer", str(report)[:500])
+        deep(ledger, item, coi, commit, report, time)
         altered(ledger, path)
         withheld(ledger, item)
         policies(ledger, path)
     code, report = ledger.verify(path, policy=suite.path("policy", policy_alone(ledger)))
     suite.check(code == 0, f"{name}: verified after the ledger is gone", str(report)[:500])
+
+
+def deep(ledger, item, coi, commit, dossier, time):
+    """--deep answers as without, and replays what the dossier has."""
+    check = ("check", item, "--for", "administer", "--coi", coi, "--subject-commit", commit, "--at", time)
+    for command, same in ((check, ("fit", "reasons")), (("trace", item, "--back"), ("items", "edges"))):
+        code, out, err = ledger.daemon.ctl(*command, "--json")
+        deeply, out2, err2 = ledger.daemon.ctl(*command, "--json", "--deep")
+        shallow, found = json.loads(out), json.loads(out2)
+        ledger.suite.check(code == deeply and all(shallow[key] == found[key] for key in same), f"{command[0]} --deep answers the same", out + out2 + err + err2)
+        if command == check:
+            ledger.suite.check(found["deep"] == {key: dossier[key] for key in found["deep"]}, "--deep replays the dossier's entries", f"{found['deep']}")
+        ledger.suite.check("deep" not in shallow and found["deep"]["derived"] > 5, f"{command[0]} --deep says what was replayed", f"{found['deep']}")
+        code, out, err = ledger.daemon.ctl(*command, "--deep")
+        ledger.suite.check(code == deeply and "replayed: " in out and "signatures were not replayed" not in out, f"{command[0]} --deep for people", out + err)
 
 
 def verifier_key(name, type_, key):
@@ -265,10 +316,6 @@ def compare_trace(ledger, item, report):
 
 def erased(suite):
     """An event that was erased is told with its erasure, its states are taken from its commitment, and what stands on it is judged as before."""
-    code, _, _ = suite.run(suite.ctl, "erase", "--help")
-    if code != 0:
-        suite.skip("erased content in a dossier", "this ledgerctl erases nothing")
-        return
     with Daemon(suite) as daemon:
         ledger = Ledger(suite, daemon, [])
         keys = {"admin": os.path.join(daemon.data, "profile", "keys", "admin.key")}
@@ -294,18 +341,202 @@ def erased(suite):
         suite.check(report["erased"] == 1 and rows[0]["reason"] == "a name was written into it" and sorted(rows[0]["by"])[-1] == "u.qa", "who erased, and why", str(rows))
         suite.check(report["outside"] == 0, "the other entries are judged", str(report["outside"]))
         code, out, err = suite.run(suite.ctl, "verify", "--policy", ledger.policy, path)
-        suite.check("erased under entry #" in out and "a name was written into it" in out, "erasure is told", out + err)
+        told = f"erased under entry #{rows[0]['erased_under']}, by " in out and "a name was written into it" in out and "u.qa (" in out
+        suite.check(told, "erasure is told: under which entry, by whom and why", out + err)
         ledger.good(before, "a dossier that was made before the erasure")
+
+
+def witnessed(suite):
+    """Where the policy demands a quorum, the dossier stands under a checkpoint that the witnesses have cosigned."""
+    with Witnessed([], "quorum none\n") as l, Program(l, "w1") as w1:
+        l.witnesses, l.policy_text = [w1], l.log_line + w1.policy_line() + "quorum w1\n"
+        l.put("witnesses", l.policy_text)
+        l.start()
+        l.demand()
+        l.register_warehouse()
+        l.record("M-1").expect(0)
+        ledger = Ledger(suite, Adapted(l))
+        path = ledger.make("M-1")
+        report = ledger.good(path, "a dossier under a quorum")
+        suite.check(report["checkpoint"]["quorum"], "the quorum is told", str(report["checkpoint"]))
+        code, out, err = suite.run(suite.ctl, "verify", "--policy", ledger.policy, path)
+        suite.check(code == 0 and "quorum of witnesses has cosigned, last at" in out, "and when", out + err)
+        w1.process.kill()
+        w1.process.wait()
+        plain = os.path.join(l.base, "plain")
+        shutil.copytree(l.profile, plain)
+        with open(os.path.join(plain, "policy"), "w", encoding="ascii") as f:
+            f.write(l.log_line + "quorum none\n")
+        l.record("M-2", profile=plain).expect(0)
+        alone = suite.path("alone.dossier")
+        l.ctl("dossier", "M-2", "-o", alone, profile=plain).expect(0, "verified")
+        ledger.is_untrusted(alone, "nobody has cosigned it: not for those who demand a quorum")
+        ran = l.ctl("--timeout", "5", "dossier", "M-2", "-o", suite.path("none.dossier"))
+        suite.check(ran.status == 3 and not os.path.exists(suite.path("none.dossier")), "no quorum in time, no dossier", str(ran))
+        code, report = ledger.verify(alone, policy=os.path.join(plain, "policy"))
+        suite.check(code == 0 and not report["checkpoint"]["quorum"], "who demands none takes it", str(report)[:500])
+
+
+def path_of(leaves, index):
+    """The inclusion path, RFC 9162, section 2.1.3.1."""
+    if len(leaves) < 2:
+        return b""
+    half = 1 << (len(leaves) - 1).bit_length() - 1
+    if index < half:
+        return path_of(leaves[:half], index) + tree.root(leaves[half:])
+    return path_of(leaves[half:], index - half) + tree.root(leaves[:half])
+
+
+def under_a_larger_tree(suite):
+    """Witnesses cosign some checkpoints and not each: the checkpoint may be larger than what the dossier is as of."""
+    with system.Ledger() as l:
+        l.start().register_warehouse()
+        l.record("M-1").expect(0)
+        ledger = Ledger(suite, Adapted(l))
+        early = taken_apart(open(ledger.make("M-1"), "rb").read())
+        l.record("M-2").expect(0)
+        late = taken_apart(open(ledger.make("M-2"), "rb").read())
+        l.ctl("export-tiles", suite.path("tiles")).expect(0)
+        tile, = glob.glob(suite.path("tiles") + "/tile/0/000.p/*")
+        with open(tile, "rb") as f:
+            leaves = list(iter(lambda: f.read(32), b""))
+        parts = [dict((n, v) for n, _, v in wire.fields(value)) for fields in (early, late) for number, _, value in fields if number == SNAPSHOT]
+        size = int(parts[1][1].split(b"\n")[1])
+        seal = int(parts[0][1].split(b"\n")[1]) - 1
+        for leaf, good in ((seal, True), (seal - 1, False)):
+            snapshot = wire.put(1, parts[1][1]) + wire.put(2, parts[0][2]) + wire.put(3, path_of(leaves[:size], leaf))
+            data = put_together([(n, k, snapshot if n == SNAPSHOT else v) for n, k, v in early])
+            if not good:
+                ledger.refused(data, "a seal that is not in the larger tree", "inclusion path")
+                continue
+            report = ledger.good(suite.path("larger.dossier", data), "a dossier under a larger checkpoint")
+            now = report["checkpoint"]
+            suite.check((now["size"], now["seal"]) == (size, seal) and size > seal + 1, "as of the seal", str(now))
+
+
+def log_keys(suite):
+    """The changes of the log key lead from the policy's key to the checkpoint's; what two keys say against each other is evidence."""
+    with system.Ledger() as l:
+        l.start()
+        l.end()
+        naive, other = (os.path.join(l.base, name) for name in ("naive", "other"))
+        for copy in naive, other:
+            shutil.copytree(l.profile, copy)
+        thief = stolen(l)
+        for end in "", ".anchor":
+            (shutil.copytree if not end else shutil.copy)(thief + end, thief + "-2" + end)
+        l.start()
+        ledger = Ledger(suite, Adapted(l))
+        path = ledger.make("M-1")
+        size = l.size()
+        l.end()
+        report = ledger.good(path, "a dossier from after a change of the log key, under the policy of before")
+        suite.check(report["checkpoint"]["log_key_changes"] == 1, "the change is told", str(report["checkpoint"]))
+        code, out, err = suite.run(suite.ctl, "verify", "--policy", ledger.policy, path)
+        suite.check(code == 0 and "which signs from size" in out, "which key that is", out + err)
+        fields = taken_apart(open(path, "rb").read())
+        change = next(value for number, _, value in fields if number == LOG_KEY)
+        ledger.is_untrusted(suite.path("cut.dossier", with_log_keys(fields, [])), "nothing leads to its key")
+        parts = wire.fields(change)
+        for at, (number, _, value) in enumerate(parts):
+            flipped = b"".join(wire.put(n, v if i != at else v[:-3] + bytes([v[-3] ^ 1]) + v[-2:]) for i, (n, _, v) in enumerate(parts))
+            ledger.refused(with_log_keys(fields, [flipped]), f"a change of the log key with another field {number}")
+        thieves(suite, ledger, l, fields, change, (thief, naive, other, size))
+
+
+def thieves(suite, ledger, l, fields, change, stage):
+    """Two who have the old key: one replaces it on his own, the other goes on with it."""
+    thief, naive, other, size = stage
+    home, wary = (l.dir, l.anchor), l.profile
+    l.dir, l.anchor = thief, thief + ".anchor"
+    rotate(l)
+    l.dir, l.anchor = home
+    made = []
+    for folder, profile in ((thief, naive), (thief + "-2", other)):
+        lead_on(l, folder, profile, size + 10)
+        l.profile = profile
+        with ServedFolder(l, folder):
+            made.append(ledger.make("M-1", name="thief"))
+            made[-1] = open(made[-1], "rb").read()
+        l.profile = wary
+    theirs = next(value for number, _, value in taken_apart(made[0]) if number == LOG_KEY)
+    for data, words in zip(made, ("two successors", "was replaced and signs nothing")):
+        code, out, err = suite.run(suite.ctl, "--profile", wary, "--json", "verify", suite.path("thief.dossier", data))
+        suite.check(code == 4 and words in json.loads(out)[0]["text"], f"evidence for who has followed the change: {words}", out + err)
+    for changes in ([change, theirs], [theirs, change]):
+        ledger.is_untrusted(suite.path("both.dossier", with_log_keys(fields, changes)), "a change that is not of the key before it")
+    with open(ledger.policy, encoding="ascii") as f:
+        both = f.read()
+    successor = layout.LogKey(next(v for n, _, v in wire.fields(change) if n == 2)).new.decode()
+    both = suite.path("both", f"log {successor}\n{both}")
+    ledger.convicts(with_log_keys(fields, [theirs]), "a change that this log does not have", "not an entry of the log", policy=both)
+
+
+def time_stamps(suite):
+    """Tokens bound the time of an item's entries, under certificates that the reader has chosen; also after these have expired."""
+    good, stranger = Authority(suite, "dossier-good"), Authority(suite, "dossier-stranger")
+    served = Served(good)
+    with Stamped(suite, served, good.ca) as d:
+        ledger = Ledger(suite, d)
+        d.until("a token before", lambda f: f.get("time_stamps", 0) >= 1)
+        d.event()  # u.1, WAREHOUSE
+        code, out, err = d.ctl("--json", "record", "MATERIAL_RECEIVED", "item=SERUM", "gtin=1", "lot=L", "supplier=S", "quantity=5", "uom=L", "origin=x",
+                               "expiry=2099-01-01T00:00:00Z", "coa_hash=aa", "--sign", suite.path(f"{os.path.basename(d.folder)}-1.key"))
+        suite.check(code == 0, "an item", out + err)
+        index = json.loads(out)["index"]
+        d.until("a token after", lambda f: f.get("time_stamped_entries", 0) > index)
+        path = ledger.make("SERUM")
+        report = ledger.good(path, "a dossier with time stamps")
+        suite.check(len(report["time_stamps"]) == 2 and all("no authority's certificate was given" in t["why"] for t in report["time_stamps"]), "without certificates", str(report["time_stamps"]))
+        code, report = ledger.verify(path, "--tsa-ca", good.ca)
+        before, after = report["time_stamps"]
+        suite.check(code == 0 and before["verified"] and after["verified"] and after["authority"] == "CN=dossier-good TSA,O=Suite", "verified", str(report["time_stamps"]))
+        for which in "first", "latest":
+            b = report["bounds"][which]
+            suite.check(b["entry"] == index and before["entry"] < index < after["checkpoint_size"], f"the {which} entry", str(b))
+            suite.check(b["not_before"]["by_entry"] == before["entry"] and b["not_after"]["by_entry"] == after["entry"], f"bounds of the {which} entry", str(b))
+            suite.check(b["not_before"]["time"] < report["checkpoint"]["sealed"] and b["not_before"]["time"] < b["not_after"]["time"], "their order", str(b))
+            suite.check(b["not_after"]["ca"] == "CN=dossier-good CA,O=Suite", "by whom", str(b))
+        suite.check(not any("time stamps" in text for text in report["not_proven"]), "it is not called unproven", str(report["not_proven"]))
+        code, report = ledger.verify(path, "--tsa-ca", stranger.ca)
+        suite.check(code == 1 and report["verified"] and not any(t["verified"] for t in report["time_stamps"]) and report["bounds"]["first"]["not_after"] is None,
+                    "another authority's certificate", str(report["time_stamps"]))
+        told(suite, ledger, path, good)
+    served.close()
+
+
+def told(suite, ledger, path, authority):
+    code, out, err = suite.run(suite.ctl, "verify", "--policy", ledger.policy, path)
+    suite.check(code == 0 and "not verified: no authority's certificate was given" in out, "it is said that none was given", out + err)
+    command = (suite.ctl, "verify", "--policy", ledger.policy, "--tsa-ca", authority.ca, path)
+    code, out, err = suite.run(*command)
+    suite.check(code == 0 and all(words in out for words in ("first  entry #", "not earlier than", "not later than", "by CN=dossier-good TSA")), "bounds for people", out + err)
+    with open(os.path.join(suite.build, "flags"), encoding="utf-8") as f:
+        sanitized = "-fsanitize" in f.read()  # wants to be loaded before faketime
+    if shutil.which("faketime") and not sanitized:
+        then = suite.run("faketime", "2056-01-01", *command)
+        suite.check(then[:2] == (code, out), "the same when the certificates have expired", str(then))
+    profile = os.path.join(ledger.daemon.data, "profile")
+    shutil.copy(authority.ca, os.path.join(profile, "tsa.pem"))
+    with open(os.path.join(profile, "profile.conf"), "a", encoding="ascii") as f:
+        f.write("tsa_ca = tsa.pem\n")
+    code, out, err = ledger.daemon.ctl("verify", path)
+    suite.check(code == 0 and "not later than" in out and "dossier-good CA" in out, "the profile names the authority", out + err)
 
 
 def main():
     suite = Suite(sys.argv)
+    system.BUILD = suite.build
     if not shared():
         suite.skip("dossiers of the scenarios", "there is no folder of shared data")
     for path in sorted(glob.glob(os.path.join(shared() or "/nonexistent", "scenarios", "[ab]_*.jsonl"))):
         a_bag(suite, os.path.basename(path))
         every_item(suite, os.path.basename(path))
-    erased(suite)
+    for act in erased, witnessed, under_a_larger_tree, log_keys, time_stamps:
+        try:
+            act(suite)
+        except system.Failure as why:
+            suite.check(False, act.__name__, str(why))
     suite.end()
 
 

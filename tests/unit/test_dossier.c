@@ -5,67 +5,12 @@
  */
 #include "lib/dossier_world.h"
 
-#include "opening.h"
-#include "state_history.h"
-
-#define BUDGET DOSSIER_BUDGET
-
-/* Verifies bytes as a stranger would: with a policy, and without the index key. */
-static enum verdict_kind judge_file(struct world *w, const struct policy *policy, struct span file, struct verdict *v)
-{
-    struct arena *a = arena_new(BUDGET);
-    struct verifier vf = {.c = w->c, .a = a, .policy = policy};
-    struct dossier d;
-    struct dossier_proof proof;
-    struct ledger_err err = {0};
-    memset(v, 0, sizeof *v);
-    CHECK(a != NULL);
-    enum ledger_rc rc = dossier_decode(w->c, a, file, &d, &err);
-    if (rc) {
-        verdict_bad(v, rc == LEDGER_EVERSION ? VERDICT_NEWER : VERDICT_DAMAGED, VERDICT_NO_INDEX, "file", "%s", err.msg);
-    } else {
-        bool good = dossier_verify(&vf, &d, BUDGET, &proof, v);
-        dossier_proof_free(&proof);
-        CHECK_EQ_INT(good, v->kind == VERDICT_GOOD);
-    }
-    arena_free(a);
-    return v->kind;
-}
-
-static struct span with_checksum(struct world *w, struct span file)
-{
-    struct hash sum;
-    struct span all = span_of(file.p, file.n - HASH_LEN);
-    crypto_sha256(w->c, &all, 1, &sum);
-    memcpy((uint8_t *)(uintptr_t)file.p + all.n, sum.b, HASH_LEN);
-    return file;
-}
-
-static void refused(struct world *w, const struct dossier *d, const char *words)
-{
-    struct verdict v;
-    struct arena_mark mark = arena_mark(w->a);
-    enum verdict_kind kind = judge_file(w, &w->policy, dossier_encode(w->c, w->a, d), &v);
-    if (kind != VERDICT_DAMAGED || !strstr(v.text, words))
-        fprintf(stderr, "\"%s\" was expected: %s, entry %llu, %s: %s\n", words, verdict_kind_name(kind), (unsigned long long)v.index, v.what, v.text);
-    CHECK_EQ_INT(kind, VERDICT_DAMAGED);
-    CHECK(strstr(v.text, words) != NULL);
-    arena_release(w->a, mark);
-}
-
-static struct world *released(void)
-{
-    struct world *w = make_ledger();
-    release_ledger(w);
-    return w;
-}
-
 /* ---- good ones ---- */
 
 TEST(a_bag_back_to_its_cells)
 {
     struct world *w = released();
-    struct made m = dossier_make(w, "U2", CLOSE_BACK, NULL);
+    struct made m = make(w, "U2", CLOSE_BACK, NULL);
     struct verdict v;
     CHECK_EQ_INT(judge_file(w, &w->policy, m.file, &v), VERDICT_GOOD);
     /* The split names U1 too, which is not here: it began there. Nothing else leads outside. */
@@ -81,7 +26,7 @@ TEST(a_bag_back_to_its_cells)
 TEST(a_material_forward_to_the_bags)
 {
     struct world *w = released();
-    struct made m = dossier_make(w, "M1", CLOSE_FORWARD, NULL);
+    struct made m = make(w, "M1", CLOSE_FORWARD, NULL);
     unsigned items = 0;
     for (size_t i = 0; i < m.d.n_chains; i++)
         items += m.d.chains[i].name.type == CHAIN_ITEM;
@@ -93,7 +38,7 @@ TEST(a_material_forward_to_the_bags)
 TEST(an_item_that_is_not_there)
 {
     struct world *w = released();
-    struct made m = dossier_make(w, "NOSUCH", CLOSE_BACK, NULL);
+    struct made m = make(w, "NOSUCH", CLOSE_BACK, NULL);
     CHECK_EQ_INT(m.d.n_chains, 2);
     world_close(w);
 }
@@ -101,7 +46,7 @@ TEST(an_item_that_is_not_there)
 TEST(standing_from_the_file_alone)
 {
     struct world *w = released();
-    struct made m = dossier_make(w, "U2", CLOSE_BACK, NULL);
+    struct made m = make(w, "U2", CLOSE_BACK, NULL);
     struct arena *a = arena_new(BUDGET);
     struct verifier vf = {.c = w->c, .a = a, .policy = &w->policy};
     struct dossier_proof proof;
@@ -125,15 +70,15 @@ TEST(standing_from_the_file_alone)
 TEST(withheld_content_changes_no_proof)
 {
     struct world *w = released();
-    struct made m = dossier_make(w, "U2", CLOSE_BACK, "LOT_DERIVED");
+    struct made m = make(w, "U2", CLOSE_BACK, "LOT_DERIVED");
     struct verdict v;
     CHECK_EQ_INT(judge_file(w, &w->policy, m.file, &v), VERDICT_GOOD);
     CHECK_EQ_INT(m.bases[DOSSIER_WITHHELD], 1);
     m.d.n_withheld = 0;
     refused(w, &m.d, "its kind is not among those that may be");
     struct made none = {0};
-    CHECK_EQ_INT(dossier_try(w, "U2", CLOSE_BACK, "PARTY_REGISTERED", &none, &v), LEDGER_EINVAL);
-    CHECK_EQ_INT(dossier_try(w, "U2", CLOSE_BACK, "NO_KIND", &none, &v), LEDGER_EINVAL);
+    CHECK_EQ_INT(try_make(w, "U2", CLOSE_BACK, "PARTY_REGISTERED", &none, &v), LEDGER_EINVAL);
+    CHECK_EQ_INT(try_make(w, "U2", CLOSE_BACK, "NO_KIND", &none, &v), LEDGER_EINVAL);
     world_close(w);
 }
 
@@ -142,7 +87,7 @@ TEST(withheld_content_changes_no_proof)
 TEST(every_byte_counts)
 {
     struct world *w = released();
-    struct made m = dossier_make(w, "M0", CLOSE_FORWARD, NULL);
+    struct made m = make(w, "M0", CLOSE_FORWARD, NULL);
     struct span copy = arena_copy(w->a, m.file);
     uint8_t *p = (uint8_t *)(uintptr_t)copy.p;
     struct verdict v;
@@ -167,7 +112,7 @@ TEST(every_byte_counts)
 TEST(nothing_can_be_left_out)
 {
     struct world *w = released();
-    struct made m = dossier_make(w, "U2", CLOSE_BACK, NULL);
+    struct made m = make(w, "U2", CLOSE_BACK, NULL);
     const struct dossier d = m.d;
     for (size_t i = 0; i < d.n_chains; i++) {
         struct dossier x = d;
@@ -200,10 +145,72 @@ TEST(nothing_can_be_left_out)
     world_close(w);
 }
 
+static struct hash chain_of(struct world *w, const struct dossier_chain *ch)
+{
+    struct hash key;
+    chain_key(w->c, &w->index_key, ch->name.type, ch->name.id, &key);
+    return key;
+}
+
+/* The dossier without chain i and without what is on no other chain then; openings keep the parts of the chains that are left. */
+static struct dossier without_chain(struct world *w, const struct dossier *d, size_t i)
+{
+    struct dossier x = *d;
+    x.n_chains--;
+    x.chains = arena_alloc(w->a, d->n_chains * sizeof *x.chains);
+    memcpy(x.chains, d->chains, i * sizeof *x.chains);
+    memcpy(x.chains + i, d->chains + i + 1, (d->n_chains - 1 - i) * sizeof *x.chains);
+    x.entries = arena_alloc(w->a, d->n_entries * sizeof *x.entries);
+    x.n_entries = 0;
+    for (size_t e = 0; e < d->n_entries; e++) {
+        struct header h;
+        bool on = false;
+        MUST(header_decode(w->a, d->entries[e].header, &h, err));
+        for (size_t c = 0; c < x.n_chains && !on; c++) {
+            struct hash key = chain_of(w, &x.chains[c]);
+            on = header_link(&h, &key) != NULL;
+        }
+        if (on)
+            x.entries[x.n_entries++] = d->entries[e];
+    }
+    return x;
+}
+
+/* Whoever carries a dossier can cut whole chains out of it. That is damage, and convicts nobody. */
+TEST(a_chain_that_is_cut_out_whole_is_damage)
+{
+    struct world *w = released();
+    struct made m = make(w, "U2", CLOSE_BACK, NULL);
+    for (size_t i = 0; i < m.d.n_chains; i++) {
+        struct dossier x = without_chain(w, &m.d, i);
+        refused(w, &x, m.d.chains[i].name.type == CHAIN_LEDGER ? "the ledger's own chain" : "");
+    }
+    world_close(w);
+}
+
+TEST(withheld_kinds_are_kinds_that_may_be)
+{
+    struct world *w = released();
+    struct made m = make(w, "U2", CLOSE_BACK, "LOT_DERIVED");
+    static const char *const names[] = {"PARTY_REGISTERED", "GENESIS", "FOO", "LOG_KEY"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        struct dossier x = m.d;
+        struct span both[2] = {SPAN_LIT("LOT_DERIVED"), span_str(names[i])};
+        if (span_cmp(both[0], both[1]) > 0) {
+            both[0] = both[1];
+            both[1] = SPAN_LIT("LOT_DERIVED");
+        }
+        x.withheld = both;
+        x.n_withheld = 2;
+        refused(w, &x, "no kind of which content may be left out");
+    }
+    world_close(w);
+}
+
 TEST(a_member_cannot_be_left_out)
 {
     struct world *w = released();
-    struct made m = dossier_make(w, "M1", CLOSE_FORWARD, NULL);
+    struct made m = make(w, "M1", CLOSE_FORWARD, NULL);
     for (size_t i = 0; i < m.d.n_chains; i++)
         for (size_t l = 0; l < m.d.chains[i].n_logs; l++) {
             if (m.d.chains[i].logs[l].n == 0)
@@ -218,7 +225,7 @@ TEST(a_member_cannot_be_left_out)
 TEST(a_dossier_is_about_what_it_says)
 {
     struct world *w = released();
-    struct made m = dossier_make(w, "U2", CLOSE_BACK, NULL);
+    struct made m = make(w, "U2", CLOSE_BACK, NULL);
     m.d.subjects[0].id = SPAN_LIT("L1"); /* U2 would pass for something that L1 came from */
     refused(w, &m.d, "nothing that the dossier is about leads to this item");
     m.d.subjects[0].id = SPAN_LIT("U1");
@@ -235,7 +242,7 @@ TEST(a_dossier_is_about_what_it_says)
 TEST(openings_stand_where_they_are_needed_only)
 {
     struct world *w = released();
-    struct made m = dossier_make(w, "U1", CLOSE_BACK, "LOT_DERIVED"), full = dossier_make(w, "U1", CLOSE_BACK, NULL);
+    struct made m = make(w, "U1", CLOSE_BACK, "LOT_DERIVED"), full = make(w, "U1", CLOSE_BACK, NULL);
     for (size_t i = 0; i < m.d.n_entries; i++) {
         struct entry_claim *e = &m.d.entries[i], *other = &full.d.entries[i];
         if (!e->withheld)
@@ -258,7 +265,7 @@ TEST(openings_stand_where_they_are_needed_only)
 TEST(another_policy_does_not_vouch_for_it)
 {
     struct world *w = released();
-    struct made m = dossier_make(w, "U2", CLOSE_BACK, NULL);
+    struct made m = make(w, "U2", CLOSE_BACK, NULL);
     struct note_key key;
     struct secret_key other;
     struct policy policy;
@@ -282,16 +289,16 @@ TEST(an_erased_event_is_named_with_its_erasure)
     const struct parameters rules = {.rules_version = RULES_VERSION, .n_algorithms = 1, .algorithms = {SIG_ED25519}, .n_retentions = 1,
                                      .retentions = {{KIND_LOT_DERIVED, 3650}}};
     world_begin(w);
-    world_act(w, OWN_PARAMETERS, parameters_encode(w->a, &rules));
+    act(w, OWN_PARAMETERS, parameters_encode(w->a, &rules));
     play(w, "STORAGE_MOVED", "u.op", "item=L1;location=shelf of Mr. N.");
     struct hash moved = w->last_event;
     play(w, "STORAGE_MOVED", "u.op", "item=L1;location=shelf 2");
     world_commit(w);
     world_begin(w);
     struct erasure x = {.reason = SPAN_LIT("a name was written into it"), .n = 1, .ids = moved.b};
-    world_act(w, OWN_ERASURE, erasure_encode(w->a, &x));
+    act(w, OWN_ERASURE, erasure_encode(w->a, &x));
     world_commit(w);
-    struct made m = dossier_make(w, "U2", CLOSE_BACK, NULL);
+    struct made m = make(w, "U2", CLOSE_BACK, NULL);
     CHECK_EQ_INT(m.bases[DOSSIER_ERASED], 1);
     CHECK_EQ_INT(m.bases[DOSSIER_OUTSIDE], 0);
     for (size_t i = 0; i < m.d.n_entries; i++)
@@ -313,7 +320,7 @@ TEST(openings_are_for_those_who_may_read_states)
     const struct prove_request rq = {.chains = &name, .n = 1};
     w->access.may_read_states = false;
     p.n_chains = 1;
-    p.chains = dossier_names(w, &rq);
+    p.chains = name_list(w, &rq);
     req.op_case = LEDGERD__V1__REQUEST__OP_PROVE;
     req.prove = &p;
     p.history_all = true;
@@ -335,13 +342,13 @@ TEST(the_stamps_that_bound_an_item_are_tied_to_the_tree)
     uint64_t stamps[3];
     for (unsigned i = 0; i < 3; i++) {
         world_begin(w);
-        stamps[i] = world_stamp(w);
+        stamps[i] = stamp(w);
         if (i == 0)
             play_material(w, "M2");
         world_commit(w);
     }
     /* The second one covers M2's latest entry; the third one says no more. */
-    struct made m = dossier_make(w, "M2", CLOSE_BACK, NULL);
+    struct made m = make(w, "M2", CLOSE_BACK, NULL);
     CHECK_EQ_INT(judge_file(w, &w->policy, m.file, &v), VERDICT_GOOD);
     CHECK_EQ_INT(m.d.n_stamps, 2);
     CHECK_EQ_INT(m.d.stamps[0].entry, stamps[0]);
@@ -363,6 +370,74 @@ TEST(the_stamps_that_bound_an_item_are_tied_to_the_tree)
     world_close(w);
 }
 
+/* Witnesses cosign some checkpoints and not each: what is proven under a seal stands under a later one, which is the dossier's. */
+TEST(a_larger_checkpoint_vouches_for_the_seal)
+{
+    struct world *w = released();
+    struct verdict v = {0};
+    struct made m = {0};
+    struct dossier_proof proof;
+    world_begin(w);
+    uint64_t before = stamp(w);
+    play_material(w, "M2");
+    world_commit(w);
+    world_begin(w);
+    uint64_t after = stamp(w);
+    world_commit(w);
+    const struct chain_name name = {CHAIN_ITEM, SPAN_LIT("M2")};
+    const struct dossier_plan plan = {.subjects = &name, .n_subjects = 1, .closure = CLOSE_BACK, .budget = BUDGET, .consistency = path_between,
+                                      .consistency_ctx = w};
+    struct reply *r = fetch(w, &plan);
+    world_begin(w);
+    play(w, "STORAGE_MOVED", "u.wh", "item=M2;location=elsewhere");
+    world_commit(w);
+    struct reply *later = fetch(w, &plan);
+    struct store_snapshot *sn;
+    struct merkle_path p;
+    MUST(store_snapshot_open(w->store, &sn, err));
+    struct kv kv = store_snapshot_kv(sn);
+    struct merkle_store tree = kv_tree(&kv);
+    CHECK(merkle_inclusion(w->c, &tree, r->snapshot.seal.index, later->snapshot.cp.size, &p));
+    store_snapshot_close(sn);
+    r->cosigned = (struct snapshot_claim){.note = later->claim.note, .seal = r->claim.seal,
+                                          .seal_path = arena_copy(w->a, span_of(p.h, p.n * HASH_LEN))};
+    CHECK_EQ_INT(make_of(w, r, &plan, &m, &v), LEDGER_OK);
+    CHECK_EQ_INT(judge_file(w, &w->policy, m.file, &v), VERDICT_GOOD);
+    struct verifier vf = {.c = w->c, .a = w->a, .policy = &w->policy};
+    CHECK(dossier_verify(&vf, &m.d, BUDGET, &proof, &v));
+    CHECK_EQ_INT(proof.snapshot.cp.size, later->snapshot.cp.size);
+    CHECK_EQ_INT(proof.snapshot.seal.index, r->snapshot.seal.index); /* as of then: M2 has not moved */
+    CHECK_EQ_INT(dossier_find(w->c, &proof, CHAIN_ITEM, SPAN_LIT("M2"))->count, later->u.prove.subjects[0].n_history - 1);
+    CHECK_EQ_INT(proof.n_stamps, 2); /* tied to the larger tree */
+    CHECK(proof.stamps[0].entry->header.index == before && proof.stamps[1].entry->header.index == after);
+    dossier_proof_free(&proof);
+    m.d.snapshot.seal_path = r->claim.seal_path;
+    refused(w, &m.d, "its inclusion path does not lead to the checkpoint's root");
+    world_close(w);
+}
+
+/* A log key that signs what it must not convicts the ledger; whoever altered a file does not. */
+TEST(a_wrong_log_key_is_no_damage)
+{
+    struct world *w = released();
+    struct made m = make(w, "U2", CLOSE_BACK, NULL);
+    struct policy p = w->policy;
+    struct verdict v;
+    p.log_until[0] = 2;
+    CHECK_EQ_INT(judge_file(w, &p, m.file, &v), VERDICT_TAMPERED);
+    CHECK(strstr(v.text, "was replaced and signs nothing from size") != NULL);
+    struct span note = arena_copy(w->a, m.d.snapshot.note);
+    ((uint8_t *)(uintptr_t)note.p)[note.n - 8] ^= 1; /* in the signature */
+    m.d.snapshot.note = note;
+    CHECK_EQ_INT(judge_file(w, &w->policy, dossier_encode(w->c, w->a, &m.d), &v), VERDICT_DAMAGED);
+    struct log_key_claim none = {m.d.entries[1].header, m.d.entries[1].event, SPAN_LIT(""), note};
+    m = make(w, "U2", CLOSE_BACK, NULL);
+    m.d.log_keys = &none;
+    m.d.n_log_keys = 1;
+    refused(w, &m.d, "of another kind");
+    world_close(w);
+}
+
 /* Somebody who may not read some kinds makes dossiers without their content. */
 TEST(what_the_server_withholds_is_withheld)
 {
@@ -370,13 +445,13 @@ TEST(what_the_server_withholds_is_withheld)
     struct made m = {0};
     struct verdict v = {0};
     w->access.read_kinds &= ~(1u << (KIND_QUALITY_DECISION - EVENT_KIND_FIRST));
-    m = dossier_make(w, "U2", CLOSE_BACK, NULL);
+    m = make(w, "U2", CLOSE_BACK, NULL);
     CHECK(m.bases[DOSSIER_WITHHELD] > 0);
     CHECK_EQ_INT(m.d.n_withheld, 1);
     CHECK(span_eq(m.d.withheld[0], SPAN_LIT("QUALITY_DECISION")));
     CHECK_EQ_INT(judge_file(w, &w->policy, m.file, &v), VERDICT_GOOD);
     w->access.read_kinds = UINT32_MAX & ~1u; /* PARTY_REGISTERED */
-    CHECK_EQ_INT(dossier_try(w, "U2", CLOSE_BACK, NULL, &m, &v), LEDGER_EDENIED);
+    CHECK_EQ_INT(try_make(w, "U2", CLOSE_BACK, NULL, &m, &v), LEDGER_EDENIED);
     world_close(w);
 }
 
@@ -412,12 +487,12 @@ TEST(a_forged_signature_convicts_the_ledger)
     world_begin(w);
     record_forged(w);
     world_commit(w);
-    CHECK_EQ_INT(dossier_try(w, "U2", CLOSE_BACK, NULL, &m, &v), LEDGER_ETAMPER);
+    CHECK_EQ_INT(try_make(w, "U2", CLOSE_BACK, NULL, &m, &v), LEDGER_ETAMPER);
     CHECK_EQ_INT(v.kind, VERDICT_TAMPERED);
     CHECK(strstr(v.text, "E_SIG_INVALID") != NULL);
     CHECK_EQ_INT(judge_file(w, &w->policy, m.file, &v), VERDICT_TAMPERED); /* the file is the evidence */
     /* M1 forward: L1 is there, its other inputs are not. */
-    CHECK_EQ_INT(dossier_try(w, "M1", CLOSE_FORWARD, NULL, &m, &v), LEDGER_ETAMPER);
+    CHECK_EQ_INT(try_make(w, "M1", CLOSE_FORWARD, NULL, &m, &v), LEDGER_ETAMPER);
     CHECK_EQ_INT(v.kind, VERDICT_TAMPERED);
     CHECK_EQ_INT(judge_file(w, &w->policy, m.file, &v), VERDICT_TAMPERED);
     world_close(w);
@@ -451,7 +526,7 @@ TEST(a_wrong_state_convicts_the_ledger)
     MUST(kv_put(&w->m.kv, KV_MEMBER, kv_key_member(row, &key, MEMBER_HISTORY, ch->count - 1),
                 history_row_encode(w->a, index, wbuf_span(&before), wbuf_span(&after))));
     world_commit(w);
-    CHECK_EQ_INT(dossier_try(w, "U2", CLOSE_BACK, NULL, &m, &v), LEDGER_ETAMPER);
+    CHECK_EQ_INT(try_make(w, "U2", CLOSE_BACK, NULL, &m, &v), LEDGER_ETAMPER);
     CHECK_EQ_INT(v.kind, VERDICT_TAMPERED);
     CHECK(strstr(v.text, "state commitment") != NULL);
     world_close(w);
@@ -459,10 +534,12 @@ TEST(a_wrong_state_convicts_the_ledger)
 
 TEST_MAIN(TEST_ENTRY(a_bag_back_to_its_cells), TEST_ENTRY(a_material_forward_to_the_bags), TEST_ENTRY(an_item_that_is_not_there),
           TEST_ENTRY(standing_from_the_file_alone), TEST_ENTRY(withheld_content_changes_no_proof), TEST_ENTRY(every_byte_counts),
-          TEST_ENTRY(nothing_can_be_left_out), TEST_ENTRY(a_member_cannot_be_left_out), TEST_ENTRY(a_dossier_is_about_what_it_says),
+          TEST_ENTRY(nothing_can_be_left_out), TEST_ENTRY(a_chain_that_is_cut_out_whole_is_damage), TEST_ENTRY(withheld_kinds_are_kinds_that_may_be),
+          TEST_ENTRY(a_member_cannot_be_left_out), TEST_ENTRY(a_dossier_is_about_what_it_says),
           TEST_ENTRY(openings_stand_where_they_are_needed_only), TEST_ENTRY(another_policy_does_not_vouch_for_it),
           TEST_ENTRY(an_erased_event_is_named_with_its_erasure), TEST_ENTRY(what_the_server_withholds_is_withheld),
           TEST_ENTRY(openings_are_for_those_who_may_read_states),
+          TEST_ENTRY(a_larger_checkpoint_vouches_for_the_seal), TEST_ENTRY(a_wrong_log_key_is_no_damage),
           TEST_ENTRY(the_stamps_that_bound_an_item_are_tied_to_the_tree),
           TEST_ENTRY(a_forged_signature_convicts_the_ledger),
           TEST_ENTRY(a_wrong_state_convicts_the_ledger))
