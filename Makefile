@@ -25,7 +25,8 @@ BUILD_PACKAGES := gcc libc6-dev make pkg-config protobuf-compiler protobuf-c-com
 DEMO_PACKAGES := $(BUILD_PACKAGES) openssl
 CHECK_PACKAGES := $(DEMO_PACKAGES) python3 faketime e2fsprogs golang-go golang-golang-x-mod-dev binutils universal-ctags
 PEER_PACKAGES := $(CHECK_PACKAGES) postgresql postgresql-contrib util-linux
-LINT_PACKAGES := $(CHECK_PACKAGES) cppcheck
+LINT_PACKAGES := $(CHECK_PACKAGES) cppcheck clang-tidy
+VALGRIND_PACKAGES := $(CHECK_PACKAGES) valgrind
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
 	-Wformat=2 -Wcast-qual -Wundef -Wswitch-enum $(if $(WERROR),-Werror)
@@ -72,7 +73,7 @@ BENCH_BIN := $(BENCH_SRC:tests/%.c=$(O)/tests/%)
 LIBS := $(O)/libclient-ctl.a $(O)/libledgerd.a $(O)/libdaemon.a $(O)/libproto.a $(O)/libgen.a
 
 .DELETE_ON_ERROR:
-.PHONY: all lib programs demo demo-consortium check check-long check-programs mutants bench bench-peers lint install uninstall clean help deps-build deps-demo deps-check deps-lint deps-peers
+.PHONY: all lib programs demo demo-consortium check check-long check-programs check-valgrind mutants bench bench-peers lint install uninstall clean help deps-build deps-demo deps-check deps-lint deps-peers deps-valgrind
 
 all: deps-build
 	$(Q)$(SUBMAKE) programs lib
@@ -89,7 +90,9 @@ help:
 	@echo "make all       build/ledgerd, build/ledgerctl, build/libledgerd.so, build/libledgerd.a"
 	@echo "make bench     durable events a second, and this machine's limits beside them"
 	@echo "make bench-peers  the same beside PostgreSQL (installs it); STRICT=1 fails below a target"
-	@echo "make lint      layers, purity, sizes, static analysis"
+	@echo "make fuzz      libFuzzer on every reader of foreign bytes; TARGET=name, SECONDS=60 (installs clang)"
+	@echo "make lint      layers, purity, sizes; cppcheck, gcc -fanalyzer, clang-tidy (installs them)"
+	@echo "make check-valgrind  the unit tests under memcheck"
 	@echo "make install   into DESTDIR/PREFIX; make uninstall; make clean"
 
 # ---- packages ----
@@ -116,6 +119,8 @@ deps-peers:
 	$(call need,$(PEER_PACKAGES))
 deps-lint:
 	$(call need,$(LINT_PACKAGES))
+deps-valgrind:
+	$(call need,$(VALGRIND_PACKAGES))
 
 # ---- build ----
 
@@ -192,7 +197,9 @@ $(O)/tests/simulation/sim: $(call obj,$(SIMULATION_SRC) tests/lib/scratch.c) $(L
 	$(Q)$(CC) -pie $(LDFLAGS_ALL) $(SIMULATION_WRAPS:%=-Wl,--wrap=%) -o $@ $(filter %.o,$^) \
 		-Wl,--start-group $(LIBS) -Wl,--end-group $(filter-out -llmdb,$(DAEMON_LIBS) $(CLIENT_LIBS))
 
-check-programs: programs lib $(O)/tests/adversary/liar $(O)/tests/simulation/sim $(FAULT_BIN) $(UNIT_BIN) $(INTEGRATION_BIN) $(INTEROP_BIN)
+include tests/fuzz/fuzz.mk
+
+check-programs: programs lib $(O)/tests/adversary/liar $(O)/tests/simulation/sim $(FAULT_BIN) $(UNIT_BIN) $(INTEGRATION_BIN) $(INTEROP_BIN) $(FUZZ_BIN)
 
 check: deps-check
 	$(Q)$(SUBMAKE) check-programs
@@ -207,6 +214,11 @@ check-long: deps-check
 mutants: deps-check
 	$(Q)$(SUBMAKE) check-programs
 	$(Q)python3 tests/mutants/mutants.py --build $(O) $(if $(ONLY),--only "$(ONLY)")
+
+# The unit tests under memcheck, which takes twenty times as long; ONLY=test_event: these alone.
+check-valgrind: deps-valgrind
+	$(Q)$(SUBMAKE) check-programs
+	$(Q)sh tests/valgrind.sh $(O) $(ONLY)
 
 demo: deps-demo
 	$(Q)$(SUBMAKE) programs

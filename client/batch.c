@@ -257,15 +257,16 @@ void batch_leave_unsigned(struct ledger_batch *b)
     b->unsigned_allowed = true;
 }
 
-static bool seal_event(struct ledger_batch *b, const struct merkle_store *s, struct sigblock *block, size_t i)
+static bool seal_event(struct ledger_batch *b, const struct merkle_store *s, const struct sigblock *all, size_t i)
 {
+    struct sigblock block = *all;
     struct merkle_path path;
     if (!merkle_inclusion(b->c, s, i, b->n, &path))
         return false;
-    block->index = (unsigned)i;
-    block->path = (const uint8_t *)path.h;
-    block->path_n = path.n;
-    b->events[i].block = sigblock_encode(b->a, block);
+    block.index = (unsigned)i;
+    block.path = (const uint8_t *)path.h;
+    block.path_n = path.n;
+    b->events[i].block = sigblock_encode(b->a, &block);
     if (!b->events[i].block.p)
         return false;
     sigblock_hash(b->c, b->events[i].block, &b->events[i].block_hash);

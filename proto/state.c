@@ -279,7 +279,8 @@ static enum ledger_rc decode(enum chain_type t, struct span bytes, bool compact,
     const struct type_def *d = type_def(t);
     struct rbuf r;
     struct frontier *logs;
-    LEDGER_REQUIRE(d != NULL);
+    if (!d) /* the type may be somebody else's word, as the bytes are */
+        return ledger_fail(err, LEDGER_EINVAL, "there is no chain type %u", (unsigned)t);
     rbuf_init(&r, bytes);
     uint8_t type = rbuf_u8(&r), version = rbuf_u8(&r);
     if (r.failed || type != (uint8_t)t)
@@ -345,8 +346,10 @@ static const char *const case_prefixes[] = {"", "deviation/", "excursion/", "rec
 
 static struct span own_id(const struct chain *ch)
 {
+    const struct type_def *d = type_def(ch->type);
     struct span own;
-    memcpy(&own, (const uint8_t *)ch + type_def(ch->type)->id, sizeof own);
+    LEDGER_REQUIRE(d != NULL);
+    memcpy(&own, (const uint8_t *)ch + d->id, sizeof own);
     return own;
 }
 

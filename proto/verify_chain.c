@@ -114,6 +114,9 @@ bool verify_chain(const struct verifier *vf, const struct snapshot *s, const str
     memset(out, 0, sizeof *out);
     out->chain.type = claim->type;
     out->chain.id = claim->id;
+    /* Chain keys are made of eight bits of it: 257 would have an item's. */
+    if (claim->type < CHAIN_ITEM || claim->type > CHAIN_LEDGER)
+        return bad(v, claim, VERDICT_NO_INDEX, "there is no such type of chain");
     chain_key(vf->c, &vf->index_key, claim->type, claim->id, &out->chain.key);
     if (map_proof_decode(claim->map_proof, &proof, NULL))
         return bad(v, claim, VERDICT_NO_INDEX, "its map proof is malformed");

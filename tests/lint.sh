@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # lint: what the compiler does not check. `lint.sh --fast BUILD`: layers, purity, sizes, banned functions, licence lines (part of
-# `make check`, as tests/suites/layers.sh). `lint.sh BUILD` (`make lint`): these, cppcheck, and gcc -fanalyzer as advice.
+# `make check`, as tests/suites/layers.sh). `lint.sh BUILD` (`make lint`): these, cppcheck, gcc -fanalyzer and
+# clang-tidy.
 #
 # A step prints what breaks its rule, one line each with file and line, and fails if there is anything.
 set -u
@@ -84,7 +85,7 @@ ALLOWED='
 mem(cpy|cmp|set|move|chr|mem|rchr)|str(len|nlen|cmp|ncmp|chr|rchr|spn|cspn|str)|qsort|bsearch
 (__)?v?snprintf(_chk)?|__mem(cpy|set|move)_chk|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_
 malloc|calloc|realloc|free|abort
-__(u?divti3|u?modti3|multi3|popcountdi2|clzdi2|ctzdi2)
+__(u?divti3|u?modti3|u?divmodti4|multi3|popcountdi2|clzdi2|ctzdi2)
 sodium_(init|memzero|memcmp)|crypto_sign_(verify_detached|detached|seed_keypair|ed25519_[a-z_]*)|crypto_(core|scalarmult)_ed25519_[a-z_]*
 EVP_(MD|MD_CTX|MAC|MAC_CTX|PKEY|PKEY_CTX)_[a-z_]*|EVP_Digest(Init_ex2|Init_ex|Update|Final_ex)|EVP_MAC_[a-zA-Z_]*|EVP_PKEY_[a-zA-Z0-9_]*
 OSSL_PARAM_construct_[a-zA-Z0-9_]*|OPENSSL_cleanse|CRYPTO_(zalloc|malloc|free|clear_free|memcmp)|ERR_(set_mark|pop_to_mark|clear_error)
@@ -160,20 +161,40 @@ machine_paths() { none "$(texts | xargs grep -nE '(^|[^a-zA-Z0-9_.])/(wo''rk|ho'
 
 # ---- static analysis ----
 
-# Two kinds of finding are left out, as cppcheck 2.10 takes LEDGER_REQUIRE for a condition that may fail and go on; and two places in
-# which it takes an array of pointers that is filled in order for one that is not filled.
+# What a tool takes for a fault and is none stands in tests/lint/TOOL.txt, each with its reason.
 run_cppcheck() {
     cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 -j 2 \
-        -D_GNU_SOURCE -DLEDGERD_VERSION='"0"' -Iproto -Iledgerd -Iclient -Iinclude -I"$build/gen" --suppress='*:*/gen/*' \
-        --suppress=missingIncludeSystem --suppress=nullPointerRedundantCheck --suppress=arrayIndexOutOfBoundsCond \
-        --suppress=uninitvar:client/line_value.c --suppress=uninitvar:proto/value.c \
-        --template='{file}:{line}: {severity}: {message} [{id}]' proto ledgerd client
+        --cppcheck-build-dir="$suite_dir" -D_GNU_SOURCE -DLEDGERD_VERSION='"0"' -Iproto -Iledgerd -Iclient -Iinclude -I"$build/gen" \
+        --suppress='*:*/gen/*' --suppressions-list=tests/lint/cppcheck.txt --template='{file}:{line}: {severity}: {message} [{id}]' \
+        proto ledgerd client
 }
 
-# gcc 12's analyzer looks at one file at a time and follows no array that a loop has filled: what it says is for reading, not a verdict.
-show_analyzer() {
-    files '*.c' proto | xargs -P 2 -n 1 sh -c '"${CC:-gcc}" -std=c11 -D_GNU_SOURCE -O1 -fanalyzer -Iproto -c "$0" -o /dev/null 2>&1' |
-        grep -E 'warning:' | sort -u | sed 's/^/analyzer (advice): /'
+# by_file TOOL: all findings, two files at a time.
+by_file() {
+    for part in client ledgerd proto; do files '*.c' "$part"; done | xargs -P 2 -n 4 sh tests/lint/check.sh "$1" "$build" | sort -u
+}
+
+# "FILE FUNCTION CHECK" of each finding is looked up in the list; what is in the list and was not found is out of date.
+run_analyzer() {
+    by_file analyzer >"$suite_dir/found"
+    sed -n 's/^\([^:]*\):[0-9]*: .*\[\(-W[a-z-]*\)\] in \(.*\)$/\1 \3 \2/p' "$suite_dir/found" | sort -u >"$suite_dir/seen"
+    sed -n 's/^\([^#:][^:]*\): .*/\1/p' tests/lint/analyzer.txt | sort -u >"$suite_dir/known"
+    comm -23 "$suite_dir/seen" "$suite_dir/known" | while read -r file name check; do
+        grep "^$file:.*\[$check\] in $name\$" "$suite_dir/found"
+    done >"$suite_dir/new"
+    grep -v '\[-W' "$suite_dir/found" >>"$suite_dir/new" # did not compile
+    comm -13 "$suite_dir/seen" "$suite_dir/known" | sed 's|^|tests/lint/analyzer.txt: not found any more: |' >>"$suite_dir/new"
+    none "$(cat "$suite_dir/new")"
+}
+
+# "FILE CHECK" of each finding is looked up in the list.
+run_tidy() {
+    by_file tidy >"$suite_dir/found"
+    sed -n 's/^\([^:]*\):[0-9]*:[0-9]*: .*\[\([a-zA-Z0-9.-]*\).*\]$/\1 \2/p' "$suite_dir/found" | sort -u >"$suite_dir/seen"
+    sed -n 's/^\([^#:][^:]*\): .*/\1/p' tests/lint/tidy.txt | sort -u >"$suite_dir/known"
+    comm -23 "$suite_dir/seen" "$suite_dir/known" | while read -r file check; do grep "^$file:.*\[$check" "$suite_dir/found"; done >"$suite_dir/new"
+    comm -13 "$suite_dir/seen" "$suite_dir/known" | sed 's|^|tests/lint/tidy.txt: not found any more: |' >>"$suite_dir/new"
+    none "$(cat "$suite_dir/new")"
 }
 
 step "proto includes only proto" layers_proto
@@ -209,6 +230,7 @@ step "nothing left marked as unfinished" unfinished
 step "no paths of a machine" machine_paths
 if [ -z "$fast" ]; then
     step "cppcheck" run_cppcheck
-    show_analyzer
+    step "gcc -fanalyzer" run_analyzer
+    step "clang-tidy" run_tidy
 fi
 suite_end

@@ -31,7 +31,10 @@ static void error_json(struct ctl *ctl, int exit, const char *text, enum ledger_
     if (recorded == LEDGER_RECORDED_NOTHING || recorded == LEDGER_RECORDED_UNKNOWN)
         json_put_string(&w, "recorded", span_str(recorded == LEDGER_RECORDED_NOTHING ? "nothing" : "unknown"));
     json_end(&w);
-    ctl_print_json(ctl, &w);
+    /* Not ctl_print_json, whose own failure ends up here: out of memory, there is the text on stderr alone. */
+    struct span s = json_written(&w);
+    if (s.p)
+        fwrite(s.p, 1, s.n, stdout);
 }
 
 static int say(struct ctl *ctl, int exit, const char *text, enum ledger_recorded recorded)

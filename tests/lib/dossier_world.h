@@ -17,7 +17,7 @@
 
 /* ---- from the daemon's answer ---- */
 
-static Ledgerd__V1__ChainName **name_list(struct world *w, const struct prove_request *rq)
+static inline Ledgerd__V1__ChainName **name_list(struct world *w, const struct prove_request *rq)
 {
     Ledgerd__V1__ChainName **list = arena_alloc(w->a, rq->n * sizeof *list);
     for (size_t i = 0; i < rq->n; i++) {
@@ -30,7 +30,7 @@ static Ledgerd__V1__ChainName **name_list(struct world *w, const struct prove_re
 }
 
 /* An entry that was sent before comes by its index alone. */
-static struct entry_claim claim_of(const Ledgerd__V1__Record *r)
+static inline struct entry_claim claim_of(const Ledgerd__V1__Record *r)
 {
     static struct entry_claim sent[256];
     struct header h;
@@ -50,7 +50,7 @@ static struct entry_claim claim_of(const Ledgerd__V1__Record *r)
     return sent[h.index];
 }
 
-static void add_part(struct world *w, struct proven_subject *s, struct member_claim logs[CHAIN_LOGS_MAX], const Ledgerd__V1__ChainProof *p)
+static inline void add_part(struct world *w, struct proven_subject *s, struct member_claim logs[CHAIN_LOGS_MAX], const Ledgerd__V1__ChainProof *p)
 {
     for (size_t l = 0; l < p->n_logs; l++) {
         struct member_claim *m = &logs[p->logs[l]->log];
@@ -69,7 +69,7 @@ static void add_part(struct world *w, struct proven_subject *s, struct member_cl
     s->raw = raw;
 }
 
-static void verify_subject(struct world *w, const struct reply *r, struct proven_subject *s, struct member_claim logs[CHAIN_LOGS_MAX])
+static inline void verify_subject(struct world *w, const struct reply *r, struct proven_subject *s, struct member_claim logs[CHAIN_LOGS_MAX])
 {
     struct verifier vf = world_verifier(w);
     struct member_claim *given = arena_alloc(w->a, CHAIN_LOGS_MAX * sizeof *given);
@@ -88,7 +88,7 @@ static void verify_subject(struct world *w, const struct reply *r, struct proven
 }
 
 /* What the client's library makes of the daemon's answer. */
-static struct reply *fetch(struct world *w, const struct dossier_plan *plan)
+static inline struct reply *fetch(struct world *w, const struct dossier_plan *plan)
 {
     struct chain_name names[4];
     const struct prove_request rq = dossier_request(plan, WORLD_ORIGIN, names);
@@ -146,7 +146,7 @@ struct made {
     uint64_t bases[DOSSIER_BASES];
 };
 
-static enum ledger_rc path_between(void *ctx, struct arena *a, uint64_t size1, uint64_t size2, struct span *path, struct ledger_err *failed)
+static inline enum ledger_rc path_between(void *ctx, struct arena *a, uint64_t size1, uint64_t size2, struct span *path, struct ledger_err *failed)
 {
     struct world *w = ctx;
     struct store_snapshot *sn;
@@ -162,7 +162,7 @@ static enum ledger_rc path_between(void *ctx, struct arena *a, uint64_t size1, u
 }
 
 /* From an answer; as `try_make`. */
-static enum ledger_rc make_of(struct world *w, const struct reply *r, const struct dossier_plan *plan, struct made *out, struct verdict *v)
+static inline enum ledger_rc make_of(struct world *w, const struct reply *r, const struct dossier_plan *plan, struct made *out, struct verdict *v)
 {
     struct verifier vf = world_verifier(w);
     struct ledger_err err = {0};
@@ -174,7 +174,7 @@ static enum ledger_rc make_of(struct world *w, const struct reply *r, const stru
     return rc;
 }
 
-static enum ledger_rc try_make(struct world *w, const char *item, enum closure closure, const char *withhold, struct made *out,
+static inline enum ledger_rc try_make(struct world *w, const char *item, enum closure closure, const char *withhold, struct made *out,
                                struct verdict *v)
 {
     const struct chain_name name = {CHAIN_ITEM, span_str(item)};
@@ -185,7 +185,7 @@ static enum ledger_rc try_make(struct world *w, const char *item, enum closure c
     return make_of(w, fetch(w, &plan), &plan, out, v);
 }
 
-static struct made make(struct world *w, const char *item, enum closure closure, const char *withhold)
+static inline struct made make(struct world *w, const char *item, enum closure closure, const char *withhold)
 {
     struct made out = {0};
     struct verdict v = {0};
@@ -197,7 +197,7 @@ static struct made make(struct world *w, const char *item, enum closure closure,
 }
 
 /* Verifies bytes as a stranger would: with a policy, and without the index key. */
-static enum verdict_kind judge_file(struct world *w, const struct policy *policy, struct span file, struct verdict *v)
+static inline enum verdict_kind judge_file(struct world *w, const struct policy *policy, struct span file, struct verdict *v)
 {
     struct arena *a = arena_new(BUDGET);
     struct verifier vf = {.c = w->c, .a = a, .policy = policy};
@@ -218,7 +218,7 @@ static enum verdict_kind judge_file(struct world *w, const struct policy *policy
     return v->kind;
 }
 
-static struct span with_checksum(struct world *w, struct span file)
+static inline struct span with_checksum(struct world *w, struct span file)
 {
     struct hash sum;
     struct span all = span_of(file.p, file.n - HASH_LEN);
@@ -227,7 +227,7 @@ static struct span with_checksum(struct world *w, struct span file)
     return file;
 }
 
-static void refused(struct world *w, const struct dossier *d, const char *words)
+static inline void refused(struct world *w, const struct dossier *d, const char *words)
 {
     struct verdict v;
     struct arena_mark mark = arena_mark(w->a);
@@ -239,11 +239,59 @@ static void refused(struct world *w, const struct dossier *d, const char *words)
     arena_release(w->a, mark);
 }
 
-static struct world *released(void)
+static inline struct world *released(void)
 {
     struct world *w = make_ledger();
     release_ledger(w);
     return w;
+}
+
+/* ---- acts of the ledger ---- */
+
+/* An act that an administrator and somebody of QA sign. */
+static inline void act(struct world *w, enum own_kind kind, struct span payload)
+{
+    struct refusal why = {0};
+    struct appended_entry e;
+    struct sigblock *b = arena_alloc(w->a, 2 * sizeof *b);
+    struct event ev = {.occurred = world_time(w, w->now_us)};
+    event_id(w->c, payload, &ev.id);
+    world_block(w, &ev, "admin,u.qa", b);
+    struct span block = sigblock_encode(w->a, b);
+    MUST(sigblock_decode(block, b + 1, err));
+    struct signed_own s = {.kind = kind, .payload = payload, .block = block, .b = b + 1};
+    MUST(machine_own_signed(&w->m, &s, w->now_us, &e, &why, err));
+}
+
+/* Records a stamp over the checkpoint before the open batch. */
+static inline uint64_t stamp(struct world *w)
+{
+    struct note_key key;
+    struct wbuf note;
+    struct appended_entry e;
+    struct span root;
+    uint8_t k[KV_KEY_MAX];
+    struct time_stamp t = {.nonce = {7}};
+    struct authority authority;
+    struct tsp_response answer;
+    struct hash imprint;
+    struct span request;
+    static const uint8_t nonce = 7;
+    struct checkpoint cp = {.origin = SPAN_LIT(WORLD_ORIGIN), .size = w->m.batch_first};
+    MUST(kv_get(&w->m.kv, KV_CHECKPOINT, kv_key_u64(k, cp.size), &root));
+    memcpy(cp.root.b, root.p, HASH_LEN);
+    CHECK(note_key_make(w->c, WORLD_ORIGIN, NOTE_ED25519, span_of(w->log_key.pub, w->log_key.pub_len), &key));
+    wbuf_init(&note, w->a);
+    checkpoint_sign(w->c, &key, &w->log_key, &cp, &note);
+    t.note = wbuf_span(&note);
+    authority_new(&authority, "Works", WORLD_START_US / WORLD_SECOND_US - 86400, WORLD_START_US / WORLD_SECOND_US + 86400, "critical,timeStamping");
+    crypto_sha256(w->c, &t.note, 1, &imprint);
+    MUST(tsp_request(w->a, &imprint, span_of(&nonce, 1), NULL, &request, err));
+    MUST(tsp_response_parse(authority_answer(w->a, &authority, request), &answer, err));
+    authority_free(&authority);
+    t.token = answer.token;
+    MUST(machine_own(&w->m, OWN_TIME_STAMP, time_stamp_encode(w->a, &t), w->now_us, &e, err));
+    return e.index;
 }
 
 #endif

@@ -283,20 +283,6 @@ TEST(another_policy_does_not_vouch_for_it)
 
 /* ---- a ledger that erases ---- */
 
-static void act(struct world *w, enum own_kind kind, struct span payload)
-{
-    struct refusal why = {0};
-    struct appended_entry e;
-    struct sigblock *b = arena_alloc(w->a, 2 * sizeof *b);
-    struct event ev = {.occurred = world_time(w, w->now_us)};
-    event_id(w->c, payload, &ev.id);
-    world_block(w, &ev, "admin,u.qa", b);
-    struct span block = sigblock_encode(w->a, b);
-    MUST(sigblock_decode(block, b + 1, err));
-    struct signed_own s = {.kind = kind, .payload = payload, .block = block, .b = b + 1};
-    MUST(machine_own_signed(&w->m, &s, w->now_us, &e, &why, err));
-}
-
 TEST(an_erased_event_is_named_with_its_erasure)
 {
     struct world *w = make_ledger();
@@ -347,37 +333,6 @@ TEST(openings_are_for_those_who_may_read_states)
         check_error(&ans, LEDGERD__V1__ERROR_CODE__ERROR_DENIED, "may not read states");
     }
     world_close(w);
-}
-
-/* Records a stamp over the checkpoint before the open batch. */
-static uint64_t stamp(struct world *w)
-{
-    struct note_key key;
-    struct wbuf note;
-    struct appended_entry e;
-    struct span root;
-    uint8_t k[KV_KEY_MAX];
-    struct time_stamp t = {.nonce = {7}};
-    struct authority authority;
-    struct tsp_response answer;
-    struct hash imprint;
-    struct span request;
-    static const uint8_t nonce = 7;
-    struct checkpoint cp = {.origin = SPAN_LIT(WORLD_ORIGIN), .size = w->m.batch_first};
-    MUST(kv_get(&w->m.kv, KV_CHECKPOINT, kv_key_u64(k, cp.size), &root));
-    memcpy(cp.root.b, root.p, HASH_LEN);
-    CHECK(note_key_make(w->c, WORLD_ORIGIN, NOTE_ED25519, span_of(w->log_key.pub, w->log_key.pub_len), &key));
-    wbuf_init(&note, w->a);
-    checkpoint_sign(w->c, &key, &w->log_key, &cp, &note);
-    t.note = wbuf_span(&note);
-    authority_new(&authority, "Works", WORLD_START_US / WORLD_SECOND_US - 86400, WORLD_START_US / WORLD_SECOND_US + 86400, "critical,timeStamping");
-    crypto_sha256(w->c, &t.note, 1, &imprint);
-    MUST(tsp_request(w->a, &imprint, span_of(&nonce, 1), NULL, &request, err));
-    MUST(tsp_response_parse(authority_answer(w->a, &authority, request), &answer, err));
-    authority_free(&authority);
-    t.token = answer.token;
-    MUST(machine_own(&w->m, OWN_TIME_STAMP, time_stamp_encode(w->a, &t), w->now_us, &e, err));
-    return e.index;
 }
 
 TEST(the_stamps_that_bound_an_item_are_tied_to_the_tree)

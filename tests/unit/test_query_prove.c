@@ -144,6 +144,35 @@ static struct proof *find_proof(struct proofs *ps, enum chain_type type, const c
 
 /* ---- proofs ---- */
 
+/* Of chains that were not asked for by name the server says what they are, in 32 bits; a chain's key is made of eight of them. */
+TEST(a_type_of_chain_that_there_is_not)
+{
+    struct world *w = make_ledger();
+    struct answers ans;
+    struct verifier vf = world_verifier(w);
+    struct proven_chain proven;
+    PROVE(p);
+    name_chain(w, &p, CHAIN_ITEM, "U1");
+    ask_prove(w, &p, &ans);
+    struct proofs *ps = verified_proofs(w, &ans);
+    const Ledgerd__V1__ChainProof *x = ps->p[0].first;
+    struct chain_claim claim = {.id = of_bin(x->name->id), .map_proof = of_bin(x->map_proof), .head = of_bin(x->head), .salt = of_bin(x->salt),
+                                .state = of_bin(x->state)};
+    static const unsigned TYPES[] = {0, CHAIN_LEDGER + 1, 256, 256 + CHAIN_ITEM, 0x80000000u + CHAIN_ITEM};
+    for (size_t i = 0; i < sizeof TYPES / sizeof TYPES[0]; i++) {
+        struct verdict v = {0};
+        claim.type = (enum chain_type)TYPES[i];
+        CHECK(!verify_chain(&vf, &ps->snapshot, &claim, &proven, &v));
+        CHECK_EQ_INT(v.kind, VERDICT_TAMPERED);
+        CHECK(strstr(v.text, "no such type"));
+        struct chain ch;
+        CHECK_EQ_INT(state_decode(claim.type, claim.state, &ch, NULL), LEDGER_EINVAL);
+    }
+    claim.type = CHAIN_ITEM;
+    VERIFIED(verify_chain(&vf, &ps->snapshot, &claim, &proven, v));
+    world_close(w);
+}
+
 TEST(lineage_back_answers_a_standing_check)
 {
     struct world *w = make_ledger();
@@ -595,7 +624,7 @@ TEST(a_snapshot_is_not_pinned_for_ever)
     world_close(w);
 }
 
-TEST_MAIN(TEST_ENTRY(lineage_back_answers_a_standing_check),
+TEST_MAIN(TEST_ENTRY(a_type_of_chain_that_there_is_not), TEST_ENTRY(lineage_back_answers_a_standing_check),
           TEST_ENTRY(lineage_forward_finds_where_a_material_went),
           TEST_ENTRY(related_cases_are_proven_and_absence_too),
           TEST_ENTRY(histories_are_complete_and_in_order),
