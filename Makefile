@@ -170,7 +170,8 @@ $(O)/tests/%: $(O)/obj/tests/%.o $(call obj,$(TESTLIB_SRC)) $(LIBS)
 .PRECIOUS: $(O)/obj/%.o
 
 # The daemon's own code with some functions wrapped: a daemon that lies (tests/adversary/liar.h).
-LIAR_WRAPS := clock_watch_real_us judge_event machine_event chainmap_apply chainmap_prove read_chain query_begin query_next message_put_submit
+LIAR_WRAPS := clock_watch_real_us judge_event machine_event chainmap_apply chainmap_prove read_chain query_begin query_next message_put_submit \
+              machine_own_signed machine_erase_targets machine_own verify_time_stamp log_note
 $(O)/tests/adversary/liar: $(call obj,$(ADVERSARY_SRC)) $(O)/libdaemon.a $(O)/libproto.a $(O)/libgen.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(LDFLAGS_ALL) $(LIAR_WRAPS:%=-Wl,--wrap=%) -o $@ $(call obj,$(ADVERSARY_SRC)) \

@@ -84,34 +84,6 @@ static struct span entries_request(struct ledger_client *cl, struct call *k, str
 
 /* ---- (1) the tree over everything before ---- */
 
-/*
- * RFC 6962: for each bit that is set in `index` there is one left sibling on the inclusion path, the root of the perfect subtree of that
- * size; together they cover the leaves before. The path goes upwards, so the largest comes last. Bits that are not set have a right
- * sibling unless the leaf is on the right edge there, which is where the path has no element.
- */
-static bool frontier_from_path(struct crypto *c, const struct entry *e, uint64_t size, struct span path, struct frontier *out)
-{
-    uint64_t at = e->header.index, last = size - 1;
-    struct hash left[64];
-    size_t n = 0, used = 0;
-    for (; last > 0; at >>= 1, last >>= 1) {
-        if (!(at & 1) && at == last)
-            continue;
-        if ((used + 1) * HASH_LEN > path.n)
-            return false;
-        if (at & 1)
-            memcpy(left[n++].b, path.p + used * HASH_LEN, HASH_LEN);
-        used++;
-    }
-    out->size = e->header.index;
-    if (frontier_peaks(out) != n)
-        return false;
-    for (size_t i = 0; i < n; i++)
-        out->peaks[i] = left[n - 1 - i];
-    frontier_append(c, out, &e->leaf);
-    return true;
-}
-
 static enum call_step take_root(struct ledger_client *cl, struct call *k, struct entries_work *w, const struct message *m)
 {
     struct reply *r = k->reply;
@@ -127,7 +99,7 @@ static enum call_step take_root(struct ledger_client *cl, struct call *k, struct
         !verify_inclusion(&vf, &e, &r->snapshot.cp, claim->path, &r->verdict))
         return step_bad(k);
     if (e.header.index + 1 != k->rq.u.entries.cursor.next ||
-        !frontier_from_path(cl->c, &e, r->snapshot.cp.size, claim->path, &w->frontier))
+        !frontier_from_path(cl->c, e.header.index, r->snapshot.cp.size, &e.leaf, claim->path, &w->frontier))
         return step_fail(k, LEDGER_ETAMPER, "the server sent the receipt of another entry");
     /* The answer will stand on a checkpoint of its own, no older than this one. */
     k->floor = r->snapshot.cp.size;

@@ -122,8 +122,8 @@ static enum call_step fill_in(struct call *k, struct prove_work *w, const struct
             continue;
         }
         const struct sent_record *at = w->sent.n_places ? sent_place(w->sent.places, w->sent.n_places, p->sent_before[i]) : NULL;
-        if (!at || !at->key)
-            return step_fail(k, LEDGER_EPROTO, "the server refers to an entry that it has not sent");
+        if (!at || !at->key) /* one more way of leaving an entry out */
+            return step_fail(k, LEDGER_ETAMPER, "the server left an entry out: it refers to it, and has not sent it");
         struct span opening = e->opening;
         *e = at->claim;
         e->opening = opening;

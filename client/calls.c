@@ -55,7 +55,7 @@ bool step_snapshot(struct ledger_client *cl, struct call *k, const struct snapsh
     r->claim = *claim;
     if (r->snapshot.cp.size < k->floor) {
         char what[160];
-        struct trust_conflict conflict = {cl->trust.latest->note, claim->note, SPAN_NONE};
+        struct trust_conflict conflict = {cl->trust.latest->note, claim->note, SPAN_NONE, SPAN_NONE};
         snprintf(what, sizeof what, "an answer stands on %llu entries although %llu were proven before it was asked",
                  (unsigned long long)r->snapshot.cp.size, (unsigned long long)k->floor);
         cl->at_hand = claim;

@@ -36,6 +36,7 @@
 #define STREAM_CREDIT 8u
 #define QUORUM_WAIT_MS_MAX 10000u              /* how long an answer waits for the policy's witnesses, within its own time */
 #define QUORUM_AGAIN_MS 250u                   /* what the ledger calls witnessed may not be what the policy demands */
+#define ACCUSE_MS_MAX 5000u                    /* how long evidence may take that is asked for */
 #define CLOCKS_DIFFER_S 300                    /* that far the ledger's clock may be ahead of this machine's */
 
 enum call_state { CALL_QUEUED = 0, CALL_SENT, CALL_TRUSTING };
@@ -83,7 +84,19 @@ struct call {
     struct checkpoint also[SNAPSHOT_NOTES_MAX];
 };
 
-enum session_state { SESSION_IDLE = 0, SESSION_PAUSE, SESSION_DIALLING, SESSION_HELLO, SESSION_TRUSTING, SESSION_READY };
+enum session_state { SESSION_IDLE = 0, SESSION_PAUSE, SESSION_DIALLING, SESSION_HELLO, SESSION_TRUSTING, SESSION_READY,
+    SESSION_ACCUSING, /* the ledger contradicts itself; no call goes on, and it is only asked for what proves it (session_accuse.c) */
+};
+
+/* Two checkpoints that contradict each other, while the server is asked for more. Copies, in an arena of their own; a NULL: none. */
+struct accusation {
+    struct arena *a;
+    uint64_t request_id, until_ms;
+    const char *what;
+    struct checkpoint small; /* the smaller of the two */
+    struct span small_note;
+    struct trust_conflict conflict;
+};
 
 struct ledger_client {
     const struct ledger_profile *profile;
@@ -123,6 +136,7 @@ struct ledger_client {
     struct ledger_err evidence;
     uint64_t pinned_size;    /* on disk, by us or by others */
     uint64_t pin_written_ms;
+    struct accusation accusation;
     const struct snapshot_claim *at_hand; /* what is being looked at, should it have to be kept as evidence */
     char server_program[128], server_name_for_us[256];
     unsigned version;
@@ -193,6 +207,13 @@ void session_lied(struct ledger_client *cl, const char *what, struct span answer
 
 /* A call failed because its answer does not verify: keeps the answer's bytes as a claim, and says where in the call's error. */
 void session_keep_answer(struct ledger_client *cl, struct call *k, struct span answer);
+
+/* ---- session_accuse.c ---- */
+/* The server cannot connect two of its checkpoints: asks it once for the entry at the end of the smaller one, and ends the session with what
+ * evidence there is then. Until then the session is ACCUSING. */
+void session_accuse(struct ledger_client *cl, const struct trust_conflict *conflict, const char *what);
+/* A message while accusing; NULL: there will be none any more (no connection, no time). Ends the session once there is nothing to wait for. */
+void accuse_take(struct ledger_client *cl, const struct message *m);
 
 /* ---- session_keys.c ---- */
 bool keys_init(struct ledger_client *cl) LEDGER_MUST_USE;

@@ -16,6 +16,7 @@ static const char title_other[] = "checkpoint that does not continue it";
 static const char title_first_seal[] = "seal of the first checkpoint, base64";
 static const char title_second_seal[] = "seal of the second checkpoint, base64";
 static const char title_proof[] = "consistency proof that was given with it, a hash a line";
+static const char title_last[] = "last place of the smaller tree in the larger one: leaf hash and inclusion path, a hash a line";
 static const char title_latest[] = "latest checkpoint that was verified";
 static const char title_receipt[] = "receipt of the entry, base64";
 static const char title_answer[] = "answer, base64";
@@ -51,15 +52,21 @@ static void put_base64(struct wbuf *w, const char *title, struct span bytes, siz
     }
 }
 
+static void put_hashes(struct wbuf *w, const char *title, struct span hashes)
+{
+    size_t most = (MERKLE_PATH_MAX + 1) * HASH_LEN;
+    if (hashes.p)
+        put_base64(w, title, span_of(hashes.p, hashes.n < most ? hashes.n : most), HASH_LEN);
+}
+
 static void put_contradiction(struct wbuf *w, const struct evidence *e)
 {
-    struct span proof = span_of(e->proof.p, e->proof.n < MERKLE_PATH_MAX * HASH_LEN ? e->proof.n : MERKLE_PATH_MAX * HASH_LEN);
     put_text(w, "The ledger has signed both statements below. The second was received after the first had been verified, and does not\n"
                 "continue it.\n");
     put_note(w, title_before, e->known);
     put_note(w, title_other, e->received);
-    if (e->proof.p)
-        put_base64(w, title_proof, proof, HASH_LEN);
+    put_hashes(w, title_proof, e->proof);
+    put_hashes(w, title_last, e->last);
     if (e->known_seal.p)
         put_base64(w, title_first_seal, e->known_seal, BASE64_LINE);
     if (e->received_seal.p)
@@ -137,7 +144,7 @@ static const uint8_t *find(struct span in, const char *text)
 /* What stands under a title, without the empty line before the next; absent if there is no such title. */
 static struct span section(struct span file, const char *title)
 {
-    char line[96];
+    char line[128];
     size_t n = (size_t)snprintf(line, sizeof line, "\n==== %s ====\n", title);
     const uint8_t *at = find(file, line);
     if (!at)
@@ -192,7 +199,7 @@ enum ledger_rc evidence_parse(struct arena *a, struct span file, const char **or
     if (!out->known.p)
         out->known = section(file, title_latest);
     if (!*origin || !out->what || (out->received.p && !out->known.p) || !read_base64(a, section(file, title_proof), &out->proof) ||
-        !read_base64(a, section(file, title_first_seal), &out->known_seal) ||
+        !read_base64(a, section(file, title_last), &out->last) || !read_base64(a, section(file, title_first_seal), &out->known_seal) ||
         !read_base64(a, section(file, title_second_seal), &out->received_seal) ||
         !read_base64(a, section(file, title_receipt), &out->receipt) || !read_base64(a, section(file, title_answer), &out->answer))
         return ledger_fail(err, LEDGER_EINVAL, "a part of the evidence file is missing or damaged");

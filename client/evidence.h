@@ -23,6 +23,7 @@ struct evidence {
     struct span received; /* note that does not fit to it, or absent */
     struct span known_seal, received_seal; /* evidence_seal of the two, or absent: what tells their times */
     struct span proof;    /* hashes of a consistency path that was given with it and failed; may be absent */
+    struct span last;     /* leaf hash of the smaller tree's last place, as the larger tree has it, and its inclusion path there; or absent */
     struct span receipt;  /* without a second note: a receipt file, or absent */
     struct span answer;   /* without either: the bytes that did not verify; may be absent */
 };

@@ -139,7 +139,9 @@ static bool is_permanent(enum ledger_rc rc)
 static void on_lost(void *user, const struct ledger_err *why)
 {
     struct ledger_client *cl = user;
-    if (is_permanent(why->rc))
+    if (cl->state == SESSION_ACCUSING)
+        accuse_take(cl, NULL);
+    else if (is_permanent(why->rc))
         session_fail_all(cl, why);
     else
         session_lost(cl, why);
@@ -239,7 +241,7 @@ static bool see_newest(struct ledger_client *cl, struct span note)
         return session_send(cl, rpc_put_checkpoint(cl->scratch, cl->recheck_id));
     }
     char what[160];
-    struct trust_conflict conflict = {known->note, note, SPAN_NONE};
+    struct trust_conflict conflict = {known->note, note, SPAN_NONE, SPAN_NONE};
     snprintf(what, sizeof what, "the ledger has shrunk from %llu to %llu entries: it was rolled back",
              (unsigned long long)known->size, (unsigned long long)cp.size);
     session_tampered(cl, &conflict, what);
@@ -610,6 +612,10 @@ static struct call *find_call(struct ledger_client *cl, uint64_t id)
 static void take_own(struct ledger_client *cl, const struct message *m)
 {
     struct ledger_err err;
+    if (cl->state == SESSION_ACCUSING) {
+        accuse_take(cl, m);
+        return;
+    }
     if (cl->state == SESSION_HELLO) {
         if (m->id == cl->hello_id || m->kind == MESSAGE_ERROR)
             (void)take_hello(cl, m);
@@ -645,6 +651,8 @@ static void on_frame(void *user, struct span frame)
     enum ledger_rc rc = rpc_decode(k ? k->reply->a : cl->scratch, frame, &m, &err);
     if (rc == LEDGER_ENOMEM && k)
         call_fail(cl, k, LEDGER_ENOMEM, "the answer is larger than an operation may use; ask for less");
+    else if (rc != LEDGER_OK && cl->state == SESSION_ACCUSING)
+        accuse_take(cl, NULL);
     else if (rc != LEDGER_OK)
         session_fail_all(cl, &err);
     else if (k)
@@ -676,6 +684,8 @@ static void close_down(struct ledger_client *cl)
 {
     struct ledger_err err = {0};
     bool ignored;
+    if (cl->state == SESSION_ACCUSING)
+        accuse_take(cl, NULL);
     (void)session_pin(cl, true, &err);
     ledger_fail(&err, LEDGER_ECANCELED, "the client is being closed");
     do {
@@ -693,6 +703,8 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 static void set_timer(struct ledger_client *cl, uint64_t now)
 {
     uint64_t at = UINT64_MAX;
+    if (cl->state == SESSION_ACCUSING)
+        at = cl->accusation.until_ms;
     for (const struct call *k = cl->list; k; k = k->next) {
         at = sooner(at, k->deadline_ms);
         if (cl->state == SESSION_READY && k->state == CALL_QUEUED && k->not_before_ms > now)
@@ -727,6 +739,17 @@ static void advance(struct ledger_client *cl, uint64_t now)
     }
 }
 
+/* Until the evidence is complete, or the time for it is over, or that of a call: callers are told in time. */
+static void wait_for_evidence(struct ledger_client *cl, uint64_t now)
+{
+    bool over = now >= cl->accusation.until_ms;
+    for (const struct call *k = cl->list; k; k = k->next)
+        over = over || now >= k->deadline_ms;
+    if (over)
+        accuse_take(cl, NULL);
+    set_timer(cl, now);
+}
+
 static void pump(struct ledger_client *cl)
 {
     struct ledger_err ignored = {0};
@@ -737,6 +760,10 @@ static void pump(struct ledger_client *cl)
         return;
     }
     uint64_t now = conn_clock_ms();
+    if (cl->state == SESSION_ACCUSING) {
+        wait_for_evidence(cl, now);
+        return;
+    }
     /* The pin first: what a caller is told must not be forgotten. A disk that is full now was not when the connection was made; it
      * is tried again and does not keep answers back. */
     if (session_pin(cl, false, &ignored))

@@ -137,7 +137,7 @@ static struct span last_note_of(const struct ledger_client *cl, uint64_t until)
 void keys_misused(struct ledger_client *cl, const struct policy_verdict *trust, struct span note, const char *what)
 {
     uint64_t until = cl->policy->log_until[trust->log];
-    struct trust_conflict conflict = {last_note_of(cl, until ? until : cl->policy->log_from[trust->log]), note, SPAN_NONE};
+    struct trust_conflict conflict = {last_note_of(cl, until ? until : cl->policy->log_from[trust->log]), note, SPAN_NONE, SPAN_NONE};
     session_tampered(cl, &conflict, what);
 }
 

@@ -95,13 +95,13 @@ bool session_see_sealed(struct ledger_client *cl, const struct checkpoint *cp, c
 static void proof_refused(struct ledger_client *cl, struct trust_node *n, const struct message_error *e)
 {
     struct ledger_err err;
-    struct trust_conflict conflict = {n->base->note, n->note, SPAN_NONE};
+    struct trust_conflict conflict = {n->base->note, n->note, SPAN_NONE, SPAN_NONE};
     char what[200];
     enum ledger_rc rc = rc_from_message(e);
     if (rc == LEDGER_ENOTFOUND || rc == LEDGER_EINVAL) {
         snprintf(what, sizeof what, "the server has signed both checkpoints and gives no proof that they are of one log (%.80s)",
                  e->text);
-        session_tampered(cl, &conflict, what);
+        session_accuse(cl, &conflict, what);
         return;
     }
     ledger_fail(&err, rc, "the server gives no consistency proof: %s", e->text);
@@ -130,7 +130,7 @@ bool session_take_proof(struct ledger_client *cl, const struct message *m)
     }
     struct verifier vf = session_verifier(cl, cl->scratch);
     if (trust_link(&cl->trust, &vf, n, m->u.consistency.path, &conflict, &v) != LEDGER_OK)
-        session_tampered(cl, &conflict, v.text);
+        session_accuse(cl, &conflict, v.text);
     return true;
 }
 
@@ -167,7 +167,7 @@ bool session_pin(struct ledger_client *cl, bool at_once, struct ledger_err *err)
     bool goes_on = true;
     cl->pin_written_ms = now;
     if (rc == LEDGER_ETAMPER) {
-        struct trust_conflict conflict = {other.note, latest->note, SPAN_NONE};
+        struct trust_conflict conflict = {other.note, latest->note, SPAN_NONE, SPAN_NONE};
         session_tampered(cl, &conflict, why.msg);
         return false;
     }
@@ -205,6 +205,7 @@ static void keep_evidence(const struct ledger_profile *p, const struct evidence 
 void session_tampered(struct ledger_client *cl, const struct trust_conflict *conflict, const char *what)
 {
     struct evidence e = {.what = what, .known = conflict->known, .received = conflict->received, .proof = conflict->proof,
+                         .last = conflict->last,
                          .known_seal = trust_seal_of(&cl->trust, conflict->known),
                          .received_seal = trust_seal_of(&cl->trust, conflict->received)};
     struct arena_mark mark = arena_mark(cl->scratch);

@@ -70,7 +70,7 @@ enum ledger_rc trust_see(struct trust *t, const struct checkpoint *cp, struct sp
         *out = *at;
         if (hash_eq(&(*at)->root, &cp->root))
             return LEDGER_OK;
-        *conflict = (struct trust_conflict){(*at)->note, note, SPAN_NONE};
+        *conflict = (struct trust_conflict){(*at)->note, note, SPAN_NONE, SPAN_NONE};
         verdict_bad(v, VERDICT_TAMPERED, VERDICT_NO_INDEX, "checkpoint",
                     "two different trees of %llu entries: the ledger was forked", (unsigned long long)cp->size);
         return LEDGER_ETAMPER;
@@ -144,7 +144,7 @@ enum ledger_rc trust_link(struct trust *t, const struct verifier *vf, struct tru
 {
     const struct trust_node *small = n->size < n->base->size ? n : n->base, *large = small == n ? n->base : n;
     if (!verify_consistency(vf, small->size, &small->root, large->size, &large->root, path, v)) {
-        *conflict = (struct trust_conflict){n->base->note, n->note, path};
+        *conflict = (struct trust_conflict){n->base->note, n->note, path, SPAN_NONE};
         return LEDGER_ETAMPER;
     }
     n->linked = true;

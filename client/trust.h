@@ -35,7 +35,7 @@ struct trust {
 };
 /* Two checkpoints that contradict each other; borrowed from the trust and the caller. */
 struct trust_conflict {
-    struct span known, received, proof;
+    struct span known, received, proof, last; /* the latter two as in evidence.h */
 };
 /* Keeps the seal of a known checkpoint, in place of another one that was kept. False: out of memory. */
 bool trust_seal(struct trust *t, const struct checkpoint *cp, struct span seal, bool kept) LEDGER_MUST_USE;

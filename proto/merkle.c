@@ -272,6 +272,35 @@ void frontier_append(struct crypto *c, struct frontier *f, const struct hash *le
     f->size++;
 }
 
+/*
+ * RFC 6962: for each bit that is set in `index` there is one left sibling on the inclusion path, the root of the perfect subtree of that
+ * size; together they cover the leaves before. The path goes upwards, so the largest comes last. Bits that are not set have a right
+ * sibling unless the leaf is on the right edge there, which is where the path has no element.
+ */
+bool frontier_from_path(struct crypto *c, uint64_t index, uint64_t size, const struct hash *leaf, struct span path, struct frontier *out)
+{
+    struct hash left[64];
+    size_t n = 0, used = 0;
+    if (index >= size)
+        return false;
+    for (uint64_t at = index, last = size - 1; last > 0; at >>= 1, last >>= 1) {
+        if (!(at & 1) && at == last)
+            continue;
+        if ((used + 1) * HASH_LEN > path.n)
+            return false;
+        if (at & 1)
+            memcpy(left[n++].b, path.p + used * HASH_LEN, HASH_LEN);
+        used++;
+    }
+    out->size = index;
+    if (frontier_peaks(out) != n)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        out->peaks[i] = left[n - 1 - i];
+    frontier_append(c, out, leaf);
+    return true;
+}
+
 void frontier_root(struct crypto *c, const struct frontier *f, struct hash *out)
 {
     size_t n = frontier_peaks(f);

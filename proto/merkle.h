@@ -67,6 +67,10 @@ struct frontier {
 void frontier_append(struct crypto *c, struct frontier *f, const struct hash *leaf);
 void frontier_root(struct crypto *c, const struct frontier *f, struct hash *out);
 size_t frontier_peaks(const struct frontier *f); /* how many of peaks[] are used */
+/* The tree over the leaves 0 … index, from the inclusion path of leaf `index` in a tree of `size` leaves: its left siblings are the roots of
+ * the largest subtrees before it. So who has proven that path has proven what the tree was at index + 1. False: a path of another length. */
+bool frontier_from_path(struct crypto *c, uint64_t index, uint64_t size, const struct hash *leaf, struct span path, struct frontier *out)
+    LEDGER_MUST_USE;
 
 /* In-memory tree over n leaf hashes (batches): root, and the path of one leaf. Scratch from `a`. */
 bool merkle_root_of(struct crypto *c, const struct hash *leaves, size_t n, struct hash *out);

@@ -76,15 +76,43 @@ static bool runs_backwards(struct inquest *q, bool grows)
            (grows ? known > received : received > known);
 }
 
+/* The root of the first entries of the larger tree, as many as the smaller has. False: the file does not prove it. */
+static bool beginning_of(struct inquest *q, const struct checkpoint *small, const struct checkpoint *large, struct hash *root)
+{
+    struct span last = q->e.last, path = last.n > HASH_LEN ? span_of(last.p + HASH_LEN, last.n - HASH_LEN) : SPAN_NONE;
+    struct verifier vf = make_verifier(q);
+    struct entry e = {.header = {.index = small->size - 1}};
+    struct frontier first;
+    struct verdict v = {0};
+    if (!path.p || small->size == 0)
+        return false;
+    memcpy(e.leaf.b, last.p, HASH_LEN);
+    if (!verify_inclusion(&vf, &e, large, path, &v) || !frontier_from_path(q->ctl->c, small->size - 1, large->size, &e.leaf, path, &first))
+        return false;
+    frontier_root(q->ctl->c, &first, root);
+    return true;
+}
+
 static void judge_sizes(struct inquest *q, const struct checkpoint *known, const struct checkpoint *received)
 {
     struct ctl *ctl = q->ctl;
     struct verifier vf = make_verifier(q);
     struct verdict v = {0};
+    struct hash root;
     bool grows = known->size < received->size;
     const struct checkpoint *small = grows ? known : received, *large = grows ? received : known;
     if (q->e.proof.p && verify_consistency(&vf, small->size, &small->root, large->size, &large->root, q->e.proof, &v)) {
         judged(q, JUDGED_VOID, "the consistency proof in the file holds: the larger tree begins with the smaller one");
+        return;
+    }
+    if (beginning_of(q, small, large, &root)) {
+        bool same = hash_eq(&root, &small->root);
+        judged(q, same ? JUDGED_VOID : JUDGED_PROVEN,
+               same ? "the inclusion path in the file shows that the larger tree begins with the smaller one"
+                    : ctl_text(ctl,
+                               "the ledger has signed both, and the first %llu of the %llu entries of the larger tree are not those of the smaller "
+                               "one, as the larger tree's own inclusion path shows: history was rewritten",
+                               (unsigned long long)small->size, (unsigned long long)large->size));
         return;
     }
     if (runs_backwards(q, grows)) {

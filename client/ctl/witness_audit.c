@@ -149,19 +149,31 @@ static void stop_with_entry(struct auditor *a)
     stop(a, err.msg);
 }
 
-/* A checkpoint was submitted that is not the tree that the ledger serves. With the newest checkpoint, and the proof that our root of that
- * size is a beginning of it, anybody can see it. */
+/* The leaf at the end of the first `size` entries and its path in the newest checkpoint's tree: they fix what the beginning of that tree is. */
+static struct span last_place(struct auditor *a, uint64_t size)
+{
+    struct merkle_path path;
+    struct hash leaf;
+    struct wbuf w;
+    struct merkle_store tree = machine_tree(replayer_machine(a->replayer));
+    if (!tree.get(tree.ctx, 0, size - 1, &leaf) || !merkle_inclusion(a->c, &tree, size - 1, a->newest_size, &path))
+        return SPAN_NONE;
+    wbuf_init(&w, a->scratch);
+    wbuf_bytes(&w, leaf.b, HASH_LEN);
+    wbuf_bytes(&w, path.h[0].b, path.n * HASH_LEN);
+    return wbuf_span(&w);
+}
+
+/* A checkpoint was submitted that is not the tree that the ledger serves. With the newest checkpoint, and the path that shows how its tree
+ * begins, anybody can see it. */
 static void stop_with_checkpoint(struct auditor *a, const struct wanted *x, const char *what)
 {
-    struct merkle_path path = {.n = 0};
-    struct merkle_store tree = machine_tree(replayer_machine(a->replayer));
     char file[PIN_PATH_MAX], why[WITNESS_WHY_MAX];
     struct ledger_err err = {0};
     struct evidence e = {.what = what, .known = newest_note(a), .received = span_of(x->note, x->note_n)};
     arena_reset(a->scratch);
-    if (x->size && a->newest_size > x->size && a->newest_size <= replayer_size(a->replayer) &&
-        merkle_consistency(a->c, &tree, x->size, a->newest_size, &path))
-        e.proof = span_of(path.h[0].b, path.n * HASH_LEN);
+    if (x->size && a->newest_size > x->size && a->newest_size <= replayer_size(a->replayer))
+        e.last = last_place(a, x->size);
     enum ledger_rc rc = pin_write_evidence(a->scratch, a->profile, &e, file, &err);
     snprintf(why, sizeof why, "%s; %s%.160s", what, rc ? "the evidence could not be kept: " : "evidence: ", rc ? err.msg : file);
     stop(a, why);

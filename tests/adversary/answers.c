@@ -7,11 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "liar.h"
 #include "server/message.h"
 
 #define ANSWER_BYTES ((size_t)64 << 20)
+#define LATE_S 7 /* longer than a client waits for evidence */
 #define WITNESS_NAME "witness.example/lied-to"
 
 typedef Ledgerd__V1__Response response;
@@ -72,8 +74,10 @@ static bool from_old(const struct query_env *env, const Ledgerd__V1__Request *r)
         return strcmp(env->access->name, liar.a) == 0;
     if (lie_is("past-checkpoint"))
         return true;
-    return lie_is("stale-standing") && r->op_case == LEDGERD__V1__REQUEST__OP_PROVE;
+    return (lie_is("stale-standing") || lie_is("old-seal")) && r->op_case == LEDGERD__V1__REQUEST__OP_PROVE;
 }
+
+static struct query_env newest_env; /* of a question that is answered from the older copy */
 
 enum ledger_rc __wrap_query_begin(const struct query_env *env, struct span request, struct query **out, struct ledger_err *err)
 {
@@ -84,8 +88,10 @@ enum ledger_rc __wrap_query_begin(const struct query_env *env, struct span reque
     if (!r)
         liar_die("request", "not understood");
     change_request(r);
-    if (from_old(env, r))
+    if (from_old(env, r)) {
+        newest_env = *env;
         other.store = liar.old;
+    }
     size_t n = ledgerd__v1__request__get_packed_size(r);
     uint8_t *bytes = arena_alloc(a, n);
     if (!bytes)
@@ -208,6 +214,19 @@ static void change_history(proof *p)
         say_erased(p->history[p->n_history - 1]);
 }
 
+/* What was kept of an erased event, or was asked for to judge what is left out, is not what the header commits to. */
+static void change_openings(struct arena *a, proof *p)
+{
+    for (size_t i = 0; i < p->n_history; i++) {
+        ProtobufCBinaryData *o = &p->history[i]->opening;
+        if (o->len == 0)
+            continue;
+        struct span copy = arena_copy(a, span_of(o->data, o->len));
+        ((uint8_t *)(uintptr_t)copy.p)[8] ^= 1; /* in the salt of the first part */
+        *o = bin(copy);
+    }
+}
+
 static void answer_not_found(struct arena *a, response *r)
 {
     Ledgerd__V1__Error *e = arena_alloc(a, sizeof *e);
@@ -221,6 +240,8 @@ static void answer_not_found(struct arena *a, response *r)
 
 static void change_prove(struct query *q, struct arena *a, response *r)
 {
+    for (size_t i = 0; lie_is("opening-false") && i < r->prove->n_proofs; i++)
+        change_openings(a, r->prove->proofs[i]);
     proof *p = find_proof(r, liar.a);
     if (!p && (lie_is("another-chain") || lie_is("known-as-unknown") || lie_is("unknown-as-known")))
         if ((p = find_proof(r, liar.b)))
@@ -302,9 +323,9 @@ static void add_witness(struct query *q, struct arena *a, ProtobufCBinaryData *n
     if (note_parse(a, span_of(note_bytes->data, note_bytes->len), &note, NULL) || checkpoint_parse(note.text, &cp, NULL))
         liar_die("witness", "note");
     witness_key(q->c, &k, &secret);
-    if (lie_is("witness-forged"))
+    if (lie_is("witness-forged") || lie_is("witnessed-forged"))
         secret.seed[0] ^= 1;
-    if (lie_is("cosignature-replayed"))
+    if (lie_is("cosignature-replayed") || lie_is("witnessed-replayed"))
         cp.origin = SPAN_LIT("another.example/ledger");
     wbuf_init(&text, a);
     checkpoint_text(&cp, &text);
@@ -312,6 +333,34 @@ static void add_witness(struct query *q, struct arena *a, ProtobufCBinaryData *n
     wbuf_bytes(&w, note_bytes->data, note_bytes->len);
     note_cosign_line(q->c, &k, &secret, (uint64_t)time(NULL), wbuf_span(&text), &w);
     *note_bytes = bin(wbuf_span(&w));
+}
+
+/* The newest checkpoint that the witnesses are said to have cosigned: the snapshot's own, with a line that is not theirs; or another ledger's. */
+static void false_witnessed(struct query *q, struct arena *a, Ledgerd__V1__Snapshot *s)
+{
+    struct span note = span_of(s->checkpoint.data, s->checkpoint.len);
+    size_t origin = strlen(q->m.origin);
+    s->witnessed = bin(arena_copy(a, note));
+    if (lie_is("witnessed-foreign"))
+        ((uint8_t *)s->witnessed.data)[origin - 1] ^= 1;
+    add_witness(q, a, &s->witnessed);
+}
+
+/* The seal of the older copy, from which everything else comes, under the newest checkpoint: with a path that is right. */
+static void old_seal(struct arena *a, Ledgerd__V1__Snapshot *s)
+{
+    struct query *newest = arena_alloc(a, sizeof *newest);
+    struct ledger_err err = {0};
+    struct header h;
+    struct stored seal;
+    struct span path, note;
+    if (!newest || header_decode(a, span_of(s->seal.data, s->seal.len), &h, &err) || query_look(newest, &newest_env, &err) ||
+        read_entry(newest, h.index, &seal, &err) || read_path(newest, a, &seal, newest->m.size, &path, &err) ||
+        build_note(newest, a, newest->m.size, &note, &err))
+        liar_die(liar.lie, err.msg);
+    s->checkpoint = bin(arena_copy(a, note));
+    s->seal_path = bin(path);
+    query_look_away(newest);
 }
 
 static Ledgerd__V1__Snapshot *snapshot_of(const response *r)
@@ -328,8 +377,19 @@ static Ledgerd__V1__Snapshot *snapshot_of(const response *r)
 
 /* ---- responses ---- */
 
+/* Who has rewritten history does better not to show how its tree begins. */
+static void keep_back(struct arena *a, response *r)
+{
+    if (lie_is("receipt-refused"))
+        answer_not_found(a, r);
+    if (lie_is("receipt-late"))
+        sleep(LATE_S);
+}
+
 static void change_response(struct query *q, struct arena *a, response *r)
 {
+    if (r->answer_case == LEDGERD__V1__RESPONSE__ANSWER_RECEIPT)
+        keep_back(a, r);
     if (r->answer_case == LEDGERD__V1__RESPONSE__ANSWER_PROVE)
         change_prove(q, a, r);
     if (r->answer_case == LEDGERD__V1__RESPONSE__ANSWER_ENTRIES)
@@ -337,6 +397,12 @@ static void change_response(struct query *q, struct arena *a, response *r)
     if (r->answer_case == LEDGERD__V1__RESPONSE__ANSWER_FIND)
         change_find(r);
     Ledgerd__V1__Snapshot *s = snapshot_of(r);
+    if (s && s->checkpoint.len && (lie_is("witnessed-forged") || lie_is("witnessed-foreign") || lie_is("witnessed-replayed")))
+        false_witnessed(q, a, s);
+    if (s && s->checkpoint.len && lie_is("old-seal") && r->answer_case == LEDGERD__V1__RESPONSE__ANSWER_PROVE)
+        old_seal(a, s);
+    if (s && lie_is("old-seal"))
+        add_witness(q, a, &s->checkpoint);
     if (s && (lie_is("witnessed") || lie_is("witness-forged") || lie_is("cosignature-replayed")))
         add_witness(q, a, &s->checkpoint);
 }

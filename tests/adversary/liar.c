@@ -2,6 +2,7 @@
 /* liar: `liar run DIR …` is `ledgerd run DIR …` with the lie of the environment; `liar witness` prints the witness's vkey (liar.h). */
 #include "liar.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,6 +61,7 @@ int main(int argc, char **argv)
         liar_die("usage", "liar run DIR [OPTION…] | liar witness");
     if (liar.old_dir && store_open(liar.old_dir, STORE_READ, &liar.old, &err))
         liar_die("older copy", err.msg);
+    signal(SIGPIPE, SIG_IGN); /* as the daemon's own main does */
     int exit = cmd_run(argc - 1, argv + 1);
     store_close(liar.old);
     return exit;

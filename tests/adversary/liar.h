@@ -8,6 +8,8 @@
  *              tree, the map, the seal and the checkpoint are then made from that as from anything else.
  *   answers.c: lies in what is answered. Requests and responses are taken apart, changed and put together again.
  *
+ *   acts.c:    lies about the ledger's own acts: parameters, erasures, time stamps, the log key.
+ *
  * What it is told comes from the environment, since the command line is the daemon's own:
  *   LIAR_LIE   name of the lie            LIAR_A, LIAR_B  ids or numbers that it is about
  *   LIAR_OLD   an older copy of the data folder, served or read in part

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a lie is told: a copy of the honest ledger, a daemon over it that lies, and those who look at it, each with a profile folder and
 an organisation of their own. A profile is fresh (it has never seen this ledger) or wary (it has)."""
+import http.client
+import json
 import os
 import re
 import shutil
@@ -11,7 +13,9 @@ import story
 import suite as lib
 
 ORIGIN = "ledger.example/told"
-CLIENTS = {"hospital": "urn:ledgerd:client:hospital", "sponsor": "urn:ledgerd:client:sponsor", "auditor": "urn:ledgerd:client:auditor"}
+CLIENTS = {"hospital": "urn:ledgerd:client:hospital", "sponsor": "urn:ledgerd:client:sponsor", "auditor": "urn:ledgerd:client:auditor",
+           "witness": "urn:ledgerd:client:witness"}
+WITNESS_FOLDER = "witness-folder"
 
 
 def copy_ledger(source, target):
@@ -51,6 +55,77 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             return self.process.wait()
+
+
+class Witness:
+    """`ledgerctl witness run DIR --audit PROFILE`, for the ledger of a stage; its folder stays from one run to the next."""
+
+    def __init__(self, stage, gently=False):
+        self.stage, self.suite, self.gently = stage, stage.suite, gently
+        self.folder, self.profile = stage.file(WITNESS_FOLDER), stage.profile("witness")
+        if not os.path.exists(self.folder):
+            stage.must(self.suite.run(self.suite.ctl, "witness", "init", self.folder, "--name", "witness.example/auditing", "--audit", self.profile))
+        address = os.path.join(self.folder, "address")
+        if os.path.exists(address):
+            os.unlink(address)
+        conf = os.path.join(self.profile, "profile.conf")
+        with open(conf, encoding="utf-8") as f:
+            text = f.read()
+        with open(conf, "w", encoding="utf-8") as f:
+            f.write(re.sub(r"(?m)^address *=.*$", "address = " + stage.server.address, text))
+        self.log_path = self.folder + ".log"
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen([self.suite.ctl, "witness", "run", self.folder, "--listen", "127.0.0.1:0", "--audit", self.profile],
+                                            stdout=log, stderr=log)
+        self.until(lambda: os.path.exists(address) and os.path.getsize(address), "it listens")
+        with open(address, encoding="ascii") as f:
+            self.address = f.read().strip()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.gently:
+            self.process.terminate()  # it is to go on later, with all that it had
+        else:
+            self.process.kill()  # what it has said does not depend on how it ends
+        self.process.wait(lib.WAIT_S)
+
+    def log(self):
+        with open(self.log_path, errors="replace", encoding="utf-8") as f:
+            return f.read()
+
+    def until(self, condition, what):
+        for _ in range(lib.WAIT_S * 20):
+            found = condition()
+            if found:
+                return found
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.05)
+        raise RuntimeError(f"the witness: not in time: {what}\n{self.log()}")
+
+    def status(self):
+        code, out, err = self.suite.run(self.suite.ctl, "--json", "witness", "status", self.folder)
+        if code:
+            raise RuntimeError(f"witness status: {code} {out}{err}")
+        return json.loads(out)["logs"][0]
+
+    def post(self, note, old):
+        connection = http.client.HTTPConnection(self.address, timeout=lib.WAIT_S)
+        connection.request("POST", "/add-checkpoint", f"old {old}\n\n{note}".encode())
+        response = connection.getresponse()
+        text = response.read().decode(errors="replace")
+        connection.close()
+        return response.status, text
+
+    def submit(self, note):
+        """(HTTP status, text): 200 cosigned; 403 it has stopped. Asked again for as long as it has not yet derived what it would cosign. After
+        a conflict it is not asked with a proof: that it stops has to come from what it has derived itself."""
+        return self.until(lambda: self.settled(*self.post(note, self.status().get("size", 0))), "it decides")
+
+    def settled(self, code, text):
+        return None if code == 503 and "stopped" not in text and not self.status()["stopped"] else (code, text)
 
 
 class Honest:
@@ -101,9 +176,10 @@ class Stage:
         self.folder = os.path.join(self.suite.scratch, name)
         os.mkdir(self.folder)
         self.server = None
-        self.n = 0
+        self.n = self.visits = 0
         self.liar = os.path.join(self.suite.build, "tests", "adversary", "liar")
         self.last = None  # (code, output, errors) of the submission that the lie is about
+        self.data = None  # the folder that is served
         self.kept = None  # the latest evidence file
 
     def __enter__(self):
@@ -135,6 +211,7 @@ class Stage:
             settings = {"LIAR_LIE": lie, "LIAR_A": a, "LIAR_B": str(b)}
             if old:
                 settings["LIAR_OLD"] = self.older_copy()
+        self.data = folder
         self.server = Server(program, folder, settings)
         return folder
 
@@ -154,6 +231,10 @@ class Stage:
     def file(self, name):
         return os.path.join(self.folder, name)
 
+    def policy(self):
+        """Of whoever verifies files: the log key alone."""
+        return os.path.join(self.honest.profile("auditor"), "policy")
+
     def keep(self, name, text):
         with open(self.file(name), "w", encoding="utf-8") as f:
             f.write(text)
@@ -172,6 +253,28 @@ class Stage:
         return self.suite.run(self.suite.ctl, "--profile", self.profile(who), "--server", self.server.address, "--timeout",
                               str(lib.WAIT_S // 2), *arguments, stdin=stdin)
 
+    def visitor(self, *arguments):
+        """Somebody with the sponsor's certificate who has never seen the ledger."""
+        self.visits += 1
+        path = os.path.join(self.folder, f"visitor{self.visits}")
+        shutil.copytree(self.honest.profile("sponsor"), path)
+        return self.suite.run(self.suite.ctl, "--profile", path, "--server", self.server.address, "--timeout", str(lib.WAIT_S // 2), *arguments)
+
+    def submit(self, gently=False):
+        """The checkpoint that a visitor is shown is submitted to the auditing witness: (HTTP status, its answer, its own status)."""
+        ran = self.visitor("checkpoint")
+        self.must(ran)
+        with Witness(self, gently) as w:
+            code, text = w.submit(ran[1])
+            if code != 200:
+                w.until(lambda: w.status()["stopped"], "it stops")
+            return code, text, w.status()
+
+    def act(self, *arguments):
+        """An act of the ledger that the administrator and quality assurance sign. (code, output, errors)"""
+        keys = os.path.join(self.profile("operator"), "keys", "admin.key"), os.path.join(self.honest.ring, "qa.key")
+        return self.ctl("operator", *arguments, "--sign", keys[0], "--sign", keys[1])
+
     def record(self, *events, occurred=None):
         """By the operator's own people, as occurred now. (code, output, errors)"""
         events = [dict(e, occurred=occurred or story.later()) for e in events]
@@ -179,5 +282,5 @@ class Stage:
 
     def evidence(self, err):
         """The evidence file that an error names."""
-        found = re.search(r"evidence: (.*evidence-\S+\.txt)", err)
+        found = re.search(r"evidence: (.*\.txt)", err)
         return found[1] if found and os.path.exists(found[1]) else None

@@ -43,6 +43,10 @@ def material(item, quantity, ref=None, signer="wh"):
                  quantity=quantity, uom="mL", expiry=later(days=200), coa_hash="h", origin="tested donors")
 
 
+def moved(item, location, ref=None):
+    return event("STORAGE_MOVED", "wh", ref, item=item, location=location)
+
+
 def release(item):
     return event("QUALITY_DECISION", "qa qp", item=item, decision="RELEASE", spec_version="SPEC-2", reason="reviewed")
 

@@ -170,12 +170,13 @@ start_daemon
 chapter "4. The hospital's next call"
 chair hospital
 tell 4 ledgerctl check $lot --for release
-say "It keeps both signed statements of the ledger: proof that a third party can check, without the server."
+say "It keeps both signed statements of the ledger, and the server's own proof that the larger tree begins otherwise: anybody can check \
+that, years later, without the server."
 stop_daemon
 evidence=$(ls hospital/pins/evidence-* | head -n 1)
 tell 0 ls hospital/pins
-tell 1 ledgerctl verify "$evidence" --policy policy
-wants "SIGNED BY THE LEDGER"
+tell 4 ledgerctl verify "$evidence" --policy policy
+wants PROVEN "history was rewritten"
 start_daemon
 say "Somebody who has never seen the ledger has nothing to compare. But its policy asks for the cosignatures, and nobody cosigns this."
 chair newcomer

@@ -85,6 +85,8 @@ TEST(a_fork_is_detected)
     submit_and_close(k, "OTHER", 1, 12, fresh);
     CHECK(cw_pinned_size(fresh) > cw_pinned_size(cw.profile));
     expect_tampering();
+    /* The server itself has given what proves it. */
+    CHECK(strstr(cw_err.msg, "rewritten history") != NULL);
     ledger_key_free(k);
 }
 

@@ -359,6 +359,7 @@ static inline int world_remove(const char *path, const struct stat *st, int flag
 
 static inline void world_close(struct world *w)
 {
+    kv_mem_free(w->batch); /* one that is open */
     store_close(w->store);
     nftw(w->dir, world_remove, 16, FTW_DEPTH | FTW_PHYS);
     char anchor[80];

@@ -8,10 +8,12 @@ fooled it has to show the lie, so that the table's "not by" is proven as well.""
 import base64
 import concurrent.futures
 import datetime
+import glob
 import hashlib
 import json
 import os
 import re
+import shutil
 import sys
 import threading
 import time
@@ -19,17 +21,18 @@ import traceback
 from collections import namedtuple
 
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [os.path.join(TESTS, "lib"), os.path.join(TESTS, "adversary")]
+sys.path[:0] = [os.path.join(TESTS, n) for n in ("lib", "adversary", "suites")]
 
 import suite as lib  # noqa: E402
-from stage import CLIENTS, ORIGIN, Honest, Stage  # noqa: E402
+import timestamp  # noqa: E402
+from stage import CLIENTS, ORIGIN, WITNESS_FOLDER, Honest, Stage, Witness  # noqa: E402
 from story import (BAG, CENTRE, COI, COMMIT, LOT, ONWARD, PRODUCT, SERUM, SPARE, condition, consume, create_lot, dispatch, later,  # noqa: E402
-                   material, recall, received, result)
+                   material, moved, recall, received, result)
 
 DOCUMENT = os.path.join(lib.ROOT, "docs", "threat-model.md")
 LOT2 = PRODUCT + "/10/CT26-0002"
-CLIENT, VERIFIER, AUDITOR = "client", "offline verifier", "auditor"
-COLUMNS = [CLIENT, VERIFIER, AUDITOR]
+CLIENT, VERIFIER, AUDITOR, WITNESS = "client", "offline verifier", "auditor", "auditing witness"
+COLUMNS = [CLIENT, VERIFIER, AUDITOR, WITNESS]
 
 # Somebody runs a command and gets an exit code and a text. evidence: what `ledgerctl verify` says of the file that was kept.
 Look = namedtuple("Look", "column who command exit text evidence")
@@ -47,6 +50,27 @@ def fooled(*command, text, exit=0, who="hospital", column=CLIENT):  # pylint: di
 
 def audit(evidence="open", text=""):
     return Look(AUDITOR, "auditor", ("audit",), 4, text, evidence)
+
+
+def stops(evidence="open", text=""):
+    """The auditing witness does not cosign the checkpoint that it is given, stops for good, says why, and keeps evidence."""
+    return Look(WITNESS, "witness", ("witness",), 4, text, evidence)
+
+
+COSIGNS = Look(WITNESS, "witness", ("witness",), 0, "", None)
+
+
+def dossier(item, text="", exit=4, evidence="claim", who="visitor"):  # pylint: disable=redefined-builtin
+    return Look(VERIFIER, who, ("dossier", item, "-o", "@/lie.dossier"), exit, text, evidence if exit == 4 else None)
+
+
+def convicts(item, text):
+    """None can be made of it, and what was made in place of one convicts the ledger, for whoever has the file."""
+    return [dossier(item, text), sees("verify", "@/lie.dossier", evidence=None, column=VERIFIER, text=text)]
+
+
+def believed(item, text=""):
+    return [dossier(item, "verified", 0), fooled("verify", "@/lie.dossier", column=VERIFIER, text=text)]
 
 
 CHECK = ("check", BAG, "--for", "administer", "--coi", COI, "--subject-commit", COMMIT)
@@ -110,8 +134,31 @@ def rolled_back(stage, _):
     stage.serve()
     stage.must(stage.record(recall()))
     stage.must(stage.ctl("hospital", *CHECK), 1)
+    witness_before(stage)
     stage.stop()
     stage.serve()  # a fresh copy of the older folder, and of its anchor
+
+
+def grown_again(stage, row):
+    """… and it has more entries than it ever had."""
+    rolled_back(stage, row)
+    stage.forget("operator")
+    for n in range(3):
+        stage.must(stage.record(material(f"MAT-{n}", 5)))
+
+
+def grown_and_wary(stage, row):
+    grown_again(stage, row)
+    folder = stage.data
+    stage.stop()
+    stage.serve(row.name, folder=folder)
+
+
+def witness_before(stage):
+    """The auditing witness has cosigned the honest ledger."""
+    code, text, state = stage.submit(gently=True)
+    if code != 200:
+        raise RuntimeError(f"an honest ledger is not cosigned: {code} {text} {state}")
 
 
 def rewritten(stage, row):
@@ -140,20 +187,26 @@ def forked(stage, row):
         stage.must(stage.ctl(who, "receipt", "#30", "-o", stage.file(who + ".receipt")))
 
 
-def with_witness(stage, row):
+def with_witness(stage, row, quorum=True):
     path = os.path.join(stage.profile("hospital"), "policy")
     code, vkey, err = stage.suite.run(stage.liar, "witness")
     stage.must((code, vkey, err))
     with open(path, encoding="utf-8") as f:
         policy = f.read()
     with open(path, "w", encoding="utf-8") as f:
-        f.write(re.sub(r"(?m)^quorum .*$", "", policy) + f"\nwitness auditors {vkey.strip()}\nquorum auditors\n")
-    stage.serve("witnessed")
+        f.write(re.sub(r"(?m)^quorum .*$", "", policy) + f"\nwitness auditors {vkey.strip()}\nquorum {'auditors' if quorum else 'none'}\n")
+    folder = stage.serve("witnessed")
     code, out, err = stage.ctl("hospital", *CHECK)
     if code != 0 or "an auditing witness has replayed it" not in out:
         raise RuntimeError(f"with a true witness: {code} {out}{err}")
     stage.stop()
-    stage.serve(row.name)
+    stage.serve(row.name, row.a, row.b, row.old, folder)
+    for events in row.events:
+        stage.must(stage.record(*events))
+
+
+def with_any_witness(stage, row):
+    with_witness(stage, row, False)
 
 
 def backdated(stage, row):
@@ -181,99 +234,208 @@ def second_person(stage, row):
                            "--reference", "lie")
 
 
+def number(ran):
+    return re.search(r"#(\d+)", ran[1])[1]
+
+
+def one_erased(stage, row):
+    """A move is erased as it should be; the lie is about another entry."""
+    folder = stage.serve()
+    ran = stage.record(moved(SERUM, "shelf 2", "x"))
+    stage.must(ran)
+    erased = stage.act("erase", "#" + number(ran), "--reason", "a name was in it")
+    stage.must(erased)
+    stage.stop()
+    stage.serve(row.lie, row.a, re.search(r"entry #(\d+)", erased[1])[1], folder=folder)
+
+
+def erased_by_one(stage, row):
+    stage.serve(row.lie)
+    ran = stage.record(moved(SERUM, "shelf 2", "x"))
+    stage.must(ran)
+    stage.last = stage.act("erase", "#" + number(ran), "--reason", "a name was in it")
+
+
+def set_by_one(stage, row):
+    stage.serve(row.lie)
+    stage.last = stage.act("parameters", "set", "--retention", "MATERIAL_RECEIVED=30")
+
+
+def registration_erased(stage, row):
+    stage.serve(row.name)
+    code, out, err = stage.ctl("operator", "--json", "history", "--type", "party", "courier")
+    stage.must((code, out, err))
+    stage.last = stage.act("erase", "#" + re.search(r'"index": *(\d+)', out)[1], "--reason", "a name was in it")
+
+
+def old_key(stage, row):
+    """The hospital has followed the change of the log key; then checkpoints are signed with the key of before."""
+    folder = stage.fresh_ledger()
+    shutil.copyfile(os.path.join(folder, "keys", "log.key"), stage.file("old.key"))
+    os.chmod(stage.file("old.key"), 0o600)
+    stage.must(stage.suite.run(stage.suite.ledgerd, "rotate-log-key", folder))
+    stage.serve(folder=folder)
+    stage.must(stage.record(material("MAT-9", 5)))
+    for who in "hospital", "auditor":
+        stage.must(stage.ctl(who, "checkpoint"))
+    new = json.loads(stage.ctl("hospital", "--json", "status")[1])["log_key"]["vkey"]
+    with Witness(stage):  # makes its folder
+        pass
+    with open(os.path.join(stage.file(WITNESS_FOLDER), "policy"), "a", encoding="ascii") as f:
+        f.write(f"log {new}\n")
+    witness_before(stage)
+    stage.stop()
+    stage.serve(row.name, stage.file("old.key"), folder=folder)
+
+
+def stamped(stage, row):
+    """The first token beside the checkpoint that a second one stamps."""
+    authority = timestamp.Authority(stage.suite, row.name + "-tsa")
+    served = timestamp.Served(authority)
+    folder = stage.fresh_ledger()
+    path = os.path.join(folder, "ledgerd.conf")
+    with open(path, encoding="utf-8") as f:
+        text = f.read()
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text.replace("#authority = http://tsa.example/\n", f"authority = {served.url}\nca = {authority.ca}\ninterval_seconds = 1\n"))
+    try:
+        stage.serve(row.name, folder=folder)
+        for n in 1, 2:
+            stage.must(stage.record(material(f"MAT-{n}", 5)))
+            until_stamped(stage, n)
+    finally:
+        served.close()
+
+
+def until_stamped(stage, n):
+    for _ in range(lib.WAIT_S * 20):
+        code, out, _ = stage.ctl("operator", "status", "--json")
+        if code in (0, 3) and json.loads(out)["server"].get("time_stamps", 0) >= n:
+            return
+        time.sleep(0.05)
+    raise RuntimeError(f"there is no token {n}: {stage.server.log()[-2000:]}")
+
+
 # ---- the lies ----
 
 ANSWERS = [
     Row("newest-dropped", "the newest entry of a lot's chain is left out: head, state and history of before",
-        [sees(*CHECK, text="map proof"), sees("show", SERUM), sees("history", SERUM)], a=SERUM, old=True, events=[[recall()]]),
-    Row("middle-dropped", "an entry in the middle is left out of a history", [sees("history", LOT, text="8 entries")], a=LOT),
+        [sees(*CHECK, text="map proof"), sees("show", SERUM), sees("history", SERUM), dossier(BAG), COSIGNS], a=SERUM, old=True, events=[[recall()]]),
+    Row("middle-dropped", "an entry in the middle is left out of a history", [sees("history", LOT, text="8 entries"), dossier(LOT, "left an entry out")], a=LOT),
     Row("entries-swapped", "two entries change places, in a history and in the log",
-        [sees("history", LOT), audit("claim", "entry 1")], a=LOT),
-    Row("entry-repeated", "an entry is given twice, in place of another one", [sees("history", LOT), audit("claim")], a=LOT),
-    Row("stream-truncated", "a stream ends early: half a history, an empty log", [sees("history", LOT), audit("claim")], a=LOT),
+        [sees("history", LOT), audit("claim", "entry 1"), dossier(LOT), stops("claim", "entry 1")], a=LOT),
+    Row("entry-repeated", "an entry is given twice, in place of another one", [sees("history", LOT), audit("claim"), dossier(LOT), stops("claim")], a=LOT),
+    Row("stream-truncated", "a stream ends early: half a history, an empty log", [sees("history", LOT), audit("claim"), dossier(LOT), stops("claim")], a=LOT),
     Row("hidden-from-lineage", "a recalled raw material is left out of the bag's lineage",
-        [sees(*CHECK, text="left out"), sees("trace", BAG, "--back", text="left")], a=SERUM, events=[[recall()]]),
-    Row("input-left-out", "one member is left out of a batch's list of inputs", [sees(*CHECK), sees("trace", BAG, "--back")], a=LOT),
-    Row("inputs-left-out", "the whole list of inputs is left out", [sees(*CHECK), sees("trace", BAG, "--back")], a=LOT),
-    Row("false-state", "another quantity in the state that is shown", [sees("show", SERUM, text="commits to")], a=SERUM),
-    Row("another-chain", "one bag's chain is served under the name of the other", [sees(*CHECK), sees("show", BAG)], a=BAG, b=SPARE),
-    Row("known-as-unknown", "\"not in the ledger\" of a bag that is, with a proof", [sees(*CHECK), sees("show", BAG)], a=BAG, b="GHOST"),
+        [sees(*CHECK, text="left out"), sees("trace", BAG, "--back", text="left"), dossier(BAG)], a=SERUM, events=[[recall()]]),
+    Row("input-left-out", "one member is left out of a batch's list of inputs", [sees(*CHECK), sees("trace", BAG, "--back"), dossier(BAG, "members")], a=LOT),
+    Row("inputs-left-out", "the whole list of inputs is left out", [sees(*CHECK), sees("trace", BAG, "--back"), dossier(BAG, "inputs")], a=LOT),
+    Row("false-state", "another quantity in the state that is shown", [sees("show", SERUM, text="commits to"), dossier(SERUM, "commits to")], a=SERUM),
+    Row("another-chain", "one bag's chain is served under the name of the other", [sees(*CHECK), sees("show", BAG), dossier(BAG)], a=BAG, b=SPARE),
+    Row("known-as-unknown", "\"not in the ledger\" of a bag that is, with a proof", [sees(*CHECK), sees("show", BAG), dossier(BAG)], a=BAG, b="GHOST"),
     Row("known-refused", "\"there is no such item\" of a bag that there is, without a proof",
-        [sees("show", BAG, exit=3, text="proves nothing"), sees(*CHECK, exit=3)], a=BAG),
-    Row("unknown-as-known", "another bag's chain for an item that there is not", [sees("show", "GHOST")], a="GHOST", b=BAG),
+        [sees("show", BAG, exit=3, text="proves nothing"), sees(*CHECK, exit=3), dossier(BAG, "proves nothing", 3)], a=BAG),
+    Row("unknown-as-known", "another bag's chain for an item that there is not", [sees("show", "GHOST"), dossier("GHOST")], a="GHOST", b=BAG),
     Row("another-receipt", "the receipt of another event", [sees("receipt", "#31", "-o", "@/r")], b="30"),
     Row("accepted-as-another", "two events of one submission get each other's receipt", [sees("record", who="operator", text="UNKNOWN")],
         events=[[material("MAT-7", 1), material("MAT-8", 2)]]),
-    Row("stale-standing", "a bag's standing of before the recall, under the checkpoint of then", [sees(*CHECK, evidence="open")],
+    Row("stale-standing", "a bag's standing of before the recall, under the checkpoint of then", [sees(*CHECK, evidence="open"), dossier(BAG, evidence="open")],
         old=True, events=[[recall()]]),
     Row("past-checkpoint", "everything as it was a while ago, the checkpoint as the newest",
-        [sees(*CHECK, evidence="open", text="rolled back"), sees(*CHECK, exit=3, who="sponsor", text="")], old=True, setup=seen_then_past),
+        [sees(*CHECK, evidence="open", text="rolled back"), sees(*CHECK, exit=3, who="sponsor", text=""), *believed(BAG, "anything after this was sealed")], old=True, setup=seen_then_past),
     Row("rolled-back", "data and anchor are put back to before the recall, and the daemon goes on from there",
         [sees(*CHECK, evidence="proven"), fooled(*CHECK, who="sponsor", text="FIT"),
-         sees("checkpoint", "--against", "EVIDENCE", who="auditor", evidence="open", text="")], setup=rolled_back),
+         sees("checkpoint", "--against", "EVIDENCE", who="auditor", evidence="open", text=""), *believed(BAG, "anything after this was sealed"), stops("proven")],
+        setup=rolled_back),
+    Row("grown-again", "… and has grown beyond what it was: another history under the same name",
+        [sees(*CHECK, text="rewritten history", evidence="proven"), fooled(*CHECK, who="sponsor", text="FIT"),
+         sees("checkpoint", "--against", "EVIDENCE", who="auditor", evidence="proven"), *believed(BAG, "anything after this was sealed"),
+         stops("proven", "rewritten history")], setup=grown_again),
+    Row("receipt-refused", "… and does not show how its tree begins", [sees(*CHECK, evidence="open")],
+        setup=grown_and_wary),
+    Row("receipt-late", "… or keeps whoever asks waiting", [sees(*CHECK, evidence="open")], setup=grown_and_wary),
     Row("proof-of-another-size", "a consistency proof that was made for another size", [sees(*CHECK, evidence="open")], setup=seen_before),
-    Row("clock-ahead", "seals are dated a day ahead, so that an old state passes for a fresh one", [sees(*CHECK, exit=3, text="clock")]),
+    Row("clock-ahead", "seals are dated a day ahead, so that an old state passes for a fresh one", [sees(*CHECK, exit=3, text="clock"), *believed(BAG), COSIGNS]),
     Row("refused-yet-recorded", "an event is recorded, and its submitter is told that the rules refuse it",
         [fooled("record", exit=1, text="REFUSE", who="operator"), fooled("history", "MAT-9", text="MATERIAL_RECEIVED"), Look(
-            AUDITOR, "auditor", ("audit",), 0, "holds", None)], events=[[material("MAT-9", 5, "lie")]]),
+            AUDITOR, "auditor", ("audit",), 0, "holds", None), COSIGNS], events=[[material("MAT-9", 5, "lie")]]),
     Row("two-histories", "two clients are shown two histories",
         [fooled(*CHECK, text="NOT FIT", exit=1), fooled(*CHECK, who="sponsor", text="FIT"),
          sees("checkpoint", "--against", "@/hospital.checkpoint", who="sponsor", evidence="proven"),
-         sees("verify", "@/hospital.receipt", "@/sponsor.receipt", column=VERIFIER, text="PROVEN", evidence=None)],
+         sees("verify", "@/hospital.receipt", "@/sponsor.receipt", column=VERIFIER, text="PROVEN", evidence=None), stops("proven")],
         a=CLIENTS["sponsor"], setup=forked),
-    Row("witness-forged", "a witness's line under the checkpoint that the witness has not made", [sees(*CHECK, text="witness")],
+    Row("witness-forged", "a witness's line under the checkpoint that the witness has not made", [sees(*CHECK, text="witness"), dossier(BAG, "witness", who="hospital")],
         setup=with_witness),
     Row("cosignature-replayed", "a witness's line that was made for another ledger's checkpoint of the same size and root",
-        [sees(*CHECK, text="witness")], setup=with_witness),
-    Row("said-erased", "an entry is said to be erased that is not, without what is kept of erased ones", [audit("open", "opening")], a=LOT, b=47),
-    Row("not-listed", "a lot is left out of a list", [fooled("list", text="operator's word")], a=SERUM),
+        [sees(*CHECK, text="witness"), dossier(BAG, "witness", who="hospital")], setup=with_witness),
+    Row("said-erased", "an entry is said to be erased that is not, without what is kept of erased ones", [audit("open", "opening"), sees("history", LOT), dossier(LOT), stops("open", "opening")], a=LOT, b=47),
+    Row("erased-unnamed", "an entry is said to be erased under an ERASURE that does not name it",
+        [sees("history", LOT), dossier(LOT), audit(), stops()], lie="said-erased", a=LOT, setup=one_erased),
+    Row("witnessed-forged", "as the newest witnessed checkpoint one is shown whose witness has not made the line", [sees(*CHECK, text="witness")],
+        setup=with_any_witness),
+    Row("witnessed-replayed", "… one whose line was made for another ledger's checkpoint", [sees(*CHECK, text="witness")], setup=with_any_witness),
+    Row("witnessed-foreign", "… one of another ledger, truly cosigned", [sees(*CHECK)], setup=with_any_witness),
+    Row("old-seal", "an old state, with its seal, under the newest checkpoint, cosigned, with a path that is right", [sees(*CHECK, text="seal")],
+        a=SERUM, old=True, events=[[recall()]], setup=with_witness),
+    Row("opening-false", "what a dossier judges in place of chains that are outside is not what was committed to", [dossier(BAG)]),
+    Row("old-log-key", "checkpoints are signed with a log key that was replaced",
+        [sees(*CHECK, text="was replaced", evidence="open"), fooled(*CHECK, who="sponsor", text="FIT "), audit("open", "was replaced"), stops("open", "was replaced")], setup=old_key),
+    Row("not-listed", "a lot is left out of a list", [fooled("list", text="operator's word"), COSIGNS], a=SERUM),
 ]
 HISTORY = [
     Row("recall-not-in-map", "a recall is recorded, and the chain map does not show it",
-        [RECORDED, fooled(*CHECK, text="FIT "), *GOOD_RECEIPT, audit(text="chain map")], a=SERUM, old=True, events=[[recall("lie")]]),
+        [RECORDED, fooled(*CHECK, text="FIT "), *GOOD_RECEIPT, audit(text="chain map"), *believed(BAG), stops(text="chain map")], a=SERUM, old=True, events=[[recall("lie")]]),
     Row("recall-not-in-state", "a recall is recorded, and the state of what it names does not know of it",
-        [RECORDED, fooled(*CHECK, text="FIT "), *GOOD_RECEIPT, audit(text="state commitment")], a=SERUM, events=[[recall("lie")]]),
+        [RECORDED, fooled(*CHECK, text="FIT "), *GOOD_RECEIPT, audit(text="state commitment"), *convicts(BAG, "state commitment"), stops(text="state commitment")], a=SERUM, events=[[recall("lie")]]),
     Row("view-frozen", "seals go on, and the chain map stands still",
-        [RECORDED, fooled(*CHECK, text="FIT "), *GOOD_RECEIPT, audit(text="chain map")], old=True, events=[[recall("lie")]]),
+        [RECORDED, fooled(*CHECK, text="FIT "), *GOOD_RECEIPT, audit(text="chain map"), *believed(BAG), stops(text="chain map")], old=True, events=[[recall("lie")]]),
     Row("state-changed", "the committed state has ten times the quantity of the event",
-        [RECORDED, fooled("show", "MAT-9", text="50"), sees("trace", "MAT-9", "--back", "--deep", text="state commitment", evidence="open"), *GOOD_RECEIPT,
-         audit(text="state commitment")], a="MAT-9",
+        [RECORDED, fooled("show", "MAT-9", text="50"), sees("trace", "MAT-9", "--back", "--deep", text="state commitment", evidence="open"), *GOOD_RECEIPT, audit(text="state commitment"), *convicts("MAT-9", "state commitment"), stops(text="state commitment")], a="MAT-9",
         events=[[material("MAT-9", 5, "lie")]]),
     Row("input-omitted", "an input is consumed, and the batch's list of inputs does not have it",
-        [RECORDED, fooled("trace", LOT2, "--back", text="1 items"), sees("trace", LOT2, "--back", "--deep", text="not in the dossier"), *GOOD_RECEIPT, audit(text="state commitment")], a=LOT2,
+        [RECORDED, fooled("trace", LOT2, "--back", text="1 items"), sees("trace", LOT2, "--back", "--deep", text="not in the dossier"), *GOOD_RECEIPT, audit(text="state commitment"), dossier(LOT2, "not in the dossier"), stops(text="state commitment")], a=LOT2,
         events=[[create_lot(LOT2)], [consume(LOT2, SERUM, 1, "lie")]]),
     Row("excursion-untouched", "an excursion is opened, and the bag's chain does not have it",
-        [RECORDED, fooled("check", SPARE, "--for", "dispatch", text="FIT "), *GOOD_RECEIPT, audit(text="links")], a=SPARE,
+        [RECORDED, fooled("check", SPARE, "--for", "dispatch", text="FIT "), *GOOD_RECEIPT, audit(text="links"), *convicts(SPARE, "links"), stops(text="links")], a=SPARE,
         events=[[dispatch(ONWARD, [SPARE], CENTRE, "nurse")], "EXCURSION", [received(ONWARD, [SPARE], "wh")]]),
     Row("sequence-reused", "a failed test is recorded, and the next entry of the chain takes its number and place",
-        [RECORDED, fooled(*CHECK, text="FIT "), fooled("history", LOT, text="10 entries"), *GOOD_RECEIPT, audit()], a=LOT, old=True,
+        [RECORDED, fooled(*CHECK, text="FIT "), fooled("history", LOT, text="10 entries"), *GOOD_RECEIPT, audit(), *believed(LOT), stops(text="E_QC_RETEST")], a=LOT, old=True,
         events=[[result("late", "FAIL", "growth")], LATE[0]]),
     Row("time-backdated", "an entry is recorded with a time before that of the entries before it",
-        [RECORDED, sees("history", LOT, text="runs backwards"), fooled(*CHECK, text="FIT "), *GOOD_RECEIPT, audit(text="runs backwards")],
+        [RECORDED, sees("history", LOT, text="runs backwards"), fooled(*CHECK, text="FIT "), *GOOD_RECEIPT, audit(text="runs backwards"), dossier(LOT, "runs backwards"), stops(text="runs backwards")],
         setup=backdated),
     Row("past-rewritten", "a quantity of the past is changed and the tree signed anew",
         [sees("show", "MAT-9", evidence="proven"), fooled("show", "MAT-9", who="sponsor", text="50"),
-         sees("history", "MAT-9", who="sponsor", evidence="proven"), sees(*RECEIPT, who="sponsor", evidence="proven"), audit("proven")],
+         sees("history", "MAT-9", who="sponsor", evidence="proven"), sees(*RECEIPT, who="sponsor", evidence="proven"), audit("proven"), *convicts("MAT-9", "E_SIG_INVALID"), stops("proven")],
         b=50, setup=rewritten),
     Row("quantity-changed", "an event is recorded with another quantity, under the signature of the true one",
-        [CAUGHT_AT_RECORD, sees("history", "MAT-9", evidence="proven"), fooled("show", "MAT-9", text="50"), *BAD_RECEIPT, audit("proven", "signature")], b=50,
+        [CAUGHT_AT_RECORD, sees("history", "MAT-9", evidence="proven"), fooled("show", "MAT-9", text="50"), *BAD_RECEIPT, audit("proven", "signature"), *convicts("MAT-9", "E_SIG_INVALID"), stops("proven", "signature")], b=50,
         events=[[material("MAT-9", 5, "lie")]]),
-    Row("unsigned", "an event is recorded without its signature", [CAUGHT_AT_RECORD, sees("history", LOT, evidence="proven"), sees(*DEEP, evidence="proven"), fooled(*CHECK, text="FIT "), *BAD_RECEIPT, audit("proven")],
+    Row("unsigned", "an event is recorded without its signature", [CAUGHT_AT_RECORD, sees("history", LOT, evidence="proven"), sees(*DEEP, evidence="proven"), fooled(*CHECK, text="FIT "), *BAD_RECEIPT, audit("proven"), *convicts(LOT, "E_SIG_MISSING"), stops("proven")],
         events=LATE),
     Row("wrongly-signed", "an event is recorded with a signature that does not verify",
-        [CAUGHT_AT_RECORD, sees("history", LOT, evidence="proven"), sees(*DEEP, evidence="proven"), fooled(*CHECK, text="FIT "), *BAD_RECEIPT, audit("proven", "signature")], events=LATE),
+        [CAUGHT_AT_RECORD, sees("history", LOT, evidence="proven"), sees(*DEEP, evidence="proven"), fooled(*CHECK, text="FIT "), *BAD_RECEIPT, audit("proven", "signature"), *convicts(LOT, "E_SIG_INVALID"), stops("proven", "signature")], events=LATE),
     Row("second-signer-swapped", "the second signer of a recall is recorded as somebody else",
-        [CAUGHT_AT_RECORD, sees("history", SERUM, evidence="proven"), fooled(*CHECK, exit=1, text="E_HOLD_RECALL"), *BAD_RECEIPT, audit("proven", "signature")], a="qp2",
+        [CAUGHT_AT_RECORD, sees("history", SERUM, evidence="proven"), fooled(*CHECK, exit=1, text="E_HOLD_RECALL"), *BAD_RECEIPT, audit("proven", "signature"), *convicts(SERUM, "E_SIG_INVALID"), stops("proven", "signature")], a="qp2",
         events=[[recall("lie")]]),
     Row("revoked-signer", "an event is accepted whose signer was revoked before",
-        [RECORDED, sees("history", LOT, text="was revoked", evidence="open"), sees(*DEEP, text="E_", evidence="open"), fooled(*CHECK, text="FIT "), *GOOD_RECEIPT, audit(text="E_")],
+        [RECORDED, sees("history", LOT, text="was revoked", evidence="open"), sees(*DEEP, text="E_", evidence="open"), fooled(*CHECK, text="FIT "), *GOOD_RECEIPT, audit(text="E_"), *convicts(LOT, "E_UNKNOWN_PARTY"), stops(text="E_UNKNOWN_PARTY")],
         setup=revoke),
     Row("rules-ignored", "an event is accepted that the rules refuse: the signer does not have the role",
-        [RECORDED, fooled(*CHECK, text="FIT "), fooled("history", LOT, text="10 entries"), sees(*DEEP, text="E_ROLE", evidence="open"), *GOOD_RECEIPT, audit(text="E_ROLE")], a="wh",
+        [RECORDED, fooled(*CHECK, text="FIT "), fooled("history", LOT, text="10 entries"), sees(*DEEP, text="E_ROLE", evidence="open"), *GOOD_RECEIPT, audit(text="E_ROLE"), *convicts(LOT, "E_ROLE"), stops(text="E_ROLE")], a="wh",
         events=[[result("late", "PASS", "ok", ref="lie", signer="wh")]]),
     Row("one-key-two-persons", "one key is registered for two persons",
         [fooled("party", text="Recorded", who="operator"), fooled("show", "--type", "party", "qc.two", text="qc.two"), *GOOD_RECEIPT,
-         audit(text="E_")], setup=second_person),
+         audit(text="E_"), stops(text="E_KEY_INVALID")], setup=second_person),
+    Row("erasure-by-one", "an ERASURE is recorded with the signature of one person",
+        [sees("erase", who="operator", text="not known"), sees("history", SERUM, evidence="proven"), *BAD_RECEIPT, audit("proven"), stops("proven")], lie="act-by-one",
+        setup=erased_by_one),
+    Row("parameters-by-one", "the ledger's parameters are changed with the signature of one person",
+        [sees("parameters", who="operator", text="not known"), *BAD_RECEIPT, audit("proven"), stops("proven")], lie="act-by-one", setup=set_by_one),
+    Row("registration-erased", "an ERASURE names the registration of a party", [fooled("erase", text="Erased", who="operator"), *GOOD_RECEIPT, audit(text="E_ERASE"), stops()],
+        setup=registration_erased),
+    Row("stamp-of-another", "a time stamp's token stands beside a newer checkpoint than the one that it stamps", [fooled(*CHECK, text="FIT "), audit(text="something else"), stops(text="something else")],
+        setup=stamped),
 ]
 ROWS = ANSWERS + HISTORY
 
@@ -327,7 +489,7 @@ def receipt_of(path, origin):
 def find_entry(stage):
     """Number of the entry that the lie is about: as accepted, or as an error of the client names it."""
     _, out, err = stage.last
-    found = re.search(r"lie\tACCEPT\t#(\d+)", out) or re.search(r"Recorded as entry #(\d+)", out) or re.search(r"entry (\d+)", err)
+    found = re.search(r"lie\tACCEPT\t#(\d+)", out) or re.search(r"(?:Recorded as|under) entry #(\d+)", out) or re.search(r"entry (\d+)", err)
     return found[1] if found else "?"
 
 
@@ -348,15 +510,29 @@ def check_evidence(stage, look, err):
         with open(os.path.join(stage.folder, "lie.receipt.made"), "wb") as f:
             f.write(receipt_of(path, ORIGIN))
     code, out, why = stage.suite.run(stage.suite.ctl, "--json", "verify", path, "--policy",
-                                     os.path.join(stage.honest.profile("auditor"), "policy"))
+                                     stage.policy())
     if f'"evidence": "{look.evidence}"' not in out or code != (4 if look.evidence == "proven" else 1):
         return f"the evidence is not {look.evidence}: {code} {out}{why}"
     return None
 
 
+def ask_witness(stage):
+    """As if it were a command: 0, it has cosigned; 4, it has not, and has stopped."""
+    status, text, state = stage.submit()
+    if status == 200:
+        return 0, text, ""
+    kept = sorted(glob.glob(os.path.join(stage.profile("witness"), "pins", "evidence-*")) +
+                  glob.glob(os.path.join(stage.file(WITNESS_FOLDER), "evidence", "*")))
+    return 4 if state["stopped"] else status, state.get("why", ""), f"evidence: {kept[-1]}" if kept else ""
+
+
 def look_at(stage, row, look):
-    if look.command[0] in ("record", "party"):
+    if look.command[0] in ("record", "party", "erase", "parameters"):
         code, out, err = stage.last
+    elif look.column == WITNESS:
+        code, out, err = ask_witness(stage)
+    elif look.who == "visitor":
+        code, out, err = stage.visitor(*expand(stage, look.command))
     else:
         code, out, err = stage.ctl(look.who, *expand(stage, look.command))
     fault = None
@@ -423,26 +599,60 @@ def compare_notes(stage):
     return "checkpoints of one log are of one log", None if good else f"{ran} {other}"
 
 
+def frame_with_path(stage):
+    """Two checkpoints of an honest ledger and the path that connects them show nothing, and no other path shows anything against it."""
+    before = stage.ctl("sponsor", "checkpoint")[1]
+    stage.must(stage.record(material("MAT-8", 5)))
+    size = int(before.split("\n")[1])
+    stage.must(stage.ctl("hospital", "receipt", f"#{size - 1}", "-o", stage.file("last"), "--force"))
+    with open(stage.file("last"), "rb") as f:
+        receipt = field(f.read()[len(b"ledgerd receipt v1\n"):-32], 2)
+    after = field(field(receipt, 3), 1).decode()
+    leaf, path = hashlib.sha256(b"\0" + field(field(receipt, 1), 1)).digest(), field(receipt, 2)
+    true = [leaf] + [path[i:i + 32] for i in range(0, len(path), 32)]
+    paths = [true] + [true[:i] + [bytes(32)] + true[i + 1:] for i in range(len(true))] + [true[:i] + true[i + 1:] for i in range(len(true))] + [
+        true + [leaf]]
+    head = f"ledgerd evidence v1\norigin: {ORIGIN}\nserver: s\nfound: t\nwhat: the ledger lies\n\nIt does.\n"
+    for n, hashes in enumerate(paths):
+        lines = "\n".join(base64.b64encode(h).decode() for h in hashes)
+        stage.keep(f"path{n}", f"{head}\n==== checkpoint that was verified before ====\n{before}\n==== checkpoint that does not continue it ====\n{after}"
+                               f"\n==== last place of the smaller tree in the larger one: leaf hash and inclusion path, a hash a line ====\n{lines}\n")
+    code, out, err = stage.suite.run(stage.suite.ctl, "--json", "verify", *[stage.file(f"path{n}") for n in range(len(paths))], "--policy", stage.policy())
+    found = [r.get("evidence") for r in json.loads(out)]
+    good = code == 1 and found == ["void"] + ["open"] * (len(paths) - 1)
+    return "no path convicts an honest ledger", None if good else f"{code} {found} {err}"
+
+
 def honest_ledger(honest):
     with Stage(honest, "honest") as stage:
         stage.serve()
-        return [frame(stage), compare_notes(stage)]
+        code, text, state = stage.submit()
+        cosigned = None if code == 200 and not state["stopped"] else f"{code} {text} {state}"
+        return [frame(stage), compare_notes(stage), frame_with_path(stage), ("an auditing witness cosigns an honest ledger", cosigned)]
 
 
 # ---- the table ----
 
 
+def label(look):
+    """A verifier is told what it verified: a receipt, a dossier, or what was written in place of one."""
+    if look.column == VERIFIER and look.command[0] == "verify":
+        return "`verify` of the dossier" if look.command[1].endswith(".dossier") else "`verify` of the receipt"
+    return f"`{look.command[0]} --deep`" if "--deep" in look.command else f"`{look.command[0]}`"
+
+
 def names(looks):
-    seen = []
-    for look in looks:
-        name = look.command[0] + (" --deep" if "--deep" in look.command else "")
-        if name not in seen:
-            seen.append(name)
-    return ", ".join(f"`{n}`" for n in seen)
+    return ", ".join(dict.fromkeys(label(look) for look in looks))
+
+
+def witness_cell(looks):
+    return "–" if not looks else "stops" if looks[0].exit == 4 else "cosigns"
 
 
 def cell(row, column):
     looks = [look for look in row.looks if look.column == column]
+    if column == WITNESS:
+        return witness_cell(looks)
     caught, stale = ([look for look in looks if look.exit == e] for e in (4, 3))
     blind = [look for look in looks if look.exit < 3]
     parts = [names(caught)] if caught else []
@@ -454,7 +664,10 @@ def cell(row, column):
 
 
 def evidence_cell(row):
+    """The strongest that anybody gets: what `verify` convicts of is proven, be it a receipt, a dossier or an evidence file."""
     kinds = {look.evidence for look in row.looks if look.evidence}
+    if any(look.column == VERIFIER and look.command[0] == "verify" and look.exit == 4 for look in row.looks):
+        return "proven"
     return next((k for k in ("proven", "open", "claim") if k in kinds), "–")
 
 
@@ -486,7 +699,7 @@ def main():
     if not only:
         for name, fault in honest_ledger(honest):
             suite.check(fault is None, name, fault or "")
-    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
         rows = [row for row in ROWS if not only or row.name in only]
         for results in pool.map(lambda row: tell(honest, row), rows):
             with lock:

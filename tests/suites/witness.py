@@ -274,6 +274,9 @@ def forked(suite, ledger, w):
     suite.check(status == 403, "a tree that is not the one that is served", f"{status} {text}")
     stopped(suite, ledger, w)
     evidence(suite, w.status(ledger), lie, newest.split(b"\n\n")[0][:20])
+    file = re.search(r"(/\S+\.txt)", w.status(ledger)["why"])[1]
+    code, out, err = suite.run(suite.ctl, "verify", file, "--policy", os.path.join(ledger.profile, "policy"))
+    suite.check(code == 4 and "PROVEN" in out, "the evidence of a fork convinces anybody", out + err)
 
 
 def stopped(suite, ledger, w):

@@ -32,6 +32,10 @@ TEST(two_checkpoints)
     CHECK(span_eq(out.known, in.known) && span_eq(out.received, in.received) && span_eq(out.proof, in.proof));
     CHECK(!out.answer.p && !out.receipt.p);
     struct span header, way;
+    in.last = span_of(path, sizeof path);
+    CHECK_EQ_INT(read_back(a, evidence_text(a, "ledger.example/a", "", &in), &out), LEDGER_OK);
+    CHECK(span_eq(out.last, in.last) && span_eq(out.proof, in.proof));
+    in.last = SPAN_NONE;
     in.known_seal = evidence_seal(a, span_str("a header"), span_of(path, sizeof path));
     in.received_seal = evidence_seal(a, span_str("another"), SPAN_NONE);
     CHECK_EQ_INT(read_back(a, evidence_text(a, "ledger.example/a", "", &in), &out), LEDGER_OK);
@@ -42,7 +46,7 @@ TEST(two_checkpoints)
     in.known_seal = in.received_seal = SPAN_NONE;
     in.proof = SPAN_NONE;
     CHECK_EQ_INT(read_back(a, evidence_text(a, "ledger.example/a", "", &in), &out), LEDGER_OK);
-    CHECK(span_eq(out.known, in.known) && span_eq(out.received, in.received) && !out.proof.p);
+    CHECK(span_eq(out.known, in.known) && span_eq(out.received, in.received) && !out.proof.p && !out.last.p);
     arena_free(a);
 }
 

@@ -242,6 +242,28 @@ TEST(every_inclusion)
     tree_free(t);
 }
 
+/* An inclusion path fixes the tree up to its leaf, too: whoever proves the one has proven the other. */
+TEST(every_beginning)
+{
+    struct tree *t = tree_new();
+    struct merkle_path p;
+    struct frontier f;
+    struct hash root;
+    for (uint64_t size = 1; size <= LEAVES; size++) {
+        for (uint64_t index = 0; index < size; index++) {
+            CHECK(merkle_inclusion(t->c, &t->store, index, size, &p));
+            const struct span path = span_of(p.h[0].b, p.n * HASH_LEN);
+            CHECK(frontier_from_path(t->c, index, size, &t->leaves[index], path, &f));
+            CHECK_EQ_INT(f.size, index + 1);
+            frontier_root(t->c, &f, &root);
+            CHECK_EQ_MEM(root.b, t->roots[index + 1].b, HASH_LEN);
+            CHECK(!p.n || !frontier_from_path(t->c, index, size, &t->leaves[index], span_of(path.p, path.n - HASH_LEN), &f));
+        }
+        CHECK(!frontier_from_path(t->c, size, size, &t->leaves[0], SPAN_NONE, &f));
+    }
+    tree_free(t);
+}
+
 static bool consistent(struct tree *t, uint64_t m, uint64_t n, const struct merkle_path *p)
 {
     return merkle_verify_consistency(t->c, m, n, &t->roots[m], &t->roots[n], p->h, p->n);
@@ -465,6 +487,6 @@ TEST(shared_consistency)
     shared_vectors("vectors/merkle/consistency.json", vector_consistency);
 }
 
-TEST_MAIN(TEST_ENTRY(known_tree), TEST_ENTRY(roots_equal_naive), TEST_ENTRY(every_inclusion),
+TEST_MAIN(TEST_ENTRY(known_tree), TEST_ENTRY(roots_equal_naive), TEST_ENTRY(every_inclusion), TEST_ENTRY(every_beginning),
           TEST_ENTRY(every_consistency), TEST_ENTRY(store_with_holes), TEST_ENTRY(huge_trees),
           TEST_ENTRY(shared_inclusion), TEST_ENTRY(shared_consistency))
