@@ -69,7 +69,7 @@ static void flush(struct raw_client *cl)
  * False: nothing was there. */
 static bool take_bytes(struct raw_client *cl, int flags)
 {
-    static uint8_t buf[256 * 1024];
+    static _Thread_local uint8_t buf[256 * 1024]; /* crowds have a thread a client */
     struct ledger_err err;
     ssize_t n = recv(cl->fd, buf, sizeof buf, flags);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))

@@ -4,7 +4,7 @@
  * load generators: the library proper verifies every answer as it comes, on the same cores that the
  * daemon is measured on. TLS and messages are the library's own.
  *
- * One thread. Failure: each function ends the program with a sentence; a measurement with a broken
+ * One thread a client. Failure: each function ends the program with a sentence; a measurement with a broken
  * connection is none.
  */
 #ifndef LEDGERD_TESTS_RAW_CLIENT_H
