@@ -194,14 +194,15 @@ enum ledger_rc evidence_parse(struct arena *a, struct span file, const char **or
         return ledger_fail(err, LEDGER_EINVAL, "it does not begin as an evidence file does");
     *origin = head_line(a, file, "origin");
     out->what = head_line(a, file, "what");
-    out->known = section(file, title_before);
+    struct span before = section(file, title_before), receipt = section(file, title_receipt), answer = section(file, title_answer);
     out->received = section(file, title_other);
-    if (!out->known.p)
-        out->known = section(file, title_latest);
-    if (!*origin || !out->what || (out->received.p && !out->known.p) || !read_base64(a, section(file, title_proof), &out->proof) ||
+    out->known = before.p ? before : section(file, title_latest);
+    /* Two checkpoints contradict each other, or a receipt or an answer is shown: half of a pair is a file that lost something. */
+    bool whole = !before.p == !out->received.p && (before.p || receipt.p || answer.p);
+    if (!*origin || !out->what || !whole || !read_base64(a, section(file, title_proof), &out->proof) ||
         !read_base64(a, section(file, title_last), &out->last) || !read_base64(a, section(file, title_first_seal), &out->known_seal) ||
-        !read_base64(a, section(file, title_second_seal), &out->received_seal) ||
-        !read_base64(a, section(file, title_receipt), &out->receipt) || !read_base64(a, section(file, title_answer), &out->answer))
+        !read_base64(a, section(file, title_second_seal), &out->received_seal) || !read_base64(a, receipt, &out->receipt) ||
+        !read_base64(a, answer, &out->answer))
         return ledger_fail(err, LEDGER_EINVAL, "a part of the evidence file is missing or damaged");
     return LEDGER_OK;
 }

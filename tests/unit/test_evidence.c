@@ -87,6 +87,11 @@ TEST(cut_and_damaged_files)
     CHECK_EQ_INT(read_back(a, SPAN_LIT(EVIDENCE_HEAD "origin: ledger.example/a\nwhat: w\n\n==== answer, base64 ====\nAA=A\n"), &out), LEDGER_EINVAL);
     CHECK_EQ_INT(read_back(a, SPAN_LIT(EVIDENCE_HEAD "origin: ledger.example/a\nwhat: w\n\n==== checkpoint that does not continue it ====\nx\n"), &out),
                  LEDGER_EINVAL);
+    CHECK_EQ_INT(read_back(a, SPAN_LIT(EVIDENCE_HEAD "origin: ledger.example/a\nwhat: w\n\n==== checkpoint that was verified before ====\nx\n"), &out),
+                 LEDGER_EINVAL);
+    CHECK_EQ_INT(read_back(a, SPAN_LIT(EVIDENCE_HEAD "origin: ledger.example/a\nwhat: w\n"), &out), LEDGER_EINVAL);
+    CHECK_EQ_INT(read_back(a, SPAN_LIT(EVIDENCE_HEAD "origin: ledger.example/a\nwhat: w\n\n==== checkpoint that does not continue it ====\nx\n"
+                                                     "\n==== latest checkpoint that was verified ====\ny\n"), &out), LEDGER_EINVAL);
     arena_free(a);
 }
 
