@@ -111,7 +111,8 @@ void scrub_figures(struct scrub *s, void (*put)(void *sink, const char *name, do
     put(sink, "scrub_chains", (double)now.chains, NULL);
     put(sink, "scrub_passes", (double)now.passes, NULL);
     put(sink, "scrub_findings", (double)now.findings, now.what[0] ? now.what : NULL);
-    put(sink, "scrub_age_seconds", now.full_s ? (double)(clock_ms(CLOCK_REALTIME) / 1000 - now.full_s) : -1, NULL);
+    int64_t age_s = now.full_s ? clock_ms(CLOCK_REALTIME) / 1000 - now.full_s : -1;
+    put(sink, "scrub_age_seconds", (double)age_s, NULL);
 }
 
 /* ---- the position ---- */
@@ -121,8 +122,7 @@ static void save(struct scrub *s)
     char text[POSITION_BYTES_MAX], key[2 * HASH_LEN + 1];
     struct ledger_err err;
     const struct position *at = &s->at;
-    for (size_t i = 0; i < HASH_LEN; i++)
-        snprintf(key + 2 * i, 3, "%02x", at->after.b[i]);
+    hex_encode(span_of(at->after.b, HASH_LEN), key);
     int n = snprintf(text, sizeof text, "ledgerd scrub 1\n%u %" PRIu64 " %" PRIu64 " %d %s %" PRId64 " %" PRId64 " %" PRIu64 "\n",
                      (unsigned)at->phase, at->next, at->end, at->first, key, at->begun_s, at->full_s, at->findings);
     s->saved_ms = clock_ms(CLOCK_MONOTONIC);
@@ -135,17 +135,12 @@ static void save(struct scrub *s)
 static bool parse(const char *text, struct position *at)
 {
     char key[2 * HASH_LEN + 1];
-    unsigned phase, byte;
+    unsigned phase;
     int first;
     if (sscanf(text, "ledgerd scrub 1\n%u %" SCNu64 " %" SCNu64 " %d %64s %" SCNd64 " %" SCNd64 " %" SCNu64, &phase, &at->next, &at->end, &first,
                key, &at->begun_s, &at->full_s, &at->findings) != 8 ||
-        phase > PHASE_CHAINS || strlen(key) != 2 * HASH_LEN)
+        phase > PHASE_CHAINS || strlen(key) != 2 * HASH_LEN || !hex_decode(span_of(key, 2 * HASH_LEN), at->after.b))
         return false;
-    for (size_t i = 0; i < HASH_LEN; i++) {
-        if (sscanf(key + 2 * i, "%2x", &byte) != 1)
-            return false;
-        at->after.b[i] = (uint8_t)byte;
-    }
     at->phase = (enum phase)phase;
     at->first = first != 0;
     return true;

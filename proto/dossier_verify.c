@@ -352,6 +352,7 @@ static enum ledger_rc need_of_events(struct dossier_check *k, struct naming *n, 
 {
     enum ledger_rc rc = LEDGER_OK;
     char by[48];
+    const char *outer = n->by;
     n->by = by;
     const struct related r = {k->vf->a, need, n};
     for (size_t i = 0; i < pc->chain->n && k->d->closure != DOSSIER_NAMED && !rc; i++) {
@@ -367,6 +368,7 @@ static enum ledger_rc need_of_events(struct dossier_check *k, struct naming *n, 
             rc = related_of_lineage(&r, &e->event, pc->chain->name.id, k->d->closure == DOSSIER_BACK);
         arena_release(k->vf->a, mark);
     }
+    n->by = outer;
     return rc;
 }
 

@@ -542,7 +542,7 @@ static void print_text(const struct backup *b)
     printf("backed up: %s: ledger %s, %llu entries, under the checkpoint that the manifest holds\n"
            "new:       %llu entries, %llu bytes",
            b->path, b->m.origin, (unsigned long long)b->size, (unsigned long long)b->entries,
-           (unsigned long long)(b->bytes + b->files.bytes_written));
+           (unsigned long long)b->bytes + b->files.bytes_written);
     printf(b->went_on_at ? " (went on at entry %llu)\n" : "\n", (unsigned long long)b->went_on_at);
     if (b->rewritten)
         printf("erased:    the content of %llu event%s, in this backup too; copies of it that were made elsewhere still have it\n",
@@ -565,7 +565,7 @@ static void print_json(const struct backup *b)
     printf(",\"size\":%llu,\"root\":\"%s\",\"went_on_at\":%llu,\"entries_new\":%llu,\"bytes_written\":%llu,\"parts\":%zu,\"files\":%zu,"
            "\"files_skipped\":%zu,\"erased\":%llu,\"keys\":%s,\"verified\":\"%s\"}\n",
            (unsigned long long)b->size, root, (unsigned long long)b->went_on_at, (unsigned long long)b->entries,
-           (unsigned long long)(b->bytes + b->files.bytes_written), b->m.n_parts, b->files.n, b->files.skipped,
+           (unsigned long long)b->bytes + b->files.bytes_written, b->m.n_parts, b->files.n, b->files.skipped,
            (unsigned long long)b->rewritten, b->with_keys ? "true" : "false", b->verify_all ? "all" : "new");
 }
 

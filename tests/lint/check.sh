@@ -33,7 +33,7 @@ analyzer() {
 tidy() {
     # shellcheck disable=SC2046
     clang-tidy --quiet "$1" -- -std=c11 -D_GNU_SOURCE -DLEDGERD_VERSION='"0"' $(flags "$1") $(model "$1") -Xclang -analyzer-config -Xclang max-nodes=20000 2>/dev/null |
-        awk '/ (warning|error): .*\[.*\]$/ {sub(/^\/.*\/(proto|ledgerd|client|include)\//, substr($0, match($0, /(proto|ledgerd|client|include)\//), RLENGTH)); print}' | sort -u
+        awk -v root="$(pwd -P)/" '/ (warning|error): .*\[.*\]$/ {print index($0, root) == 1 ? substr($0, length(root) + 1) : $0}' | sort -u
 }
 
 for file in "$@"; do
