@@ -6,6 +6,8 @@
 #ifndef LEDGERD_COMMANDS_H
 #define LEDGERD_COMMANDS_H
 
+#include "base.h"
+
 #ifndef LEDGERD_VERSION /* the Makefile gives it */
 #define LEDGERD_VERSION "0.1.0"
 #endif
@@ -18,6 +20,16 @@ enum exit_code {
     EXIT_CODE_NEWER = 3,    /* written by a newer version */
     EXIT_CODE_EVIDENCE = 4, /* evidence of tampering: the records are not what they were, rolled back */
 };
+
+/* How a command ends that did not fail by its usage; check and rebuild have codes of their own. */
+static inline int exit_code_of(enum ledger_rc rc)
+{
+    if (rc == LEDGER_OK)
+        return EXIT_CODE_OK;
+    if (rc == LEDGER_EVERSION)
+        return EXIT_CODE_NEWER;
+    return rc == LEDGER_ETAMPER ? EXIT_CODE_EVIDENCE : EXIT_CODE_FAILED;
+}
 
 int cmd_init(int argc, char **argv);
 int cmd_run(int argc, char **argv);

@@ -219,15 +219,6 @@ static bool parse_arguments(struct rotate *r, int argc, char **argv)
     return optind == argc - 1;
 }
 
-static int exit_code(enum ledger_rc rc)
-{
-    if (rc == LEDGER_OK)
-        return EXIT_CODE_OK;
-    if (rc == LEDGER_EVERSION)
-        return EXIT_CODE_NEWER;
-    return rc == LEDGER_ETAMPER ? EXIT_CODE_EVIDENCE : EXIT_CODE_FAILED;
-}
-
 int cmd_rotate_log_key(int argc, char **argv)
 {
     struct rotate r = {.dir = NULL};
@@ -248,5 +239,5 @@ int cmd_rotate_log_key(int argc, char **argv)
     store_close(r.store);
     arena_free(r.a);
     crypto_free(r.c);
-    return exit_code(rc);
+    return exit_code_of(rc);
 }

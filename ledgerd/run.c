@@ -303,15 +303,6 @@ static enum ledger_rc bring_up_to_date(struct run *r, struct ledger_err *err)
     return rc;
 }
 
-static int exit_code(enum ledger_rc rc)
-{
-    if (rc == LEDGER_OK)
-        return EXIT_CODE_OK;
-    if (rc == LEDGER_EVERSION)
-        return EXIT_CODE_NEWER;
-    return rc == LEDGER_ETAMPER ? EXIT_CODE_EVIDENCE : EXIT_CODE_FAILED;
-}
-
 static enum ledger_rc open_witness(struct run *r, struct ledger_err *err)
 {
     const struct witness_options o = {
@@ -345,7 +336,7 @@ static int run(struct run *r)
         logline(LOG_INFO, "ended", NULL);
     else
         logline(LOG_ERROR, "ended", "reason=%s", err.msg);
-    return usage ? EXIT_CODE_USAGE : exit_code(rc);
+    return usage ? EXIT_CODE_USAGE : exit_code_of(rc);
 }
 
 int cmd_run(int argc, char **argv)

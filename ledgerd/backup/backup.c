@@ -592,15 +592,6 @@ static bool parse_arguments(struct backup *b, int argc, char **argv)
     return true;
 }
 
-static int exit_code(enum ledger_rc rc)
-{
-    if (rc == LEDGER_OK)
-        return EXIT_CODE_OK;
-    if (rc == LEDGER_EVERSION)
-        return EXIT_CODE_NEWER;
-    return rc == LEDGER_ETAMPER ? EXIT_CODE_EVIDENCE : EXIT_CODE_FAILED;
-}
-
 int cmd_backup(int argc, char **argv)
 {
     struct backup *b = calloc(1, sizeof *b);
@@ -631,5 +622,5 @@ int cmd_backup(int argc, char **argv)
     arena_free(b->a);
     crypto_free(b->c);
     free(b);
-    return exit_code(rc);
+    return exit_code_of(rc);
 }

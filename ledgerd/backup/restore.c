@@ -386,15 +386,6 @@ static bool parse_arguments(struct restore *r, int argc, char **argv)
     return true;
 }
 
-static int exit_code(enum ledger_rc rc)
-{
-    if (rc == LEDGER_OK)
-        return EXIT_CODE_OK;
-    if (rc == LEDGER_EVERSION)
-        return EXIT_CODE_NEWER;
-    return rc == LEDGER_ETAMPER ? EXIT_CODE_EVIDENCE : EXIT_CODE_FAILED;
-}
-
 static void report(struct restore *r, enum ledger_rc rc, const struct ledger_err *err)
 {
     if (rc != LEDGER_OK) {
@@ -437,5 +428,5 @@ int cmd_restore(int argc, char **argv)
     arena_free(r->a);
     crypto_free(r->c);
     free(r);
-    return exit_code(rc);
+    return exit_code_of(rc);
 }

@@ -4,7 +4,6 @@
 
     backup.py BUILD [TEST…]
 """
-import concurrent.futures
 import hashlib
 import json
 import os
@@ -14,13 +13,13 @@ import sys
 import tarfile
 import threading
 import time
-import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "..", "system"), HERE]
+import cases  # noqa: E402
 import ledger  # noqa: E402
 from cosigner import Witness, answers, hangs_up  # noqa: E402
-from ledger import Failure, Ledger, acknowledged, eventually, files_below, material, need, program, run  # noqa: E402
+from ledger import Ledger, acknowledged, eventually, files_below, material, need, program, run  # noqa: E402
 from witnessed import Witnessed  # noqa: E402
 
 
@@ -690,28 +689,5 @@ def test_a_bare_word_stops_nobody():
         l.end()
 
 
-TESTS = {name: f for name, f in list(globals().items()) if name.startswith("test_")}
-
-
-def run_test(name):
-    try:
-        TESTS[name]()
-        return True
-    except Failure as f:
-        print(f"failed: {name}: {f}", flush=True)
-    except Exception:  # pylint: disable=broad-except
-        print(f"failed: {name}:\n{traceback.format_exc()}", flush=True)
-    return False
-
-
-def main():
-    ledger.BUILD = os.path.abspath(sys.argv[1])
-    names = [n for n in TESTS if len(sys.argv) < 3 or any(a in n for a in sys.argv[2:])]
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        good = sum(pool.map(run_test, names))
-    print(f"{good} passed, {len(names) - good} failed, 0 skipped")
-    sys.exit(0 if good == len(names) else 1)
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(cases.main(globals(), sys.argv))

@@ -5,7 +5,6 @@ as its client. Each test has a ledger of its own; two run at a time. The last li
 
     daemon.py BUILD [TEST…]
 """
-import concurrent.futures
 import json
 import os
 import shutil
@@ -16,20 +15,17 @@ import tarfile
 import tempfile
 import threading
 import time
-import traceback
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))
+import cases  # noqa: E402
 import ledger  # noqa: E402
-from ledger import WAIT_S, Failure, Ledger, acknowledged, eventually, files_below, material, need, program, run  # noqa: E402
+from cases import Skip  # noqa: E402
+from ledger import WAIT_S, Ledger, acknowledged, eventually, files_below, material, need, program, run  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 KILLS = 12
 STREAMS = 3
 PACE_S = 0.002  # between two events of a stream
-
-
-class Skip(Exception):
-    """The test cannot be made here."""
 
 
 # ---- making and starting ----
@@ -604,39 +600,5 @@ def test_watch_takes_a_burst():
         need(sum(1 for _ in open(out, encoding="utf-8")) == 8001, "entries are missing")
 
 
-# ---- all of them ----
-
-
-def run_test(name, test):
-    began = time.monotonic()
-    try:
-        test()
-        return name, "passed", "", time.monotonic() - began
-    except Skip as why:
-        return name, "skipped", str(why), time.monotonic() - began
-    except Failure as why:
-        line = traceback.extract_tb(sys.exc_info()[2])
-        at = ", ".join(str(f.lineno) for f in line if f.filename == os.path.abspath(__file__))
-        return name, "failed", f"(lines {at}) {why}", time.monotonic() - began
-    except Exception:  # pylint: disable=broad-except
-        return name, "failed", traceback.format_exc(), time.monotonic() - began
-
-
-def main():
-    ledger.BUILD = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else "build")
-    only = sys.argv[2:]
-    tests = [(name[5:], test) for name, test in globals().items() if name.startswith("test_")]
-    tests = [t for t in tests if not only or t[0] in only]
-    counts = {"passed": 0, "failed": 0, "skipped": 0}
-    lock = threading.Lock()
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        for name, outcome, text, seconds in pool.map(lambda t: run_test(*t), tests):
-            with lock:
-                counts[outcome] += 1
-                print(f"{outcome}{':' if text else ''} {name}{': ' if text else ''}{text} ({seconds:.1f} s)", flush=True)
-    print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
-    return 1 if counts["failed"] else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cases.main(globals(), sys.argv))

@@ -6,7 +6,6 @@ looks into them, tests/system/cosigner.py's; these also do what no honest one wo
 
     witnessed.py BUILD [TEST…]
 """
-import concurrent.futures
 import http.client
 import json
 import os
@@ -14,11 +13,11 @@ import re
 import shutil
 import signal
 import sys
-import traceback
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))
+import cases  # noqa: E402
 import ledger  # noqa: E402
-from ledger import Failure, Ledger, eventually, need, run, program  # noqa: E402
+from ledger import Ledger, eventually, need, run, program  # noqa: E402
 from cosigner import (Forwarder, Program, Witness, answers, hangs, hangs_up, signs_with_another_key, signs_wrongly)  # noqa: E402
 
 
@@ -441,28 +440,5 @@ def test_a_policy_that_cannot_be_used_is_refused():
         l.refuses_to_run(2, "[witness]", "witnesses")
 
 
-TESTS = {name: f for name, f in list(globals().items()) if name.startswith("test_")}
-
-
-def run_test(name):
-    try:
-        TESTS[name]()
-        return True
-    except Failure as f:
-        print(f"failed: {name}: {f}", flush=True)
-    except Exception:  # pylint: disable=broad-except
-        print(f"failed: {name}:\n{traceback.format_exc()}", flush=True)
-    return False
-
-
-def main():
-    ledger.BUILD = os.path.abspath(sys.argv[1])
-    names = [n for n in TESTS if len(sys.argv) < 3 or any(a in n for a in sys.argv[2:])]
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        good = sum(pool.map(run_test, names))
-    print(f"{good} passed, {len(names) - good} failed, 0 skipped")
-    sys.exit(0 if good == len(names) else 1)
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(cases.main(globals(), sys.argv))
