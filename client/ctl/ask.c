@@ -110,16 +110,6 @@ int ask_absent(struct ctl *ctl, const struct reply *r, const struct proven_chain
     return EXIT_NEGATIVE;
 }
 
-const struct proven_subject *ask_find(const struct reply *r, enum chain_type type, struct span id)
-{
-    for (size_t i = 0; i < r->u.prove.n; i++) {
-        const struct proven_subject *s = &r->u.prove.subjects[i];
-        if (s->name.type == type && span_eq(s->name.id, id))
-            return s;
-    }
-    return NULL;
-}
-
 int ask_tsa_ca(struct ctl *ctl, const char *path, struct span *ca)
 {
     const char *named = ctl->profile ? ctl->profile->tsa_ca : "";

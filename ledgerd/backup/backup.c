@@ -211,23 +211,30 @@ static enum ledger_rc damaged(struct backup *b, enum ledger_rc rc, struct ledger
     return ledger_wrap(err, rc, "the backup in %.100s is damaged; begin a new one in another folder", b->path);
 }
 
+static enum ledger_rc open_part(struct backup *b, const struct backup_part *part, struct backup_part_reader *reader, struct ledger_err *err)
+{
+    struct span bytes;
+    enum ledger_rc rc = target_get(&b->target, &part->sha, BACKUP_PART_MAX, b->scratch, &bytes, err);
+    if (rc == LEDGER_OK)
+        rc = backup_part_open(b->c, bytes, part, reader, err);
+    return rc == LEDGER_OK ? rc : damaged(b, rc, err);
+}
+
 /* Reads a part back; every record goes to visit. */
 static enum ledger_rc read_part(struct backup *b, const struct backup_part *part, struct frontier *tree,
                                 enum ledger_rc (*visit)(struct backup *b, const struct header *h, const struct entry_record *r,
                                                         struct ledger_err *err),
                                 struct ledger_err *err)
 {
-    struct span bytes, record;
+    struct span record;
     struct backup_part_reader reader;
     struct entry_record r;
     struct header h;
     struct hash leaf;
     uint64_t index;
-    enum ledger_rc rc = target_get(&b->target, &part->sha, BACKUP_PART_MAX, b->scratch, &bytes, err);
-    if (rc == LEDGER_OK)
-        rc = backup_part_open(b->c, bytes, part, &reader, err);
+    enum ledger_rc rc = open_part(b, part, &reader, err);
     if (rc != LEDGER_OK)
-        return damaged(b, rc, err);
+        return rc;
     while (backup_part_next(&reader, &index, &record, &r, &rc, err)) {
         struct arena_mark m = arena_mark(b->scratch);
         rc = backup_record_check(b->c, b->scratch, index, &r, &h, &leaf, err);
@@ -360,18 +367,16 @@ static enum ledger_rc erased_record(struct source *so, uint64_t index, const str
 static enum ledger_rc rewrite(struct backup *b, struct source *so, const struct backup_part *part, struct backup_part_writer *w, bool *changed,
                               struct ledger_err *err)
 {
-    struct span bytes, record;
+    struct span record;
     struct backup_part_reader reader;
     struct entry_record r;
     struct header h;
     struct hash leaf;
     uint64_t index;
     arena_reset(b->scratch);
-    enum ledger_rc rc = target_get(&b->target, &part->sha, BACKUP_PART_MAX, b->scratch, &bytes, err);
-    if (rc == LEDGER_OK)
-        rc = backup_part_open(b->c, bytes, part, &reader, err);
+    enum ledger_rc rc = open_part(b, part, &reader, err);
     if (rc != LEDGER_OK)
-        return damaged(b, rc, err);
+        return rc;
     backup_part_begin(w, b->scratch, part->first);
     while (rc == LEDGER_OK && backup_part_next(&reader, &index, &record, &r, &rc, err)) {
         rc = backup_record_check(b->c, b->scratch, index, &r, &h, &leaf, err);

@@ -246,11 +246,6 @@ const char *http_address(const struct http *h)
     return h->address;
 }
 
-bool http_secure(const struct http *h)
-{
-    return h->certificate[0];
-}
-
 void http_reload(struct http *h)
 {
     if (!h || !h->certificate[0])

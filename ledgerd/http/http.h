@@ -29,7 +29,6 @@ struct http_options {
 /* EINVAL: address, certificates, or no TLS where TLS is wanted; EIO: the address cannot be bound. Returns owned. */
 enum ledger_rc http_open(const struct http_options *o, struct http **out, struct ledger_err *err) LEDGER_MUST_USE;
 const char *http_address(const struct http *h); /* with the port that was in fact bound */
-bool http_secure(const struct http *h);         /* by TLS */
 /* Certificate and key are read again; unusable ones leave the old in force. */
 void http_reload(struct http *h);
 void http_refuse(struct http *h); /* may be called again; NULL is allowed */
