@@ -169,13 +169,8 @@ static enum ledger_rc make_receipts(struct writer *w, struct batch *b, struct le
 
 static enum ledger_rc append(struct writer *w, struct batch *b, struct ledger_err *err)
 {
-    struct log_batch rows = {.rows = w->batch, .own = b->reserve, .recall = !b->own && !w->ordinary};
+    struct log_batch rows = {.rows = w->batch, .own = b->reserve, .recall = !b->own && !w->ordinary, .erases = w->erased};
     int64_t t = monotonic_now_us();
-    if (w->erased) {
-        enum ledger_rc rc = log_set_erasing(w->p->o.store, err);
-        if (rc)
-            return rc;
-    }
     enum log_outcome outcome = log_append(w->p->o.store, b->before.size, w->m.epoch, &rows, err);
     b->commit_us = monotonic_now_us() - t;
     switch (outcome) {

@@ -12,6 +12,7 @@
 
 #include "chain_check.h"
 #include "pipeline_internal.h"
+#include "store/log.h"
 
 static enum ledger_rc checked_get(void *ctx, enum kv_table t, struct span key, struct span *value)
 {
@@ -40,7 +41,7 @@ static enum ledger_rc checked_put(void *ctx, enum kv_table t, struct span key, s
 enum ledger_rc writer_begin(struct writer *w, struct ledger_err *err)
 {
     w->rotten.rc = LEDGER_OK;
-    enum ledger_rc rc = store_begin(w->p->o.store, &w->stored, err);
+    enum ledger_rc rc = log_begin(w->p->o.store, &w->stored, err);
     w->txn = (struct kv){w, checked_get, checked_put};
     return rc;
 }

@@ -4,13 +4,12 @@
  * replicated database) can stand behind one day. The log is KV_LOG and KV_CHECKPOINT; the view is
  * every other table and follows from it.
  *
- *   append(expected size, epoch, batch) → appended, conflict, full or unknown
+ *   begin → append(expected size, epoch, batch) → appended, conflict, full or unknown
  *   tail, read, checkpoint              → from a snapshot
  *
- * In this driver log and view share one LMDB environment, and a batch carries the rows of both:
- * either all of it is there afterwards or nothing is. The expected size fences a second writer:
- * whoever judged against an older log than there is now gets a conflict, and so does a writer of an
- * older epoch.
+ * A batch carries the rows of log and view: either all of it is there afterwards or nothing is. It is durable in the journal when append
+ * returns, every snapshot from then on sees it, and it is put into the tables later, with others (store_apply.c). The expected size
+ * fences a second writer: whoever judged against an older log than there is now gets a conflict, and so does a writer of an older epoch.
  */
 #ifndef LEDGERD_STORE_LOG_H
 #define LEDGERD_STORE_LOG_H
@@ -28,12 +27,15 @@ enum log_outcome {
 };
 
 struct log_batch {
-    struct kv_mem *rows; /* over the kv that store_begin gave; empty afterwards */
+    struct kv_mem *rows; /* over the kv that log_begin gave; empty afterwards */
     bool own;            /* only the ledger's own entries: may use the reserve */
     bool recall;         /* only recalls: may use more of it */
+    bool erases;         /* content is replaced in the log: goes into the tables at once, with the mark of log_erasing */
 };
-/* Inside a write transaction, which it ends whatever the outcome. err is filled for every outcome
- * but APPENDED. */
+/* Begins a batch: *out reads what is recorded, and takes only what log_append puts there. Ended by log_append or store_abort; one at a time,
+ * in the thread of the write transactions. */
+enum ledger_rc log_begin(struct store *s, struct kv *out, struct ledger_err *err) LEDGER_MUST_USE;
+/* Ends the batch whatever the outcome. err is filled for every outcome but APPENDED. */
 enum log_outcome log_append(struct store *s, uint64_t expected_size, uint64_t epoch,
                             const struct log_batch *batch, struct ledger_err *err) LEDGER_MUST_USE;
 

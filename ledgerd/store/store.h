@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * store: the data folder. It holds the log (the authoritative sequence of entries) and the view (everything derived), both behind
- * the kv interface of the core; at first in one LMDB environment and one write transaction.
+ * the kv interface of the core. A batch is recorded when it is in the journal; the tables, in LMDB, follow (log.h).
  *
  * DIR/data/           LMDB environment (data.mdb, lock.mdb);  DIR/data.new/ while it is being compacted
+ * DIR/journal/        0, 1: batches on their way to the tables (journal.h)
  * DIR/keys/log.key    the checkpoint key;  DIR/keys/index.key  the index key
- * DIR/FORMAT          "ledgerd data 2\n": a newer number is refused unharmed, an older one is brought up to date (`ledgerd rebuild`)
+ * DIR/FORMAT          "ledgerd data 3\n": a newer number is refused unharmed, an older one is brought up to date (`ledgerd rebuild`)
  * DIR/ledgerd.lock    held exclusively by the process that writes
  * DIR/readers.lock    shared by processes that read beside it (STORE_BESIDE); held exclusively while a compaction changes files
  * DIR.anchor          (or as configured) last signed size and root
@@ -75,7 +76,8 @@ enum ledger_rc store_count(struct store_snapshot *sn, enum kv_table t, uint64_t 
 enum ledger_rc store_last(struct store_snapshot *sn, enum kv_table t, struct span *key, struct span *value,
                           struct ledger_err *err) LEDGER_MUST_USE;
 
-/* Write transaction: begin and commit in the same thread. commit: OK, or EFULL (nothing was written, the store goes on), or anything
+/* Write transaction, straight into the tables, for what is not one more batch of a ledger that is being served (log_begin); what was recorded before is
+ * put there first. Begin and commit in the same thread. commit: OK, or EFULL (nothing was written, the store goes on), or anything
  * else: what reached the disk is unknown and the process must end. */
 enum ledger_rc store_begin(struct store *s, struct kv *out, struct ledger_err *err) LEDGER_MUST_USE;
 enum ledger_rc store_commit(struct store *s, struct ledger_err *err) LEDGER_MUST_USE;

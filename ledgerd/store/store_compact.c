@@ -267,13 +267,17 @@ static uint64_t file_bytes(struct store *s)
     return size.file_bytes;
 }
 
-/* A copy of the rows, opened, under its new name. */
+/* A copy of the rows, opened, under its new name. The mark goes with the old file, so the journal is overwritten before that. */
 static enum ledger_rc replace(struct store *s, struct store_env **next, bool *placed,
                               struct ledger_err *err)
 {
     char folder[FILES_PATH_MAX];
     struct store_env_options o = {.map_bytes = s->map_bytes, .mode = STORE_WRITE};
     enum ledger_rc rc = store_compact_room(s, err);
+    if (!rc)
+        rc = store_drain(s, err);
+    if (!rc)
+        rc = journal_wipe(s->journal, err);
     if (!rc)
         rc = new_folder(s->dir, folder, err);
     if (!rc)
@@ -286,7 +290,7 @@ static enum ledger_rc replace(struct store *s, struct store_env **next, bool *pl
 enum ledger_rc store_compact(struct store *s, struct store_compaction *out, struct ledger_err *err)
 {
     struct store_env *next = NULL;
-    LEDGER_REQUIRE(!s->txn);
+    LEDGER_REQUIRE(!s->direct.txn && !s->view);
     if (s->mode != STORE_WRITE)
         return ledger_fail(err, LEDGER_EINVAL, "the store is open for reading only");
     int64_t begun = monotonic_us();

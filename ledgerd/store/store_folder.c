@@ -42,11 +42,11 @@ static bool format_number(struct span text, unsigned long *out)
     return text.p[text.n - 1] == '\n' && text.p[prefix] != '0';
 }
 
-enum ledger_rc store_format_check(const char *dir, bool *older, struct ledger_err *err)
+enum ledger_rc store_format_check(const char *dir, unsigned *number, struct ledger_err *err)
 {
     char path[FILES_PATH_MAX];
     struct span text;
-    unsigned long number = 0;
+    unsigned long found = 0;
     enum ledger_rc rc = files_path(path, dir, "FORMAT", err);
     if (rc)
         return rc;
@@ -56,14 +56,14 @@ enum ledger_rc store_format_check(const char *dir, bool *older, struct ledger_er
     rc = files_read(a, path, SMALL_FILE_MAX, &text, err);
     if (rc == LEDGER_ENOTFOUND)
         ledger_fail(err, rc, "%s is no data folder: it has no file FORMAT", dir);
-    else if (!rc && !format_number(text, &number))
+    else if (!rc && !format_number(text, &found))
         rc = ledger_fail(err, LEDGER_EINVAL, "%s does not hold a data format number", path);
-    else if (!rc && number > STORE_FORMAT)
+    else if (!rc && found > STORE_FORMAT)
         rc = ledger_fail(
             err, LEDGER_EVERSION,
             "%s: the data has format %lu, this program knows up to %d; nothing was touched", dir,
-            number, STORE_FORMAT);
-    *older = !rc && number < STORE_FORMAT;
+            found, STORE_FORMAT);
+    *number = rc ? 0 : (unsigned)found;
     arena_free(a);
     return rc;
 }
@@ -88,7 +88,10 @@ enum ledger_rc store_format_update(struct store *s, struct ledger_err *err)
 
 enum ledger_rc store_is_older(const char *dir, bool *older, struct ledger_err *err)
 {
-    return store_format_check(dir, older, err);
+    unsigned number;
+    enum ledger_rc rc = store_format_check(dir, &number, err);
+    *older = !rc && number < STORE_FORMAT_VIEW;
+    return rc;
 }
 
 enum ledger_rc store_lock(const char *dir, enum store_mode mode, int *fd, struct ledger_err *err)
@@ -229,6 +232,7 @@ static struct store *store_alloc(enum store_mode mode)
     pthread_cond_init(&s->left, &attr);
     pthread_condattr_destroy(&attr);
     pthread_mutex_init(&s->lock, NULL);
+    store_apply_init(&s->apply);
     return s;
 }
 
@@ -254,6 +258,8 @@ static enum ledger_rc create_in(struct store *s, struct ledger_err *err)
         rc = store_env_open(path, &o, &s->env, err);
     if (!rc)
         rc = files_sync_folder(path, err);
+    if (!rc)
+        rc = journal_create(s->dir, err);
     return rc ? rc : store_format_write(s->dir, err);
 }
 
@@ -272,13 +278,76 @@ enum ledger_rc store_create(const char *dir, struct ledger_err *err)
     return rc;
 }
 
+/* A folder of before there were journals gets one, which is empty, and the number that keeps older programs away from it. */
+static enum ledger_rc give_journal(struct store *s, struct ledger_err *err)
+{
+    enum ledger_rc rc = journal_create(s->dir, err);
+    if (!rc && s->format == STORE_FORMAT_VIEW && !(rc = store_format_update(s, err)))
+        s->format = STORE_FORMAT;
+    return rc;
+}
+
+static enum ledger_rc tables_end(struct store *s, uint64_t *size, struct hash *root, struct ledger_err *err)
+{
+    MDB_txn *txn;
+    int e = mdb_txn_begin(s->env->env, NULL, MDB_RDONLY, &txn);
+    if (e)
+        return store_fail_mdb(err, e, "open a snapshot");
+    enum ledger_rc rc = store_txn_root(s->env, txn, size, root, err);
+    mdb_txn_abort(txn);
+    return rc;
+}
+
+/* What was recorded and had not come into the tables when the process before this one ended. A writer puts it there before anything else: what
+ * the journal shows may not be on the disk, if that process died between writing and syncing it. */
+static enum ledger_rc take_over(struct store *s, struct ledger_err *err)
+{
+    uint64_t size;
+    struct hash root;
+    if (s->format < STORE_FORMAT)
+        return LEDGER_OK;
+    enum ledger_rc rc = store_recent_read(s->dir, s->layers, &s->n_layers, err);
+    if (rc || !s->n_layers)
+        return rc;
+    rc = tables_end(s, &size, &root, err);
+    if (!rc)
+        rc = store_recent_stack(s->layers, &s->n_layers, size, &root, err);
+    if (rc || s->mode != STORE_WRITE || !s->n_layers)
+        return rc;
+    rc = store_apply_layers(s, s->layers, s->n_layers, 0, false, err);
+    if (rc)
+        return ledger_wrap(err, rc, "what the journal has cannot be put into the tables");
+    logline(LOG_INFO, "recorded batches were taken over from the journal", "batches=%zu from=%llu", s->n_layers, (unsigned long long)size);
+    while (s->n_layers)
+        layer_drop(s->layers[--s->n_layers]);
+    return LEDGER_OK;
+}
+
 static enum ledger_rc open_data(struct store *s, enum store_mode mode, struct ledger_err *err)
 {
     char path[FILES_PATH_MAX];
     struct store_env_options o = {.map_bytes = s->map_bytes, .mode = mode};
     enum ledger_rc rc = files_path(path, s->dir, "data", err);
     s->mode = mode;
-    return rc ? rc : store_env_open(path, &o, &s->env, err);
+    if (!rc)
+        rc = store_env_open(path, &o, &s->env, err);
+    if (!rc && mode == STORE_WRITE && s->format < STORE_FORMAT)
+        rc = give_journal(s, err);
+    if (!rc && mode != STORE_BESIDE)
+        rc = take_over(s, err);
+    if (!rc && mode == STORE_WRITE)
+        rc = journal_open(s->dir, &s->journal, err);
+    return rc;
+}
+
+static void close_data(struct store *s)
+{
+    while (s->n_layers)
+        layer_drop(s->layers[--s->n_layers]);
+    journal_close(s->journal);
+    store_env_close(s->env);
+    s->journal = NULL;
+    s->env = NULL;
 }
 
 /* Erased content whose bytes are still there, because the process ended before the compaction: it is done now. What
@@ -292,10 +361,11 @@ static enum ledger_rc finish_erasure(struct store *s, struct ledger_err *err)
     if (!store_erasing(s))
         return LEDGER_OK;
     if (mode == STORE_READ) {
-        store_env_close(s->env);
-        s->env = NULL;
-        if (open_data(s, STORE_WRITE, &why))
+        close_data(s);
+        if (open_data(s, STORE_WRITE, &why)) {
+            close_data(s);
             return open_data(s, mode, err); /* a folder that cannot be written */
+        }
     }
     if (store_compact(s, &done, &why) == LEDGER_OK)
         logline(LOG_INFO, "an interrupted erasure was finished", "bytes_before=%llu bytes_after=%llu",
@@ -306,9 +376,17 @@ static enum ledger_rc finish_erasure(struct store *s, struct ledger_err *err)
         logline(LOG_ERROR, "erased content is still in the data file", "error=%s", why.msg);
     if (rc || mode == STORE_WRITE)
         return rc;
-    store_env_close(s->env);
-    s->env = NULL;
+    close_data(s);
     return open_data(s, mode, err);
+}
+
+static enum ledger_rc check_format(struct store *s, const struct store_options *o, struct ledger_err *err)
+{
+    enum ledger_rc rc = store_format_check(s->dir, &s->format, err);
+    if (rc || s->format >= STORE_FORMAT_VIEW || (o && o->older))
+        return rc;
+    return ledger_fail(err, LEDGER_EINVAL, "%s: the data has an earlier format; `ledgerd rebuild %s` brings it up to date "
+                       "(so does `ledgerd run`); the log stays as it is", s->dir, s->dir);
 }
 
 enum ledger_rc store_open_with(const char *dir, enum store_mode mode, const struct store_options *o,
@@ -321,13 +399,9 @@ enum ledger_rc store_open_with(const char *dir, enum store_mode mode, const stru
     umask(077);
     s->reserve_bytes = o && o->reserve_bytes ? o->reserve_bytes : STORE_RESERVE_BYTES;
     s->map_bytes = o && o->map_bytes ? o->map_bytes : STORE_MAP_BYTES;
-    bool older = false;
     enum ledger_rc rc = resolve(s, dir, err);
     if (!rc)
-        rc = store_format_check(s->dir, &older, err);
-    if (!rc && older && !(o && o->older))
-        rc = ledger_fail(err, LEDGER_EINVAL, "%s: the data has an earlier format; `ledgerd rebuild %s` brings it up to date "
-                         "(so does `ledgerd run`); the log stays as it is", s->dir, s->dir);
+        rc = check_format(s, o, err);
     bool beside = mode == STORE_BESIDE;
     if (!rc)
         rc = beside ? store_readers_lock(s->dir, false, &s->lock_fd, err) : store_lock(s->dir, mode, &s->lock_fd, err);
@@ -358,7 +432,8 @@ void store_close(struct store *s)
     if (!s)
         return;
     store_abort(s);
-    store_env_close(s->env);
+    store_apply_fini(s);
+    close_data(s);
     pthread_cond_destroy(&s->left);
     pthread_mutex_destroy(&s->lock);
     if (s->lock_fd >= 0)

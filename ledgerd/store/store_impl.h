@@ -11,9 +11,14 @@
 
 #include <lmdb.h>
 
+#include "journal.h"
+#include "layer.h"
 #include "store.h"
 
-#define STORE_FORMAT 2 /* 1: without the history of states; its view is derived anew */
+/* 1: without the history of states; its view is derived anew. 2: without a journal; an empty one is made. */
+#define STORE_FORMAT 3
+#define STORE_FORMAT_VIEW 2 /* from here on the view is the present one */
+#define STORE_LAYERS_MAX 256
 /* Readers are connections that stream, and workers; each slot is 64 bytes of shared memory. */
 #define STORE_READERS_MAX 2048
 /* Row of KV_META: there are erased records whose bytes may still be in the file. A compaction leaves it out. */
@@ -28,34 +33,65 @@ struct store_env {
     bool retired;   /* under the store's lock: whoever leaves it last ends it */
 };
 
+/* A write transaction of LMDB. */
+struct store_txn {
+    struct store_env *env;
+    MDB_txn *txn;       /* NULL: none is open */
+    enum ledger_rc rc;  /* sticky: the first write that failed, */
+    int code;           /* and LMDB's word for it, if it had one */
+    uint64_t bytes;     /* an upper estimate of the disk space that the commit takes */
+};
+
+/* The thread that puts layers into the tables (store_apply.c); under the store's lock. */
+struct store_apply {
+    pthread_t thread;
+    bool started, stop, urgent;
+    pthread_cond_t wake, done;
+    uint64_t rows, need;    /* of all layers: their number, and the disk space that they take (store_rows_need) */
+    uint64_t applied;       /* size of the log in the tables */
+    uint64_t tries;
+    int64_t oldest_us;      /* CLOCK_MONOTONIC: when the oldest layer came, or the last try was */
+    struct ledger_err why;  /* of the last try; rc OK: it was well */
+    bool broken;            /* what is in the tables is unknown, or not what it should be */
+};
+
 struct store {
     char dir[PATH_MAX];
     enum store_mode mode;
     int lock_fd;
+    unsigned format; /* of the folder, when it was opened */
     pthread_mutex_t lock;
     pthread_cond_t left;   /* the last user of a retired environment has gone */
     struct store_env *env; /* the present one; changed by the writer alone, under the lock */
     uint64_t map_bytes, reserve_bytes;
     struct hash index_key;
     struct secret_key log_key;
-    /* The one write transaction; only its thread touches these. */
-    MDB_txn *txn;
-    enum ledger_rc txn_rc;  /* sticky: the first write that failed */
-    uint64_t txn_bytes;     /* an upper estimate of the disk space that the commit takes */
-    time_t readers_checked; /* CLOCK_MONOTONIC */
+    /* The one write transaction, and the one batch (log_begin); only their thread touches these. */
+    struct store_txn direct;
+    struct store_snapshot *view; /* what the open batch reads */
+    struct layer_sink sink;      /* its rows */
+    enum ledger_rc sink_rc;      /* sticky: the first row that was not taken */
+    struct journal *journal;     /* of a store that is open for writing */
+    time_t readers_checked;      /* CLOCK_MONOTONIC */
+    /* Under the lock: what is recorded and not in the tables yet, the oldest first. */
+    struct layer *layers[STORE_LAYERS_MAX];
+    size_t n_layers;
+    struct store_apply apply;
 };
 
 struct store_snapshot {
     struct store *store;
     struct store_env *env;
     MDB_txn *txn;
+    size_t n_layers; /* above the tables, the oldest first */
+    struct layer *layers[];
 };
 
 /* One mapper of LMDB's codes; always fills err. */
 enum ledger_rc store_fail_mdb(struct ledger_err *err, int code, const char *what);
 
 /* store_folder.c: the files around the environment. */
-enum ledger_rc store_format_check(const char *dir, bool *older, struct ledger_err *err) LEDGER_MUST_USE;
+enum ledger_rc store_format_check(const char *dir, unsigned *number, struct ledger_err *err) LEDGER_MUST_USE;
 enum ledger_rc store_format_write(const char *dir, struct ledger_err *err) LEDGER_MUST_USE;
 enum ledger_rc store_lock(const char *dir, enum store_mode mode, int *fd,
                           struct ledger_err *err) LEDGER_MUST_USE;
@@ -79,8 +115,42 @@ struct store_env *store_env_take(struct store *s);
 void store_env_give(struct store *s, struct store_env *e);
 enum ledger_rc store_table_get(const struct store_env *e, MDB_txn *txn, enum kv_table t,
                                struct span key, struct span *value);
+enum ledger_rc store_txn_begin(struct store_env *env, struct store_txn *x, struct ledger_err *err) LEDGER_MUST_USE;
+/* `replace`: also in the log. */
+enum ledger_rc store_txn_put(struct store_txn *x, enum kv_table t, struct span key, struct span value, bool replace) LEDGER_MUST_USE;
+/* Ends it. So much disk space has to be left afterwards, or EFULL: nothing was written. Otherwise as store_commit. */
+enum ledger_rc store_txn_commit(struct store_txn *x, uint64_t reserve, struct ledger_err *err) LEDGER_MUST_USE;
+void store_txn_abort(struct store_txn *x);
+uint64_t store_rows_need(size_t rows, size_t bytes); /* an upper estimate of the disk space that such rows take */
+void store_clear_dead_readers(struct store *s);
 bool store_is_log(enum kv_table t);
 uint64_t store_free_disk(struct store *s); /* bytes; UINT64_MAX: unknown */
+
+/* store_log.c: the log's end in the tables. */
+/* Entries, and the epoch of the last one. */
+enum ledger_rc store_txn_tail(const struct store_env *e, MDB_txn *txn, uint64_t *size, uint64_t *epoch, struct ledger_err *err) LEDGER_MUST_USE;
+/* Entries, and the root of their checkpoint; zeros if there is none. */
+enum ledger_rc store_txn_root(const struct store_env *e, MDB_txn *txn, uint64_t *size, struct hash *root, struct ledger_err *err) LEDGER_MUST_USE;
+
+/* store_recent.c: what is recorded and not in the tables yet. */
+/* Reads the journal. Layers from `size` on, owned, the oldest first. ETAMPER: one is missing or malformed. ENOTFOUND: there is no journal. */
+enum ledger_rc store_recent_read(const char *dir, struct layer *out[STORE_LAYERS_MAX], size_t *n, struct ledger_err *err) LEDGER_MUST_USE;
+/* Drops those that the tables, with a log of this size and root, have already; ETAMPER: the rest does not follow, and all are dropped. */
+enum ledger_rc store_recent_stack(struct layer *layers[STORE_LAYERS_MAX], size_t *n, uint64_t size, const struct hash *root, struct ledger_err *err)
+    LEDGER_MUST_USE;
+
+/* store_apply.c */
+void store_apply_init(struct store_apply *a);
+void store_apply_fini(struct store *s); /* ends the thread, which puts everything into the tables first if it can */
+/* Everything recorded is in the tables when it returns OK. EFULL: no space for it now. Anything else: the process must end. */
+enum ledger_rc store_drain(struct store *s, struct ledger_err *err) LEDGER_MUST_USE;
+/* In one transaction. `reserve` as in store_txn_commit; `erases`: see struct log_batch. */
+enum ledger_rc store_apply_layers(struct store *s, struct layer *const *layers, size_t n, uint64_t reserve, bool erases,
+                                  struct ledger_err *err) LEDGER_MUST_USE;
+/* Records it in the journal and shows it to snapshots from now on; takes the layer if it is OK. EFULL: nothing was recorded. Anything else: unknown. */
+enum ledger_rc store_push(struct store *s, struct layer *l, struct ledger_err *err) LEDGER_MUST_USE;
+/* Is there room for it in the tables, beside what waits to be put there? */
+bool store_room_for(struct store *s, const struct layer *l, uint64_t reserve);
 
 /* store_compact.c */
 /* Removes what an interrupted compaction left. */

@@ -204,8 +204,8 @@ enum ledger_rc store_table_get(const struct store_env *e, MDB_txn *txn, enum kv_
 
 static enum ledger_rc write_get(void *ctx, enum kv_table t, struct span key, struct span *value)
 {
-    struct store *s = ctx;
-    return store_table_get(s->env, s->txn, t, key, value);
+    const struct store *s = ctx;
+    return store_table_get(s->direct.env, s->direct.txn, t, key, value);
 }
 
 /* ---- the write transaction ---- */
@@ -219,14 +219,16 @@ static time_t monotonic_seconds(void)
 
 /* A reader that was killed keeps its slot, and its slot keeps pages from being used again: the file
  * would grow. */
-static void clear_dead_readers(struct store *s)
+void store_clear_dead_readers(struct store *s)
 {
     time_t now = monotonic_seconds();
     int dead;
     if (now - s->readers_checked < READER_CHECK_SECONDS)
         return;
     s->readers_checked = now;
-    mdb_reader_check(s->env->env, &dead);
+    struct store_env *e = store_env_take(s);
+    mdb_reader_check(e->env, &dead);
+    store_env_give(s, e);
 }
 
 /* Content that an ERASURE destroys: the same header, and an opening in place of what there was. */
@@ -240,65 +242,77 @@ static bool is_erased_form(const MDB_val *there, const MDB_val *v)
 
 /* The log is only ever appended to, but for erased content. LMDB says KEYEXIST for a key that is not the greatest; the same
  * row again is no harm. */
-static int put_log(struct store *s, MDB_val *k, MDB_val *v)
+static int put_log(struct store_txn *x, MDB_val *k, MDB_val *v)
 {
     MDB_val there;
-    int e = mdb_put(s->txn, s->env->dbi[KV_LOG], k, v, MDB_APPEND);
+    int e = mdb_put(x->txn, x->env->dbi[KV_LOG], k, v, MDB_APPEND);
     if (e != MDB_KEYEXIST)
         return e;
-    e = mdb_get(s->txn, s->env->dbi[KV_LOG], k, &there);
+    e = mdb_get(x->txn, x->env->dbi[KV_LOG], k, &there);
     if (e)
         return e == MDB_NOTFOUND ? MDB_KEYEXIST : e;
     if (there.mv_size == v->mv_size && memcmp(there.mv_data, v->mv_data, v->mv_size) == 0)
         return 0;
-    return is_erased_form(&there, v) ? mdb_put(s->txn, s->env->dbi[KV_LOG], k, v, 0) : MDB_KEYEXIST;
+    return is_erased_form(&there, v) ? mdb_put(x->txn, x->env->dbi[KV_LOG], k, v, 0) : MDB_KEYEXIST;
 }
 
-static enum ledger_rc put(struct store *s, enum kv_table t, struct span key, struct span value,
-                          bool replace)
+uint64_t store_rows_need(size_t rows, size_t bytes)
+{
+    return (uint64_t)rows * PAGE_ESTIMATE + 2 * (uint64_t)bytes;
+}
+
+enum ledger_rc store_txn_put(struct store_txn *x, enum kv_table t, struct span key, struct span value, bool replace)
 {
     static const uint8_t nothing[1];
     uint8_t copy[KV_KEY_MAX];
-    if (s->txn_rc)
-        return s->txn_rc;
+    if (x->rc)
+        return x->rc;
     if (key.n == 0 || key.n > KV_KEY_MAX)
         return LEDGER_EINVAL;
     memcpy(copy, key.p, key.n);
     MDB_val k = {key.n, copy}, v = {value.n, (void *)(uintptr_t)(value.n ? value.p : nothing)};
-    int e = t == KV_LOG && !replace ? put_log(s, &k, &v) : mdb_put(s->txn, s->env->dbi[t], &k, &v, 0);
-    s->txn_bytes += PAGE_ESTIMATE + 2 * (uint64_t)value.n;
+    int e = t == KV_LOG && !replace ? put_log(x, &k, &v) : mdb_put(x->txn, x->env->dbi[t], &k, &v, 0);
+    x->bytes += store_rows_need(1, value.n);
     if (e == MDB_KEYEXIST)
-        return s->txn_rc = LEDGER_EINTERNAL;
-    return s->txn_rc = rc_from_mdb(e);
+        return x->rc = LEDGER_EINTERNAL;
+    x->code = e;
+    return x->rc = rc_from_mdb(e);
+}
+
+enum ledger_rc store_txn_begin(struct store_env *env, struct store_txn *x, struct ledger_err *err)
+{
+    *x = (struct store_txn){.env = env};
+    int e = mdb_txn_begin(env->env, NULL, 0, &x->txn);
+    if (!e)
+        return LEDGER_OK;
+    x->txn = NULL;
+    return store_fail_mdb(err, e, "begin");
+}
+
+void store_txn_abort(struct store_txn *x)
+{
+    if (x->txn)
+        mdb_txn_abort(x->txn);
+    x->txn = NULL;
 }
 
 static enum ledger_rc write_put(void *ctx, enum kv_table t, struct span key, struct span value)
 {
-    return put(ctx, t, key, value, false);
+    struct store *s = ctx;
+    return store_txn_put(&s->direct, t, key, value, false);
 }
 
 enum ledger_rc store_begin(struct store *s, struct kv *out, struct ledger_err *err)
 {
-    LEDGER_REQUIRE(!s->txn);
+    LEDGER_REQUIRE(!s->direct.txn && !s->view);
     if (s->mode != STORE_WRITE)
         return ledger_fail(err, LEDGER_EINVAL, "the store is open for reading only");
-    clear_dead_readers(s);
-    int e = mdb_txn_begin(s->env->env, NULL, 0, &s->txn);
-    if (e) {
-        s->txn = NULL;
-        return store_fail_mdb(err, e, "begin");
-    }
-    s->txn_rc = LEDGER_OK;
-    s->txn_bytes = 0;
+    store_clear_dead_readers(s);
+    enum ledger_rc rc = store_drain(s, err);
+    if (!rc)
+        rc = store_txn_begin(s->env, &s->direct, err);
     *out = (struct kv){s, write_get, write_put};
-    return LEDGER_OK;
-}
-
-void store_abort(struct store *s)
-{
-    if (s->txn)
-        mdb_txn_abort(s->txn);
-    s->txn = NULL;
+    return rc;
 }
 
 static uint64_t free_disk_bytes(const struct store_env *e)
@@ -310,29 +324,29 @@ static uint64_t free_disk_bytes(const struct store_env *e)
     return (uint64_t)vfs.f_bavail * vfs.f_frsize;
 }
 
-static enum ledger_rc commit(struct store *s, uint64_t reserve, struct ledger_err *err)
+enum ledger_rc store_txn_commit(struct store_txn *x, uint64_t reserve, struct ledger_err *err)
 {
-    LEDGER_REQUIRE(s->txn);
-    if (s->txn_rc) {
-        enum ledger_rc rc = s->txn_rc;
-        store_abort(s);
+    LEDGER_REQUIRE(x->txn);
+    if (x->rc) {
+        enum ledger_rc rc = x->rc;
+        store_txn_abort(x);
         if (rc == LEDGER_EFULL || rc == LEDGER_ENOMEM)
             return ledger_fail(err, LEDGER_EFULL,
                                "commit: a write before it failed (%s); nothing was recorded",
                                ledger_rc_text(rc));
         return ledger_fail(err, rc, "commit: a write before it failed: %s", ledger_rc_text(rc));
     }
-    uint64_t need = s->txn_bytes < TXN_BYTES_MAX ? s->txn_bytes : TXN_BYTES_MAX,
-             left = free_disk_bytes(s->env);
+    uint64_t need = x->bytes < TXN_BYTES_MAX ? x->bytes : TXN_BYTES_MAX,
+             left = free_disk_bytes(x->env);
     if (left < need || left - need < reserve) {
-        store_abort(s);
+        store_txn_abort(x);
         return ledger_fail(
             err, LEDGER_EFULL,
             "the disk is full: %llu bytes are left, %llu are kept in reserve; nothing was recorded",
             (unsigned long long)left, (unsigned long long)reserve);
     }
-    int e = mdb_txn_commit(s->txn);
-    s->txn = NULL; /* freed, whatever the outcome */
+    int e = mdb_txn_commit(x->txn);
+    x->txn = NULL; /* freed, whatever the outcome */
     if (e == MDB_MAP_FULL || e == MDB_TXN_FULL || e == ENOMEM) {
         store_fail_mdb(err, e, "commit");
         return ledger_wrap(err, LEDGER_EFULL, "nothing was recorded");
@@ -346,19 +360,28 @@ static enum ledger_rc commit(struct store *s, uint64_t reserve, struct ledger_er
     return LEDGER_OK;
 }
 
+void store_abort(struct store *s)
+{
+    store_txn_abort(&s->direct);
+    store_snapshot_close(s->view);
+    s->view = NULL;
+    free(s->sink.r.p);
+    s->sink = (struct layer_sink){0};
+}
+
 enum ledger_rc store_commit(struct store *s, struct ledger_err *err)
 {
-    return commit(s, s->reserve_bytes, err);
+    return store_txn_commit(&s->direct, s->reserve_bytes, err);
 }
 
 enum ledger_rc store_commit_own(struct store *s, struct ledger_err *err)
 {
-    return commit(s, s->reserve_bytes / 4, err);
+    return store_txn_commit(&s->direct, s->reserve_bytes / 4, err);
 }
 
 enum ledger_rc store_commit_recall(struct store *s, struct ledger_err *err)
 {
-    return commit(s, s->reserve_bytes / 8, err);
+    return store_txn_commit(&s->direct, s->reserve_bytes / 8, err);
 }
 
 bool store_has_room(struct store *s)
@@ -369,8 +392,8 @@ bool store_has_room(struct store *s)
 enum ledger_rc store_replace(struct store *s, enum kv_table t, struct span key, struct span value,
                              struct ledger_err *err)
 {
-    LEDGER_REQUIRE(s->txn);
-    enum ledger_rc rc = put(s, t, key, value, true);
+    LEDGER_REQUIRE(s->direct.txn);
+    enum ledger_rc rc = store_txn_put(&s->direct, t, key, value, true);
     return rc ? ledger_fail(err, rc, "replace: %s", ledger_rc_text(rc)) : LEDGER_OK;
 }
 
@@ -378,26 +401,26 @@ enum ledger_rc store_remove(struct store *s, enum kv_table t, struct span key,
                             struct ledger_err *err)
 {
     uint8_t copy[KV_KEY_MAX];
-    LEDGER_REQUIRE(s->txn);
+    LEDGER_REQUIRE(s->direct.txn);
     if (store_is_log(t) || key.n == 0 || key.n > KV_KEY_MAX)
         return ledger_fail(err, LEDGER_EINVAL, "rows of the log are never removed");
     memcpy(copy, key.p, key.n);
     MDB_val k = {key.n, copy};
-    int e = mdb_del(s->txn, s->env->dbi[t], &k, NULL);
+    int e = mdb_del(s->direct.txn, s->env->dbi[t], &k, NULL);
     if (e && e != MDB_NOTFOUND)
-        return s->txn_rc = store_fail_mdb(err, e, "remove");
+        return s->direct.rc = store_fail_mdb(err, e, "remove");
     return LEDGER_OK;
 }
 
 enum ledger_rc store_drop_view(struct store *s, struct ledger_err *err)
 {
-    LEDGER_REQUIRE(s->txn);
+    LEDGER_REQUIRE(s->direct.txn);
     for (int t = 0; t < KV_TABLES; t++) {
         if (store_is_log((enum kv_table)t))
             continue;
-        int e = mdb_drop(s->txn, s->env->dbi[t], 0);
+        int e = mdb_drop(s->direct.txn, s->env->dbi[t], 0);
         if (e)
-            return s->txn_rc = store_fail_mdb(err, e, "empty a table");
+            return s->direct.rc = store_fail_mdb(err, e, "empty a table");
     }
     return LEDGER_OK;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * store_log: the log over LMDB (log.h). The check of the tail and the rows of the batch are one
- * transaction, so nothing can come between them.
+ * store_log: the log over journal and tables (log.h). Rows of a batch are gathered as the record of the journal that they become; a batch that
+ * the journal is not for (it erases, it is very large, or there is next to no room) waits until everything before it is in the tables,
+ * and goes there itself.
  */
 #include <string.h>
 
@@ -34,28 +35,86 @@ static bool record_front(struct span record, uint64_t *index, uint64_t *epoch)
     return !r.failed;
 }
 
-/* Size of the log and epoch of its last entry, as the open write transaction sees them. */
-static enum ledger_rc txn_tail(struct store *s, uint64_t *size, uint64_t *epoch,
-                               struct ledger_err *err)
+static enum ledger_rc tail_of(struct span key, struct span record, uint64_t *size, uint64_t *epoch, struct ledger_err *err)
 {
-    MDB_cursor *cursor;
-    MDB_val k, v;
     uint64_t last = 0, index = 0;
-    *size = *epoch = 0;
-    int e = mdb_cursor_open(s->txn, s->env->dbi[KV_LOG], &cursor);
-    if (e)
-        return store_fail_mdb(err, e, "log");
-    e = mdb_cursor_get(cursor, &k, &v, MDB_LAST);
-    mdb_cursor_close(cursor);
-    if (e == MDB_NOTFOUND)
-        return LEDGER_OK;
-    if (e)
-        return store_fail_mdb(err, e, "log");
-    if (!key_number(span_of(k.mv_data, k.mv_size), &last) ||
-        !record_front(span_of(v.mv_data, v.mv_size), &index, epoch) || index != last)
+    if (!key_number(key, &last) || !record_front(record, &index, epoch) || index != last)
         return ledger_fail(err, LEDGER_ETAMPER, "the last record of the log is malformed");
     *size = last + 1;
     return LEDGER_OK;
+}
+
+enum ledger_rc store_txn_tail(const struct store_env *e, MDB_txn *txn, uint64_t *size, uint64_t *epoch, struct ledger_err *err)
+{
+    MDB_cursor *cursor;
+    MDB_val k, v;
+    *size = *epoch = 0;
+    int code = mdb_cursor_open(txn, e->dbi[KV_LOG], &cursor);
+    if (code)
+        return store_fail_mdb(err, code, "log");
+    code = mdb_cursor_get(cursor, &k, &v, MDB_LAST);
+    mdb_cursor_close(cursor);
+    if (code == MDB_NOTFOUND)
+        return LEDGER_OK;
+    if (code)
+        return store_fail_mdb(err, code, "log");
+    return tail_of(span_of(k.mv_data, k.mv_size), span_of(v.mv_data, v.mv_size), size, epoch, err);
+}
+
+static struct hash root_of(enum ledger_rc rc, struct span root)
+{
+    struct hash h = HASH_ZERO;
+    if (!rc && root.n == HASH_LEN)
+        memcpy(h.b, root.p, HASH_LEN);
+    return h;
+}
+
+enum ledger_rc store_txn_root(const struct store_env *e, MDB_txn *txn, uint64_t *size, struct hash *root, struct ledger_err *err)
+{
+    uint8_t key[KV_KEY_MAX];
+    uint64_t epoch;
+    struct span value = SPAN_NONE;
+    enum ledger_rc rc = store_txn_tail(e, txn, size, &epoch, err);
+    if (!rc)
+        *root = root_of(store_table_get(e, txn, KV_CHECKPOINT, kv_key_u64(key, *size), &value), value);
+    return rc;
+}
+
+static enum ledger_rc view_tail(struct store *s, uint64_t *size, uint64_t *epoch, struct ledger_err *err)
+{
+    struct span key, record;
+    *size = *epoch = 0;
+    enum ledger_rc rc = store_last(s->view, KV_LOG, &key, &record, err);
+    if (rc == LEDGER_ENOTFOUND)
+        return LEDGER_OK;
+    return rc ? rc : tail_of(key, record, size, epoch, err);
+}
+
+/* ---- the batch ---- */
+
+static enum ledger_rc view_get(void *ctx, enum kv_table t, struct span key, struct span *value)
+{
+    const struct store *s = ctx;
+    struct kv kv = store_snapshot_kv(s->view);
+    return kv_get(&kv, t, key, value);
+}
+
+static enum ledger_rc sink_put(void *ctx, enum kv_table t, struct span key, struct span value)
+{
+    struct store *s = ctx;
+    if (!s->sink_rc)
+        s->sink_rc = key.n == 0 || key.n > KV_KEY_MAX ? LEDGER_EINVAL : layer_sink_put(&s->sink, t, key, value);
+    return s->sink_rc;
+}
+
+enum ledger_rc log_begin(struct store *s, struct kv *out, struct ledger_err *err)
+{
+    LEDGER_REQUIRE(!s->direct.txn && !s->view);
+    if (s->mode != STORE_WRITE)
+        return ledger_fail(err, LEDGER_EINVAL, "the store is open for reading only");
+    s->sink_rc = LEDGER_OK;
+    *out = (struct kv){s, view_get, sink_put};
+    return store_snapshot_open(s, &s->view, err);
 }
 
 static enum log_outcome not_written(struct store *s, enum ledger_rc rc, struct ledger_err *err)
@@ -70,11 +129,59 @@ static enum log_outcome not_written(struct store *s, enum ledger_rc rc, struct l
     return LOG_UNKNOWN;
 }
 
+/* The rows of the batch as a layer after `base` entries. */
+static enum ledger_rc make_layer(struct store *s, uint64_t base, bool erases, struct layer **out, struct ledger_err *err)
+{
+    bool malformed = false;
+    uint8_t at[KV_KEY_MAX];
+    struct span root = SPAN_NONE;
+    struct kv view = store_snapshot_kv(s->view);
+    struct journal_record r = s->sink.r;
+    s->sink = (struct layer_sink){0};
+    r.base = r.size = base;
+    r.before = root_of(kv_get(&view, KV_CHECKPOINT, kv_key_u64(at, base), &root), root);
+    *out = r.p ? layer_new(&r, &malformed) : NULL;
+    if (!*out)
+        return ledger_fail(err, malformed ? LEDGER_EINVAL : LEDGER_ENOMEM, "append: %s", malformed ? "the batch is malformed" : "out of memory");
+    struct layer *l = *out;
+    uint64_t first = base, last = base;
+    if (l->first[KV_LOG + 1] > l->first[KV_LOG] &&
+        (!key_number(l->rows[l->first[KV_LOG]].key, &first) || !key_number(l->rows[l->first[KV_LOG + 1] - 1].key, &last) ||
+         (first < base && !erases)))
+        return ledger_fail(err, LEDGER_EINTERNAL, "an entry of the log would have been written over");
+    l->record.size = l->first[KV_LOG + 1] > l->first[KV_LOG] ? last + 1 : base;
+    return LEDGER_OK;
+}
+
+static uint64_t reserve_of(const struct store *s, const struct log_batch *b)
+{
+    return b->own ? s->reserve_bytes / 4 : b->recall ? s->reserve_bytes / 8 : s->reserve_bytes;
+}
+
+/* Takes the layer. */
+static enum ledger_rc record(struct store *s, struct layer *l, const struct log_batch *b, struct ledger_err *err)
+{
+    uint64_t reserve = reserve_of(s, b);
+    if (!b->erases && l->record.size > l->record.base && l->record.n <= JOURNAL_RECORD_MAX && store_room_for(s, l, reserve)) {
+        enum ledger_rc rc = store_push(s, l, err);
+        if (rc)
+            layer_drop(l);
+        return rc;
+    }
+    enum ledger_rc rc = store_drain(s, err);
+    if (!rc)
+        rc = store_apply_layers(s, &l, 1, reserve, b->erases, err);
+    layer_drop(l);
+    return rc;
+}
+
 enum log_outcome log_append(struct store *s, uint64_t expected_size, uint64_t epoch,
                             const struct log_batch *batch, struct ledger_err *err)
 {
     uint64_t size, last_epoch;
-    enum ledger_rc rc = txn_tail(s, &size, &last_epoch, err);
+    struct layer *l = NULL;
+    LEDGER_REQUIRE(s->view);
+    enum ledger_rc rc = view_tail(s, &size, &last_epoch, err);
     if (rc)
         return not_written(s, rc, err);
     if (size != expected_size || last_epoch > epoch) {
@@ -87,14 +194,17 @@ enum log_outcome log_append(struct store *s, uint64_t expected_size, uint64_t ep
         return LOG_CONFLICT;
     }
     rc = kv_mem_flush(batch->rows, err);
-    if (rc)
+    if (!rc)
+        rc = make_layer(s, size, batch->erases, &l, err);
+    if (rc) {
+        layer_drop(l);
         return not_written(s, rc, err);
-    rc = batch->own      ? store_commit_own(s, err)
-         : batch->recall ? store_commit_recall(s, err)
-                         : store_commit(s, err);
+    }
+    store_abort(s); /* the layer has it all */
+    rc = record(s, l, batch, err);
     if (rc == LEDGER_OK)
         return LOG_APPENDED;
-    return rc == LEDGER_EFULL ? LOG_FULL : LOG_UNKNOWN;
+    return rc == LEDGER_EFULL || rc == LEDGER_ENOMEM ? LOG_FULL : LOG_UNKNOWN;
 }
 
 enum ledger_rc log_size(struct store_snapshot *sn, uint64_t *out, struct ledger_err *err)

@@ -1,37 +1,97 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * store_snapshot: consistent read views. A snapshot pins the pages it sees, so that it never waits
- * for the writer and the writer never waits for it; one that is kept open long makes the file grow.
+ * store_snapshot: consistent read views: the tables, and above them what is recorded and not in the tables yet (layer.h). A snapshot pins the
+ * pages it sees, so that it never waits for the writer and the writer never waits for it; one that is kept open long makes the file grow.
+ *
+ * A layer is taken off after it has come into the tables, and both are looked at under the lock: a snapshot may have a batch twice, but never
+ * misses one.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "store_impl.h"
 
-enum ledger_rc store_snapshot_open(struct store *s, struct store_snapshot **out,
-                                   struct ledger_err *err)
+#define BESIDE_TRIES 50
+#define BESIDE_PAUSE_MS 20
+
+static struct store_snapshot *snapshot_new(struct store *s, size_t n_layers)
 {
-    *out = NULL;
-    struct store_snapshot *sn = calloc(1, sizeof *sn);
+    struct store_snapshot *sn = calloc(1, sizeof *sn + n_layers * sizeof *sn->layers);
+    if (sn)
+        sn->store = s;
+    return sn;
+}
+
+/* In the process that has the folder to itself. */
+static enum ledger_rc open_within(struct store *s, struct store_snapshot **out, struct ledger_err *err)
+{
+    pthread_mutex_lock(&s->lock);
+    struct store_snapshot *sn = snapshot_new(s, s->n_layers);
+    int e = sn ? mdb_txn_begin(s->env->env, NULL, MDB_RDONLY, &sn->txn) : ENOMEM;
+    if (!e) {
+        sn->env = s->env;
+        s->env->users++;
+        while (sn->n_layers < s->n_layers) {
+            sn->layers[sn->n_layers] = layer_keep(s->layers[sn->n_layers]);
+            sn->n_layers++;
+        }
+    }
+    pthread_mutex_unlock(&s->lock);
+    *out = e ? NULL : sn;
+    if (e)
+        free(sn);
+    return e ? store_fail_mdb(err, e, "open a snapshot") : LEDGER_OK;
+}
+
+/* Beside the process that writes: the journal first, then the tables, which have by then what the journal did not have any more. ETAMPER also
+ * when the other process began a file of the journal anew between the two. */
+static enum ledger_rc open_beside(struct store *s, struct store_snapshot **out, struct ledger_err *err)
+{
+    uint64_t size;
+    struct hash root;
+    struct store_snapshot *sn = snapshot_new(s, STORE_LAYERS_MAX);
     if (!sn)
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
-    sn->store = s;
     sn->env = store_env_take(s);
-    int e = mdb_txn_begin(sn->env->env, NULL, MDB_RDONLY, &sn->txn);
-    if (e) {
-        store_env_give(s, sn->env);
-        free(sn);
-        return store_fail_mdb(err, e, "open a snapshot");
+    enum ledger_rc rc = s->format < STORE_FORMAT ? LEDGER_OK : store_recent_read(s->dir, sn->layers, &sn->n_layers, err);
+    int e = rc ? 0 : mdb_txn_begin(sn->env->env, NULL, MDB_RDONLY, &sn->txn);
+    if (e)
+        rc = store_fail_mdb(err, e, "open a snapshot");
+    if (!rc && sn->n_layers)
+        rc = store_txn_root(sn->env, sn->txn, &size, &root, err);
+    if (!rc && sn->n_layers)
+        rc = store_recent_stack(sn->layers, &sn->n_layers, size, &root, err);
+    if (rc)
+        store_snapshot_close(sn);
+    else
+        *out = sn;
+    return rc;
+}
+
+enum ledger_rc store_snapshot_open(struct store *s, struct store_snapshot **out, struct ledger_err *err)
+{
+    const struct timespec pause = {.tv_nsec = BESIDE_PAUSE_MS * 1000000L};
+    *out = NULL;
+    if (s->mode != STORE_BESIDE)
+        return open_within(s, out, err);
+    enum ledger_rc rc = open_beside(s, out, err);
+    for (unsigned i = 1; rc == LEDGER_ETAMPER && i < BESIDE_TRIES; i++) {
+        nanosleep(&pause, NULL);
+        rc = open_beside(s, out, err);
     }
-    *out = sn;
-    return LEDGER_OK;
+    return rc;
 }
 
 void store_snapshot_close(struct store_snapshot *sn)
 {
     if (!sn)
         return;
-    mdb_txn_abort(sn->txn);
+    if (sn->txn)
+        mdb_txn_abort(sn->txn);
+    while (sn->n_layers)
+        layer_drop(sn->layers[--sn->n_layers]);
     store_env_give(sn->store, sn->env);
     free(sn);
 }
@@ -39,6 +99,10 @@ void store_snapshot_close(struct store_snapshot *sn)
 static enum ledger_rc snapshot_get(void *ctx, enum kv_table t, struct span key, struct span *value)
 {
     struct store_snapshot *sn = ctx;
+    uint64_t hash = sn->n_layers ? layer_hash(t, key) : 0;
+    for (size_t i = sn->n_layers; i-- > 0;)
+        if (layer_get(sn->layers[i], hash, t, key, value))
+            return LEDGER_OK;
     return store_table_get(sn->env, sn->txn, t, key, value);
 }
 
@@ -53,38 +117,105 @@ struct kv store_snapshot_kv(struct store_snapshot *sn)
     return (struct kv){sn, snapshot_get, snapshot_put};
 }
 
-enum ledger_rc store_scan(struct store_snapshot *sn, enum kv_table t, struct span first,
-                          bool (*visit)(void *ctx, struct span key, struct span value), void *ctx,
-                          struct ledger_err *err)
+/* ---- whole tables ---- */
+
+/* A table's rows in memory, merged with those of LMDB: of two with the same key the one in memory counts. */
+struct walk {
+    MDB_cursor *cursor;
+    MDB_val k, v;
+    int e; /* of the cursor */
+    struct layer_row *rows;
+    size_t n, at;
+};
+
+static enum ledger_rc walk_begin(struct store_snapshot *sn, enum kv_table t, struct span first, struct walk *w, struct ledger_err *err)
 {
     uint8_t copy[KV_KEY_MAX];
-    MDB_cursor *cursor;
-    MDB_val k = {0, NULL}, v;
+    *w = (struct walk){0};
     if (first.n > KV_KEY_MAX)
         return ledger_fail(err, LEDGER_EINVAL, "a key has at most %d bytes", KV_KEY_MAX);
-    int e = mdb_cursor_open(sn->txn, sn->env->dbi[t], &cursor);
+    if (!layer_merge(sn->layers, sn->n_layers, t, first, &w->rows, &w->n))
+        return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    int e = mdb_cursor_open(sn->txn, sn->env->dbi[t], &w->cursor);
     if (e)
         return store_fail_mdb(err, e, "scan");
     if (first.n) {
         memcpy(copy, first.p, first.n);
-        k = (MDB_val){first.n, copy};
+        w->k = (MDB_val){first.n, copy};
     }
-    e = mdb_cursor_get(cursor, &k, &v, first.n ? MDB_SET_RANGE : MDB_FIRST);
-    while (!e && visit(ctx, span_of(k.mv_data, k.mv_size), span_of(v.mv_data, v.mv_size)))
-        e = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
-    mdb_cursor_close(cursor);
-    return e && e != MDB_NOTFOUND ? store_fail_mdb(err, e, "scan") : LEDGER_OK;
+    w->e = mdb_cursor_get(w->cursor, &w->k, &w->v, first.n ? MDB_SET_RANGE : MDB_FIRST);
+    return LEDGER_OK;
 }
 
-enum ledger_rc store_count(struct store_snapshot *sn, enum kv_table t, uint64_t *out,
-                           struct ledger_err *err)
+static void walk_end(struct walk *w)
+{
+    if (w->cursor)
+        mdb_cursor_close(w->cursor);
+    free(w->rows);
+}
+
+/* False: at the end, or w->e says why. */
+static bool walk_next(struct walk *w, struct layer_row *out)
+{
+    bool stored = w->e == 0, recent = w->at < w->n;
+    if (!stored && (!recent || w->e != MDB_NOTFOUND))
+        return false;
+    int c = !recent ? -1 : !stored ? 1 : span_cmp(span_of(w->k.mv_data, w->k.mv_size), w->rows[w->at].key);
+    *out = c < 0 ? (struct layer_row){span_of(w->k.mv_data, w->k.mv_size), span_of(w->v.mv_data, w->v.mv_size)} : w->rows[w->at];
+    if (c >= 0)
+        w->at++;
+    if (c <= 0)
+        w->e = mdb_cursor_get(w->cursor, &w->k, &w->v, MDB_NEXT);
+    return true;
+}
+
+enum ledger_rc store_scan(struct store_snapshot *sn, enum kv_table t, struct span first,
+                          bool (*visit)(void *ctx, struct span key, struct span value), void *ctx,
+                          struct ledger_err *err)
+{
+    struct walk w;
+    struct layer_row row;
+    enum ledger_rc rc = walk_begin(sn, t, first, &w, err);
+    bool more = true;
+    while (!rc && more && walk_next(&w, &row))
+        more = visit(ctx, row.key, row.value);
+    if (!rc && w.e && w.e != MDB_NOTFOUND)
+        rc = store_fail_mdb(err, w.e, "scan");
+    walk_end(&w);
+    return rc;
+}
+
+enum ledger_rc store_count(struct store_snapshot *sn, enum kv_table t, uint64_t *out, struct ledger_err *err)
 {
     MDB_stat st;
+    struct layer_row *rows;
+    struct span value;
+    size_t n;
+    bool merged = layer_merge(sn->layers, sn->n_layers, t, SPAN_NONE, &rows, &n);
     int e = mdb_stat(sn->txn, sn->env->dbi[t], &st);
-    if (e)
-        return store_fail_mdb(err, e, "count");
-    *out = st.ms_entries;
-    return LEDGER_OK;
+    *out = e ? 0 : st.ms_entries;
+    for (size_t i = 0; merged && !e && i < n; i++)
+        *out += store_table_get(sn->env, sn->txn, t, rows[i].key, &value) == LEDGER_ENOTFOUND;
+    free(rows);
+    if (!merged)
+        return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    return e ? store_fail_mdb(err, e, "count") : LEDGER_OK;
+}
+
+/* The greatest key of the layers, as the latest of them has it. */
+static bool last_recent(const struct store_snapshot *sn, enum kv_table t, struct layer_row *out)
+{
+    bool any = false;
+    for (size_t i = sn->n_layers; i-- > 0;) {
+        const struct layer *l = sn->layers[i];
+        if (l->first[t + 1] == l->first[t])
+            continue;
+        const struct layer_row *row = &l->rows[l->first[t + 1] - 1];
+        if (!any || span_cmp(row->key, out->key) > 0)
+            *out = *row;
+        any = true;
+    }
+    return any;
 }
 
 enum ledger_rc store_last(struct store_snapshot *sn, enum kv_table t, struct span *key,
@@ -92,14 +223,17 @@ enum ledger_rc store_last(struct store_snapshot *sn, enum kv_table t, struct spa
 {
     MDB_cursor *cursor;
     MDB_val k, v;
+    struct layer_row recent = {0};
+    bool any = last_recent(sn, t, &recent);
     int e = mdb_cursor_open(sn->txn, sn->env->dbi[t], &cursor);
     if (e)
         return store_fail_mdb(err, e, "last");
     e = mdb_cursor_get(cursor, &k, &v, MDB_LAST);
     mdb_cursor_close(cursor);
-    if (e)
+    if (e && (e != MDB_NOTFOUND || !any))
         return store_fail_mdb(err, e, "last");
-    *key = span_of(k.mv_data, k.mv_size);
-    *value = span_of(v.mv_data, v.mv_size);
+    bool stored = !e && (!any || span_cmp(span_of(k.mv_data, k.mv_size), recent.key) > 0);
+    *key = stored ? span_of(k.mv_data, k.mv_size) : recent.key;
+    *value = stored ? span_of(v.mv_data, v.mv_size) : recent.value;
     return LEDGER_OK;
 }

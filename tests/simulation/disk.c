@@ -259,6 +259,7 @@ void disk_begin(void)
 
 void disk_end(void)
 {
+    journal_disk_forget();
     for (unsigned i = 0; i < IMAGES_MAX; i++) {
         version_drop(&images[i].seen);
         version_drop(&images[i].synced);
@@ -269,6 +270,7 @@ void disk_end(void)
 
 void disk_backup(void)
 {
+    journal_disk_backup();
     for (unsigned i = 0; i < IMAGES_MAX; i++) {
         struct version v;
         version_copy(&v, &images[i].synced);
@@ -278,6 +280,7 @@ void disk_backup(void)
 
 void disk_exchange(void)
 {
+    journal_disk_exchange();
     for (unsigned i = 0; i < IMAGES_MAX; i++) {
         struct image *im = &images[i];
         struct version now;
@@ -291,6 +294,7 @@ void disk_exchange(void)
 
 void disk_power_cut(void)
 {
+    journal_disk_power_cut();
     for (unsigned i = 0; i < IMAGES_MAX; i++) {
         struct version v;
         if (!images[i].used)

@@ -66,5 +66,10 @@ void disk_end(void);
 void disk_power_cut(void); /* what was not synced is gone */
 void disk_backup(void);    /* a copy of all that is on the disk now; one at a time */
 void disk_exchange(void);  /* the copy in the place of the disk, and the other way round */
+/* The journal's part of it (journal_disk.c). */
+void journal_disk_forget(void);
+void journal_disk_power_cut(void);
+void journal_disk_backup(void);
+void journal_disk_exchange(void);
 
 #endif

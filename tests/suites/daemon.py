@@ -73,12 +73,12 @@ def test_newer_format_is_refused_unharmed():
         l.start().register_warehouse().end()
         path = os.path.join(l.dir, "FORMAT")
         with open(path, "w", encoding="ascii") as f:
-            f.write("ledgerd data 3\n")
+            f.write("ledgerd data 4\n")
         before = files_below(l.base)
-        l.refuses_to_run(3, "format 3", "nothing was touched")
+        l.refuses_to_run(3, "format 4", "nothing was touched")
         for command in "check", "rebuild":
             ran = l.tool(command)
-            need(ran.status == 3 and "format 3" in ran.out + ran.err, f"{ran}")
+            need(ran.status == 3 and "format 4" in ran.out + ran.err, f"{ran}")
         after = files_below(l.base)
         before.pop("daemon.log", None), after.pop("daemon.log", None)
         changed = [name for name in before.keys() | after.keys() if before.get(name) != after.get(name)]
@@ -101,7 +101,7 @@ def test_earlier_format_is_brought_up_to_date():
                 l.tool("rebuild").expect(0, "20 entries verified")
             else:
                 l.start("--plain").end()
-            need(open(path, encoding="ascii").read() == "ledgerd data 2\n", "the format number is the old one")
+            need(open(path, encoding="ascii").read() == "ledgerd data 3\n", "the format number is the old one")
             l.tool("check").expect(0)
 
 

@@ -111,23 +111,64 @@ static void copy_file(const char *from, const char *to)
     CHECK(system(cmd) == 0);
 }
 
+/* Tables and journal, to and from a folder beside the ledger's. */
+static void keep_data(const struct scratch *s)
+{
+    char cmd[1024];
+    snprintf(cmd, sizeof cmd, "rm -rf '%s/kept' && mkdir '%s/kept' && cp -r '%s/data' '%s/journal' '%s/kept'", s->base, s->base, s->dir, s->dir, s->base);
+    CHECK(system(cmd) == 0);
+}
+
+static void put_data_back(const struct scratch *s, const char *what)
+{
+    char cmd[1024];
+    snprintf(cmd, sizeof cmd, "cd '%s/kept' && cp -r %s '%s'", s->base, what, s->dir);
+    CHECK(system(cmd) == 0);
+}
+
+TEST(tables_that_were_put_back_are_brought_up_to_date_by_the_journal)
+{
+    struct scratch s;
+    struct run r;
+    run_begin(&s, &r);
+    run_stop(&r);
+    keep_data(&s);
+    run_must_start(&r);
+    run_register(&r, "wh", "WAREHOUSE", KEY_WAREHOUSE);
+    run_stop(&r);
+    uint64_t size = anchored(&s);
+    put_data_back(&s, "data");
+    run_must_start(&r);
+    CHECK(run_size(&r) > size);
+    run_stop(&r);
+    /* What is in the journal does not follow on what is older than it. */
+    for (unsigned i = 0; i < 3; i++) {
+        run_must_start(&r);
+        run_stop(&r);
+    }
+    put_data_back(&s, "data");
+    struct store *store;
+    CHECK_EQ_INT(store_open(s.dir, STORE_WRITE, &store, &r.err), LEDGER_ETAMPER);
+    CHECK(strstr(r.err.msg, "recorded entries are missing") && strstr(r.err.msg, "docs/operations.md"));
+    run_fini(&r);
+    scratch_remove(&s);
+}
+
 TEST(a_rollback_is_refused)
 {
     struct scratch s;
     struct run r;
-    char data[256], old[256], later[256];
+    char later[256];
     run_begin(&s, &r);
-    snprintf(data, sizeof data, "%s/data/data.mdb", s.dir);
-    snprintf(old, sizeof old, "%s/old.mdb", s.base);
     snprintf(later, sizeof later, "%s/later.anchor", s.base);
     run_stop(&r);
-    copy_file(data, old);
+    keep_data(&s);
     run_must_start(&r);
     run_register(&r, "wh", "WAREHOUSE", KEY_WAREHOUSE);
     run_stop(&r);
     copy_file(s.anchor, later);
     uint64_t size = anchored(&s);
-    copy_file(old, data); /* a backup put back */
+    put_data_back(&s, "data journal"); /* a copy of the folder put back */
     CHECK_EQ_INT(run_start(&r), LEDGER_ETAMPER);
     CHECK(strstr(r.err.msg, "rolled back") && strstr(r.err.msg, "docs/operations.md"));
     CHECK_EQ_INT(anchored(&s), size);
@@ -144,19 +185,17 @@ TEST(another_history_of_the_same_length_is_refused)
 {
     struct scratch s;
     struct run r;
-    char data[256], old[256], old_anchor[256], new_anchor[256];
+    char old_anchor[256], new_anchor[256];
     run_begin(&s, &r);
-    snprintf(data, sizeof data, "%s/data/data.mdb", s.dir);
-    snprintf(old, sizeof old, "%s/old.mdb", s.base);
     snprintf(old_anchor, sizeof old_anchor, "%s/old.anchor", s.base);
     snprintf(new_anchor, sizeof new_anchor, "%s/new.anchor", s.base);
     run_stop(&r);
-    copy_file(data, old);
+    keep_data(&s);
     copy_file(s.anchor, old_anchor);
     run_must_start(&r);
     run_stop(&r);
     copy_file(s.anchor, new_anchor);
-    copy_file(old, data);
+    put_data_back(&s, "data journal");
     copy_file(old_anchor, s.anchor);
     run_must_start(&r); /* who holds the anchor can do that; a witness would notice */
     run_register(&r, "wh", "WAREHOUSE", KEY_WAREHOUSE);
@@ -269,6 +308,7 @@ TEST(a_damaged_tail_is_not_signed)
 TEST_MAIN(TEST_ENTRY(each_start_is_an_epoch_and_each_end_a_seal),
           TEST_ENTRY(an_idle_ledger_writes_seals),
           TEST_ENTRY(a_clock_that_is_set_is_recorded_and_never_runs_backwards),
+          TEST_ENTRY(tables_that_were_put_back_are_brought_up_to_date_by_the_journal),
           TEST_ENTRY(a_rollback_is_refused),
           TEST_ENTRY(another_history_of_the_same_length_is_refused),
           TEST_ENTRY(without_space_nothing_is_recorded_and_the_service_goes_on),

@@ -123,7 +123,7 @@ TEST(a_newer_format_is_refused_and_nothing_is_touched)
     scratch_make(&s);
     snprintf(lock, sizeof lock, "%s/ledgerd.lock", s.dir);
     CHECK(remove(lock) == 0);
-    write_format(&s, "ledgerd data 3\n");
+    write_format(&s, "ledgerd data 4\n");
     long before = folder_sum(&s);
     CHECK_EQ_INT(store_open(s.dir, STORE_WRITE, &store, &err), LEDGER_EVERSION);
     CHECK_EQ_INT(store_open(s.dir, STORE_READ, &store, &err), LEDGER_EVERSION);
@@ -318,7 +318,7 @@ static enum log_outcome append_nothing(struct store *store, uint64_t expected, u
                                        struct ledger_err *err)
 {
     struct kv kv;
-    CHECK_EQ_INT(store_begin(store, &kv, err), LEDGER_OK);
+    CHECK_EQ_INT(log_begin(store, &kv, err), LEDGER_OK);
     struct kv_mem *rows = kv_mem_new(&kv, 1u << 20);
     struct kv top = kv_mem_kv(rows);
     CHECK_EQ_INT(kv_put(&top, KV_MAP, str("appended"), str("yes")), LEDGER_OK);
