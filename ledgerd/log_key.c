@@ -112,7 +112,7 @@ enum ledger_rc log_key_record(struct store *s, struct machine *m, const struct s
 {
     struct kv txn;
     uint64_t before = m->size;
-    enum ledger_rc rc = store_begin(s, &txn, err);
+    enum ledger_rc rc = log_begin(s, &txn, err);
     struct kv_mem *rows = rc == LEDGER_OK ? kv_mem_new(&txn, BATCH_BUDGET) : NULL;
     if (rc == LEDGER_OK && !rows)
         rc = ledger_fail(err, LEDGER_ENOMEM, "out of memory");

@@ -100,6 +100,11 @@ static enum ledger_rc start_threads(struct pipeline *p, struct ledger_err *err)
     return rc;
 }
 
+static void broken_cb(void *pipeline, const struct ledger_err *err)
+{
+    pipeline_fatal(pipeline, err);
+}
+
 enum ledger_rc pipeline_start(const struct pipeline_options *o, struct pipeline **out,
                               struct ledger_err *err)
 {
@@ -113,6 +118,7 @@ enum ledger_rc pipeline_start(const struct pipeline_options *o, struct pipeline 
     p->o.anchor_path = o->anchor_path;
     enum ledger_rc rc = writer_init(&p->w, p, err);
     p->o.anchor_path = NULL;
+    store_watch(o->store, broken_cb, p);
     if (!rc) {
         logline(LOG_INFO, "ledger opened", "origin=%s size=%llu epoch=%llu workers=%u",
                 p->w.m.origin, (unsigned long long)p->stats.size, (unsigned long long)p->w.m.epoch,
@@ -252,6 +258,7 @@ void pipeline_stop(struct pipeline *p)
     if (p->writer_started)
         pthread_join(p->writer, NULL);
     p->writer_started = false;
+    store_watch(p->o.store, NULL, NULL);
     pthread_mutex_lock(&p->lock);
     struct anchor *an = p->anchor;
     p->anchor = NULL;

@@ -63,7 +63,7 @@ struct run {
     int64_t quorum_ms; /* the writer's: since when the old log key's last checkpoint has its quorum; 0: not yet */
 };
 
-/* In the writer's thread. Nothing is tidied up: no answer may leave the process any more. */
+/* In a thread of the pipeline's or the store's. Nothing is tidied up: no answer may leave the process any more. */
 static void fatal_cb(void *ctx, const struct ledger_err *err)
 {
     const struct run *r = ctx;

@@ -92,7 +92,7 @@ static enum ledger_rc load(struct replay *p, struct ledger_err *err)
 /* One transaction: until a seal after enough rows, or the end. */
 static enum ledger_rc replay_chunk(struct replay *p, struct ledger_err *err)
 {
-    enum ledger_rc rc = store_begin(p->r->store, &p->txn, err);
+    enum ledger_rc rc = log_begin(p->r->store, &p->txn, err);
     if (rc == LEDGER_OK)
         rc = load(p, err);
     while (rc == LEDGER_OK && p->m.size < p->r->size) {

@@ -194,11 +194,11 @@ static enum ledger_rc begin(struct journal *j, unsigned i, struct ledger_err *er
     uint8_t block[JOURNAL_BLOCK] = {0};
     struct file *f = &j->f[i];
     struct hash h;
-    if (getrandom(j->salt.b, HASH_LEN, 0) != HASH_LEN)
-        return ledger_fail(err, LEDGER_EFULL, "no random numbers: %s; nothing was recorded", strerror(errno));
     enum ledger_rc rc = grow(f, JOURNAL_BLOCK, err);
     if (rc)
         return rc;
+    if (getrandom(j->salt.b, HASH_LEN, 0) != HASH_LEN)
+        return ledger_fail(err, LEDGER_EIO, "no random numbers: %s", strerror(errno));
     memcpy(block, file_magic, MAGIC_LEN);
     put_u64(block + MAGIC_LEN, ++j->generation);
     memcpy(block + MAGIC_LEN + 8, j->salt.b, HASH_LEN);

@@ -85,6 +85,9 @@ enum ledger_rc store_commit(struct store *s, struct ledger_err *err) LEDGER_MUST
 enum ledger_rc store_commit_own(struct store *s, struct ledger_err *err) LEDGER_MUST_USE;
 /* The same for recalls, which may use half of what the ledger's own entries leave of it: whatever else has to stop, a recall goes out. */
 enum ledger_rc store_commit_recall(struct store *s, struct ledger_err *err) LEDGER_MUST_USE;
+/* Called once, in a thread of the store's, when what was recorded cannot be put into the tables and nobody knows what is there: the process
+ * must end; the next one takes it from the journal. It must not call the store. NULL: nobody is told. Any thread. */
+void store_watch(struct store *s, void (*broken_cb)(void *ctx, const struct ledger_err *err), void *ctx);
 /* Is more left than the reserve, as far as can be told? Any thread. */
 bool store_has_room(struct store *s);
 void store_abort(struct store *s); /* nothing happens when no transaction is open */

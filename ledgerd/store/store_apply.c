@@ -146,6 +146,8 @@ static void apply_some(struct store *s)
     a->why = err;
     a->why.rc = rc;
     a->broken |= rc && !out_of_room(rc);
+    if (a->broken && a->broken_cb)
+        a->broken_cb(a->ctx, &a->why);
     a->tries++;
     if (!rc)
         take_off(s, n);
@@ -212,6 +214,14 @@ void store_apply_fini(struct store *s)
         layer_drop(s->layers[--s->n_layers]);
     pthread_cond_destroy(&a->wake);
     pthread_cond_destroy(&a->done);
+}
+
+void store_watch(struct store *s, void (*broken_cb)(void *ctx, const struct ledger_err *err), void *ctx)
+{
+    pthread_mutex_lock(&s->lock);
+    s->apply.broken_cb = broken_cb;
+    s->apply.ctx = ctx;
+    pthread_mutex_unlock(&s->lock);
 }
 
 /* ---- who records ---- */

@@ -53,6 +53,8 @@ struct store_apply {
     int64_t oldest_us;      /* CLOCK_MONOTONIC: when the oldest layer came, or the last try was */
     struct ledger_err why;  /* of the last try; rc OK: it was well */
     bool broken;            /* what is in the tables is unknown, or not what it should be */
+    void (*broken_cb)(void *ctx, const struct ledger_err *err); /* store_watch */
+    void *ctx;
 };
 
 struct store {
