@@ -7,6 +7,7 @@ as its client. Each test has a ledger of its own; two run at a time. The last li
 """
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -103,6 +104,22 @@ def test_earlier_format_is_brought_up_to_date():
                 l.start("--plain").end()
             need(open(path, encoding="ascii").read() == "ledgerd data 3\n", "the format number is the old one")
             l.tool("check").expect(0)
+
+
+def test_folder_without_a_journal_is_given_one():
+    """tests/fixtures/data-2.tar.xz was made by the program that wrote format 2: 19 entries."""
+    with Ledger() as l:
+        shutil.rmtree(l.dir)
+        with tarfile.open(os.path.join(HERE, "..", "fixtures", "data-2.tar.xz")) as kept:
+            kept.extractall(l.base)
+        path = os.path.join(l.dir, "FORMAT")
+        l.tool("check").expect(0, "19 entries")
+        l.tool("backup", os.path.join(l.base, "backup")).expect(0)
+        need(open(path, encoding="ascii").read() == "ledgerd data 2\n" and not os.path.exists(os.path.join(l.dir, "journal")),
+             "reading changed the folder")
+        l.start("--plain").end()
+        need(open(path, encoding="ascii").read() == "ledgerd data 3\n", "the format number is the old one")
+        l.tool("check").expect(0, "22 entries")
 
 
 def test_each_start_is_an_epoch():
@@ -326,6 +343,30 @@ def test_plain_only_on_loopback():
         need(ran.status == 2 and "loopback" in ran.err, f"{ran}")
 
 
+def test_acknowledged_and_only_in_the_journal():
+    """Killed under load, before the tables had everything: whoever reads the folder sees what was acknowledged, and nobody goes on without
+    the journal."""
+    with Ledger() as l:
+        l.start().register_warehouse()
+        load = Load(l)
+        load.grows()
+        l.stop(signal.SIGKILL)
+        promised = load.acknowledged()
+        told = re.search(r"(\d+) entries", l.tool("check").expect(0).out)
+        need(int(told[1]) > max(promised.values()), f"{told[0]}, and {max(promised.values())} was acknowledged")
+        l.tool("backup", os.path.join(l.base, "backup")).expect(0)
+        journal = os.path.join(l.dir, "journal")
+        os.rename(journal, journal + ".away")
+        l.refuses_to_run(1, "journal")
+        need(l.tool("check").status == 2, "a folder without its journal was checked")
+        os.rename(journal + ".away", journal)
+        l.start()
+        need("recorded batches were taken over from the journal" in l.logged(), "the kill came too late")
+        check_all_arrived(l, load)
+        l.end()
+        l.tool("check").expect(0)
+
+
 # ---- damage ----
 
 
@@ -485,13 +526,15 @@ def fill_the_disk(l, path):
 def test_rollback_is_caught_by_the_anchor():
     with Ledger() as l:
         l.start().register_warehouse().end()
-        old = os.path.join(l.base, "old")
-        shutil.copytree(os.path.join(l.dir, "data"), old)
+        parts = "data", "journal"
+        for part in parts:
+            shutil.copytree(os.path.join(l.dir, part), os.path.join(l.base, part))
         l.start().record("M-1").expect(0)
         l.end()
         data = os.path.join(l.dir, "data")
-        shutil.rmtree(data)
-        shutil.copytree(old, data)
+        for part in parts:
+            shutil.rmtree(os.path.join(l.dir, part))
+            shutil.copytree(os.path.join(l.base, part), os.path.join(l.dir, part))
         before, anchor = files_below(data), open(l.anchor, "rb").read()
         ran = l.refuses_to_run(4, "anchor")
         need(any(word in ran.err for word in ("rolled back", "rollback")), f"{ran}")
