@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * store_impl: what the files of the store share. Nobody else includes it.
+ * store_impl: what the files of the store share. Nobody else includes it, but for their tests.
  */
 #ifndef LEDGERD_STORE_IMPL_H
 #define LEDGERD_STORE_IMPL_H

@@ -6,8 +6,8 @@
 #include "check.h"
 #include "scratch.h"
 #include "store/journal.h"
-#include "store/layer.h"
 #include "store/log.h"
+#include "store/store_impl.h"
 
 #define KEYS 40u /* few, so that rows are written over */
 
@@ -455,6 +455,16 @@ TEST(what_was_recorded_outlives_the_process)
     scratch_remove(&s);
 }
 
+/* Entries that LMDB has. */
+static uint64_t in_tables(struct store *store)
+{
+    MDB_txn *txn;
+    MDB_stat st;
+    CHECK(mdb_txn_begin(store->env->env, NULL, MDB_RDONLY, &txn) == 0 && mdb_stat(txn, store->env->dbi[KV_LOG], &st) == 0);
+    mdb_txn_abort(txn);
+    return st.ms_entries;
+}
+
 TEST(a_batch_that_is_missing_in_the_middle_is_told)
 {
     struct scratch s;
@@ -463,9 +473,18 @@ TEST(a_batch_that_is_missing_in_the_middle_is_told)
     const struct store_options o = {.map_bytes = SCRATCH_MAP};
     const uint8_t sizes[16] = {0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 6}; /* before and after the fourth batch */
     off_t at;
-    record_and_die(&s, empty_view(&s), 6);
-    int file = find(&s, sizes, sizeof sizes, &at);
-    CHECK(file >= 0);
+    int file = -1;
+    for (unsigned tries = 0; file < 0; tries++) { /* again when the process was so slow that the tables had the beginning */
+        CHECK(tries < 50);
+        record_and_die(&s, empty_view(&s), 6);
+        struct kept k = read_back(&s);
+        CHECK_EQ_INT(store_open_with(s.dir, STORE_READ, &o, &store, &err), LEDGER_OK);
+        if (k.n == 6 && in_tables(store) == 2)
+            file = find(&s, sizes, sizeof sizes, &at);
+        else
+            scratch_remove(&s);
+        store_close(store);
+    }
     poke(&s, (unsigned)file, at + 40);
     for (unsigned i = 0; i < 3; i++) {
         enum ledger_rc rc = store_open_with(s.dir, modes[i], &o, &store, &err);
@@ -474,8 +493,6 @@ TEST(a_batch_that_is_missing_in_the_middle_is_told)
             rc = store_snapshot_open(store, &sn, &err);
             store_close(store);
         }
-        if (!rc && i == 0)
-            CHECK_SKIP("the tables were faster");
         CHECK_EQ_INT(rc, LEDGER_ETAMPER);
         CHECK(strstr(err.msg, "from 6 on") && strstr(err.msg, "ends at 5") && strstr(err.msg, "recorded entries are missing"));
     }
