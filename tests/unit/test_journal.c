@@ -363,11 +363,22 @@ static void compare_now(struct store *store, const struct model *m)
     store_snapshot_close(sn);
 }
 
+/* Entries that LMDB has. */
+static uint64_t in_tables(struct store *store)
+{
+    MDB_txn *txn;
+    MDB_stat st;
+    CHECK(mdb_txn_begin(store->env->env, NULL, MDB_RDONLY, &txn) == 0 && mdb_stat(txn, store->env->dbi[KV_LOG], &st) == 0);
+    mdb_txn_abort(txn);
+    return st.ms_entries;
+}
+
 /* Everything is in the tables afterwards. */
-static void settle(struct store *store)
+static void settle(struct store *store, const struct model *m)
 {
     struct kv kv;
     CHECK_EQ_INT(store_begin(store, &kv, NULL), LEDGER_OK);
+    CHECK_EQ_INT(in_tables(store), m->size);
     store_abort(store);
 }
 
@@ -404,7 +415,7 @@ TEST(a_snapshot_sees_what_is_recorded_and_never_anything_else)
         if (below(5) == 0)
             compare_now(store, &m);
         if (below(60) == 0)
-            settle(store);
+            settle(store, &m);
         if (below(90) == 0)
             usleep(30000); /* longer than the oldest layer waits */
     }
@@ -455,16 +466,6 @@ TEST(what_was_recorded_outlives_the_process)
     scratch_remove(&s);
 }
 
-/* Entries that LMDB has. */
-static uint64_t in_tables(struct store *store)
-{
-    MDB_txn *txn;
-    MDB_stat st;
-    CHECK(mdb_txn_begin(store->env->env, NULL, MDB_RDONLY, &txn) == 0 && mdb_stat(txn, store->env->dbi[KV_LOG], &st) == 0);
-    mdb_txn_abort(txn);
-    return st.ms_entries;
-}
-
 TEST(a_batch_that_is_missing_in_the_middle_is_told)
 {
     struct scratch s;
@@ -499,6 +500,28 @@ TEST(a_batch_that_is_missing_in_the_middle_is_told)
     scratch_remove(&s);
 }
 
+TEST(batches_of_another_history_are_not_put_onto_this_one)
+{
+    struct scratch s, other;
+    struct ledger_err err = {0};
+    struct store *store;
+    char cmd[512];
+    const struct store_options o = {.map_bytes = SCRATCH_MAP};
+    struct model m = empty_view(&other);
+    m.roots = 1000;
+    store = scratch_open(&other);
+    for (unsigned i = 0; i < 2; i++)
+        record(store, &m, false);
+    store_close(store);
+    record_and_die(&s, empty_view(&s), 6);
+    snprintf(cmd, sizeof cmd, "cp '%s'/data/data.mdb '%s'/data/data.mdb", other.dir, s.dir);
+    CHECK(system(cmd) == 0);
+    CHECK_EQ_INT(store_open_with(s.dir, STORE_WRITE, &o, &store, &err), LEDGER_ETAMPER);
+    CHECK(strstr(err.msg, "another history") && strstr(err.msg, "at size 4"));
+    scratch_remove(&other);
+    scratch_remove(&s);
+}
+
 TEST_MAIN(TEST_ENTRY(records_come_back_in_their_order_from_both_files),
           TEST_ENTRY(a_file_is_used_again_only_when_the_tables_have_it),
           TEST_ENTRY(a_damaged_record_is_none_and_hides_no_other),
@@ -506,4 +529,5 @@ TEST_MAIN(TEST_ENTRY(records_come_back_in_their_order_from_both_files),
           TEST_ENTRY(wiping_leaves_nothing),
           TEST_ENTRY(a_snapshot_sees_what_is_recorded_and_never_anything_else),
           TEST_ENTRY(what_was_recorded_outlives_the_process),
-          TEST_ENTRY(a_batch_that_is_missing_in_the_middle_is_told))
+          TEST_ENTRY(a_batch_that_is_missing_in_the_middle_is_told),
+          TEST_ENTRY(batches_of_another_history_are_not_put_onto_this_one))
