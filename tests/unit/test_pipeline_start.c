@@ -2,8 +2,17 @@
 /* The write path's start and end, what it does when idle, its clock, its anchor, a full disk, a
  * damaged tail. */
 #include "anchor.h"
+#include <signal.h>
+#include <sys/resource.h>
+
 #include "check.h"
 #include "scratch_run.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define LIMITS_WORK false
+#else
+#define LIMITS_WORK true
+#endif
 
 static uint64_t anchored(struct scratch *s)
 {
@@ -274,6 +283,37 @@ static void flip(struct scratch *s, enum kv_table t, struct span key, size_t at)
     store_close(store);
 }
 
+/* Whether the batch is on the disk, nobody knows: nobody is told anything, and the process has to end. */
+TEST(a_failed_write_is_answered_by_nobody)
+{
+    struct scratch s;
+    struct run r;
+    struct request q;
+    const struct rlimit none = {1, RLIM_INFINITY}, all = {RLIM_INFINITY, RLIM_INFINITY};
+    if (!LIMITS_WORK)
+        CHECK_SKIP("limits do not go with sanitizers");
+    run_begin(&s, &r);
+    run_register(&r, "wh", "WAREHOUSE", KEY_WAREHOUSE);
+    struct span ev = pen_material(&s.pen, "M-1"), sig = pen_sign(&s.pen, &ev, 1, "wh", KEY_WAREHOUSE, SPAN_NONE);
+    request_init(&q, &r, &ev, 1, &sig, 1);
+    usleep(100000); /* the tables have everything, and write nothing meanwhile */
+    signal(SIGXFSZ, SIG_IGN);
+    CHECK_EQ_INT(setrlimit(RLIMIT_FSIZE, &none), 0);
+    CHECK_EQ_INT(request_send(&q), LEDGER_OK);
+    pthread_mutex_lock(&r.lock);
+    while (!r.fatals && !q.done)
+        pthread_cond_wait(&r.changed, &r.lock);
+    CHECK(!q.done);
+    pthread_mutex_unlock(&r.lock);
+    CHECK_EQ_INT(setrlimit(RLIMIT_FSIZE, &all), 0);
+    run_stop(&r);
+    CHECK(!q.done);
+    r.fatals = 0;
+    run_must_start(&r); /* what there is is whole */
+    request_fini(&q);
+    run_end(&s, &r);
+}
+
 TEST(a_damaged_tail_is_not_signed)
 {
     struct scratch s;
@@ -312,4 +352,5 @@ TEST_MAIN(TEST_ENTRY(each_start_is_an_epoch_and_each_end_a_seal),
           TEST_ENTRY(a_rollback_is_refused),
           TEST_ENTRY(another_history_of_the_same_length_is_refused),
           TEST_ENTRY(without_space_nothing_is_recorded_and_the_service_goes_on),
+          TEST_ENTRY(a_failed_write_is_answered_by_nobody),
           TEST_ENTRY(a_damaged_tail_is_not_signed))
