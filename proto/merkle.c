@@ -36,7 +36,12 @@ void merkle_node(struct crypto *c, const struct hash *l, const struct hash *r, s
 
 void merkle_empty(struct crypto *c, struct hash *out)
 {
-    crypto_sha256(c, NULL, 0, out);
+    /* SHA-256 of nothing: asked for again and again, by each empty list of each state. */
+    static const struct hash empty = {{0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4,
+                                       0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b,
+                                       0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55}};
+    (void)c;
+    *out = empty;
 }
 
 bool merkle_append(struct crypto *c, const struct merkle_store *s, uint64_t size,
