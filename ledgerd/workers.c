@@ -45,8 +45,8 @@ static enum ledger_rc decode_events(struct worker *w, struct work *work, struct 
         if (rc && rc != LEDGER_EREFUSED)
             return ledger_wrap(err, rc, "event %zu", i);
         e->refused = rc == LEDGER_EREFUSED;
-        event_id(w->c, job->events[i],
-                 &e->ev.id); /* part of the signed root even if it is malformed */
+        if (e->refused) /* part of the signed root even if it is malformed */
+            event_id(w->c, job->events[i], &e->ev.id);
     }
     return LEDGER_OK;
 }

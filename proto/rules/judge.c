@@ -438,7 +438,7 @@ enum ledger_rc judge_event(struct judge *j, const struct event *ev, const struct
     memset(why, 0, sizeof *why);
     if (!r || !facts_init(&r->f, j))
         return ledger_fail(&j->err, j->rc = LEDGER_ENOMEM, "judging: over the memory budget");
-    if (!event_check_form(ev, why))
+    if (!ev->formed && !event_check_form(ev, why))
         return LEDGER_EREFUSED;
     r->j = j;
     r->ev = ev;
