@@ -227,14 +227,14 @@ static struct signer *signers_of(struct machine *m, const struct submission *s, 
 }
 
 /* KV_EVENT, KV_REFERENCE, KV_KEYHOLDER. */
-static enum ledger_rc save_indexes(struct machine *m, struct judge *j, const struct submission *s,
-                                   const struct signer *signers, unsigned n, uint64_t index, struct ledger_err *err)
+static enum ledger_rc save_indexes(struct machine *m, struct judge *j, const struct submission *s, uint64_t index,
+                                   struct ledger_err *err)
 {
     uint8_t key[KV_KEY_MAX], value[8];
     struct span v = kv_key_u64(value, index);
     enum ledger_rc rc = machine_put(m, KV_EVENT, span_of(s->ev->id.b, HASH_LEN), v, err);
     if (!rc)
-        rc = machine_put(m, KV_REFERENCE, judge_reference_key(j, n ? signers[0].party : SPAN_NONE, s->ev->reference, key), v, err);
+        rc = machine_put(m, KV_REFERENCE, span_of(j->reference.b, HASH_LEN), v, err);
     for (const struct loaded *l = j->loaded; l && !rc; l = l->next) {
         const struct party_state *p = &l->chain.party;
         if (!m->wire || !l->touched || l->chain.type != CHAIN_PARTY || p->key_index != index)
@@ -264,14 +264,11 @@ static enum ledger_rc append_judged(struct machine *m, struct judge *j, const st
 }
 
 /* A refused duplicate names the entry that is recorded, whichever of the two ways it was found. */
-static void name_duplicate(struct machine *m, struct judge *j, const struct submission *s, const struct signer *signers,
-                           unsigned n, struct appended_entry *out)
+static void name_duplicate(struct machine *m, const struct judge *j, struct appended_entry *out)
 {
-    uint8_t key[KV_KEY_MAX];
     struct span v;
     struct rbuf r;
-    if (kv_get(&m->kv, KV_REFERENCE,
-               judge_reference_key(j, n ? signers[0].party : SPAN_NONE, s->ev->reference, key), &v))
+    if (kv_get(&m->kv, KV_REFERENCE, span_of(j->reference.b, HASH_LEN), &v))
         return;
     rbuf_init(&r, v);
     out->index = rbuf_u64(&r);
@@ -286,7 +283,8 @@ enum ledger_rc machine_event(struct machine *m, const struct submission *s, int6
         return LEDGER_EREFUSED;
     }
     bool same = false;
-    enum ledger_rc rc = machine_find_event(m, &s->ev->id, s->block, &out->index, &same, err);
+    enum ledger_rc rc = s->unrecorded ? LEDGER_ENOTFOUND
+                                      : machine_find_event(m, &s->ev->id, s->block, &out->index, &same, err);
     if (rc == LEDGER_OK) {
         refuse(why, E_DUP_EVENT, NULL, "reference",
                "these very bytes are recorded as entry %llu%s", (unsigned long long)out->index,
@@ -308,7 +306,7 @@ enum ledger_rc machine_event(struct machine *m, const struct submission *s, int6
                       .signature_ctx = &signed_event};
     rc = judge_event(&j, s->ev, signers, n, why);
     if (rc == LEDGER_EREFUSED && why && why->code == E_DUP_EVENT)
-        name_duplicate(m, &j, s, signers, n, out);
+        name_duplicate(m, &j, out);
     if (rc == LEDGER_EREFUSED)
         return rc;
     if (rc)
@@ -316,7 +314,7 @@ enum ledger_rc machine_event(struct machine *m, const struct submission *s, int6
     m->recorded_us = recorded;
     rc = append_judged(m, &j, s, out, err);
     if (!rc)
-        rc = save_indexes(m, &j, s, signers, n, out->index, err);
+        rc = save_indexes(m, &j, s, out->index, err);
     if (!rc)
         m->registry = j.registry;
     return rc;
