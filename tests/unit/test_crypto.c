@@ -53,6 +53,30 @@ TEST(hmac)
     crypto_free(c);
 }
 
+/* Whatever the keys before were, an HMAC is that of its own key. */
+TEST(hmac_keys_in_any_order)
+{
+    enum { KEYS = 8 };
+    static const size_t lengths[KEYS] = {32, 16, 0, 1, 33, 64, 31, 32};
+    struct crypto *c = crypto_new();
+    uint8_t keys[KEYS][64];
+    struct hash want[KEYS], got;
+    struct span what = SPAN_LIT("what");
+    memset(keys, 0x5a, sizeof keys); /* each is a prefix of the others, */
+    keys[7][31] = 0;                 /* or differs at its end */
+    for (unsigned k = 0; k < KEYS; k++) {
+        struct crypto *fresh = crypto_new();
+        crypto_hmac(fresh, span_of(keys[k], lengths[k]), &what, 1, &want[k]);
+        crypto_free(fresh);
+    }
+    for (unsigned i = 0; i < 5000; i++) {
+        unsigned k = i * i / 3 % KEYS;
+        crypto_hmac(c, span_of(keys[k], lengths[k]), &what, 1, &got);
+        CHECK_EQ_MEM(got.b, want[k].b, HASH_LEN);
+    }
+    crypto_free(c);
+}
+
 TEST(labelled)
 {
     struct crypto *c = crypto_new();
@@ -600,7 +624,7 @@ TEST(shared_p256_der)
     crypto_free(c);
 }
 
-TEST_MAIN(TEST_ENTRY(sha256), TEST_ENTRY(hmac), TEST_ENTRY(labelled), TEST_ENTRY(ed25519_rfc8032),
+TEST_MAIN(TEST_ENTRY(sha256), TEST_ENTRY(hmac), TEST_ENTRY(hmac_keys_in_any_order), TEST_ENTRY(labelled), TEST_ENTRY(ed25519_rfc8032),
           TEST_ENTRY(ed25519_keys_refused), TEST_ENTRY(ed25519_mixed_order), TEST_ENTRY(p256_low_s),
           TEST_ENTRY(p256_range), TEST_ENTRY(p256_keys), TEST_ENTRY(p256_secret),
           TEST_ENTRY(p256_many_keys), TEST_ENTRY(hex), TEST_ENTRY(base64),
