@@ -119,10 +119,13 @@ void crypto_free(struct crypto *c)
     OPENSSL_clear_free(c, sizeof *c);
 }
 
-/* One input for both functions: SHA-256, or HMAC when `keyed`. */
+/* One input for both functions: SHA-256, or HMAC when `keyed`. Small parts are gathered: a call of the library costs as much as
+ * hashing a few dozen bytes. */
 struct sink {
     struct crypto *c;
     bool keyed;
+    size_t held_n;
+    uint8_t held[256];
 };
 
 static bool mac_has_key(const struct mac *m, struct span key)
@@ -146,29 +149,48 @@ static int mac_begin(struct crypto *c, struct span key)
     return EVP_MAC_init(m->ctx, key.n ? key.p : no_key, key.n, NULL);
 }
 
-static void sink_begin(const struct sink *s, struct span key)
+static void sink_begin(struct sink *s, struct crypto *c, bool keyed, struct span key)
 {
+    s->c = c;
+    s->keyed = keyed;
+    s->held_n = 0;
     int ok = s->keyed ? mac_begin(s->c, key) : EVP_DigestInit_ex2(s->c->md, s->c->sha256, NULL);
     LEDGER_REQUIRE(ok == 1);
 }
 
-static void sink_add(const struct sink *s, const void *p, size_t n)
+static void sink_put(const struct sink *s, const void *p, size_t n)
 {
-    if (n == 0)
-        return;
     int ok = s->keyed ? EVP_MAC_update(s->c->mac->ctx, p, n) : EVP_DigestUpdate(s->c->md, p, n);
     LEDGER_REQUIRE(ok == 1);
 }
 
-static void sink_end(const struct sink *s, struct hash *out)
+static void sink_add(struct sink *s, const void *p, size_t n)
+{
+    if (n == 0)
+        return;
+    if (n > sizeof s->held - s->held_n && s->held_n > 0) {
+        sink_put(s, s->held, s->held_n);
+        s->held_n = 0;
+    }
+    if (n > sizeof s->held) {
+        sink_put(s, p, n);
+        return;
+    }
+    memcpy(s->held + s->held_n, p, n);
+    s->held_n += n;
+}
+
+static void sink_end(struct sink *s, struct hash *out)
 {
     size_t n = 0;
+    if (s->held_n > 0)
+        sink_put(s, s->held, s->held_n);
     int ok = s->keyed ? EVP_MAC_final(s->c->mac->ctx, out->b, &n, HASH_LEN)
                       : EVP_DigestFinal_ex(s->c->md, out->b, NULL);
     LEDGER_REQUIRE(ok == 1 && (!s->keyed || n == HASH_LEN));
 }
 
-static void sink_labelled(const struct sink *s, const char *label, const struct hfield *f, size_t n)
+static void sink_labelled(struct sink *s, const char *label, const struct hfield *f, size_t n)
 {
     size_t label_n = strlen(label);
     LEDGER_REQUIRE(label_n >= 12 && label_n <= UINT8_MAX);
@@ -189,8 +211,8 @@ static void sink_labelled(const struct sink *s, const char *label, const struct 
 
 void crypto_sha256(struct crypto *c, const struct span *parts, size_t n_parts, struct hash *out)
 {
-    const struct sink s = {c, false};
-    sink_begin(&s, SPAN_NONE);
+    struct sink s;
+    sink_begin(&s, c, false, SPAN_NONE);
     for (size_t i = 0; i < n_parts; i++)
         sink_add(&s, parts[i].p, parts[i].n);
     sink_end(&s, out);
@@ -199,8 +221,8 @@ void crypto_sha256(struct crypto *c, const struct span *parts, size_t n_parts, s
 void crypto_hmac(struct crypto *c, struct span key, const struct span *parts, size_t n_parts,
                  struct hash *out)
 {
-    const struct sink s = {c, true};
-    sink_begin(&s, key);
+    struct sink s;
+    sink_begin(&s, c, true, key);
     for (size_t i = 0; i < n_parts; i++)
         sink_add(&s, parts[i].p, parts[i].n);
     sink_end(&s, out);
@@ -209,8 +231,8 @@ void crypto_hmac(struct crypto *c, struct span key, const struct span *parts, si
 void crypto_labelled(struct crypto *c, const char *label, const struct hfield *f, size_t n,
                      struct hash *out)
 {
-    const struct sink s = {c, false};
-    sink_begin(&s, SPAN_NONE);
+    struct sink s;
+    sink_begin(&s, c, false, SPAN_NONE);
     sink_labelled(&s, label, f, n);
     sink_end(&s, out);
 }
@@ -218,8 +240,8 @@ void crypto_labelled(struct crypto *c, const char *label, const struct hfield *f
 void crypto_labelled_hmac(struct crypto *c, struct span key, const char *label,
                           const struct hfield *f, size_t n, struct hash *out)
 {
-    const struct sink s = {c, true};
-    sink_begin(&s, key);
+    struct sink s;
+    sink_begin(&s, c, true, key);
     sink_labelled(&s, label, f, n);
     sink_end(&s, out);
 }
