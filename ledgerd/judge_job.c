@@ -40,7 +40,7 @@ static enum ledger_rc judge_new(struct writer *w, struct job *job, size_t i, int
     work->block.index = (unsigned)i;
     work->block.path = e->path;
     work->block.path_n = e->path_n;
-    struct submission s = {.ev = &e->ev, .block = e->block, .b = &work->block, .pre = &work->pre};
+    struct submission s = {.ev = &e->ev, .block = e->block, .b = &work->block, .pre = &work->pre, .unrecorded = true};
     struct signed_own own = {.kind = (enum own_kind)job->own_kind,
                              .payload = job->events[i],
                              .block = e->block,

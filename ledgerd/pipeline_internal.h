@@ -50,6 +50,14 @@ struct clock_watch {
     int64_t real_base, monotonic_base;
 };
 
+/* A chain's record as it was when it was compared with its head, or as the writer wrote it itself. */
+#define KNOWN_RECORDS 1024 /* a power of two */
+struct known_record {
+    struct hash key;
+    size_t n; /* 0: none */
+    uint8_t bytes[1496];
+};
+
 struct writer {
     struct pipeline *p;
     struct crypto *c;
@@ -74,6 +82,7 @@ struct writer {
     bool ordinary;         /* the open batch has something else than recalls: the disk's reserve is not for it */
     bool erased;           /* the open batch erases content */
     int64_t compact_due_us; /* CLOCK_MONOTONIC: when what was erased is to be destroyed; INT64_MAX: nothing is due */
+    struct known_record known[KNOWN_RECORDS];
 };
 
 struct pipeline {

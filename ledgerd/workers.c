@@ -45,69 +45,41 @@ static enum ledger_rc decode_events(struct worker *w, struct work *work, struct 
         if (rc && rc != LEDGER_EREFUSED)
             return ledger_wrap(err, rc, "event %zu", i);
         e->refused = rc == LEDGER_EREFUSED;
-        event_id(w->c, job->events[i],
-                 &e->ev.id); /* part of the signed root even if it is malformed */
+        if (e->refused) /* part of the signed root even if it is malformed */
+            event_id(w->c, job->events[i], &e->ev.id);
     }
     return LEDGER_OK;
 }
 
 /* ---- the tree of the event ids ---- */
 
-/* Nodes by level, complete subtrees only; a merkle_store over plain arrays. */
-struct id_tree {
-    struct hash *level[11];
-    size_t n[11];
+/* The ids' leaves, as the store of a tree of which nothing else is asked. */
+struct id_leaves {
+    struct crypto *c;
+    const struct work *work;
 };
 
-static bool id_tree_get(void *ctx, unsigned level, uint64_t index, struct hash *out)
+static bool id_leaf(void *ctx, unsigned level, uint64_t index, struct hash *out)
 {
-    const struct id_tree *t = ctx;
-    if (level >= 11 || index >= t->n[level])
+    const struct id_leaves *ids = ctx;
+    if (level > 0 || index >= ids->work->job->n_events)
         return false;
-    *out = t->level[level][index];
+    merkle_leaf(ids->c, span_of(ids->work->events[index].ev.id.b, HASH_LEN), out);
     return true;
-}
-
-static bool id_tree_put(void *ctx, unsigned level, uint64_t index, const struct hash *h)
-{
-    struct id_tree *t = ctx;
-    if (level >= 11 || index != t->n[level])
-        return false;
-    t->level[level][t->n[level]++] = *h;
-    return true;
-}
-
-_Static_assert(BATCH_EVENTS_MAX <= 1024, "id_tree has levels for 1,024 leaves");
-
-static bool id_tree_build(struct worker *w, struct work *work, struct id_tree *t,
-                          const struct merkle_store *s)
-{
-    size_t n = work->job->n_events;
-    for (unsigned l = 0; l < 11; l++) {
-        t->n[l] = 0;
-        t->level[l] = arena_alloc(w->a, ((n >> l) + 1) * sizeof(struct hash));
-        if (!t->level[l])
-            return false;
-    }
-    for (size_t i = 0; i < n; i++) {
-        struct hash leaf;
-        merkle_leaf(w->c, span_of(work->events[i].ev.id.b, HASH_LEN), &leaf);
-        if (!merkle_append(w->c, s, i, &leaf))
-            return false;
-    }
-    return merkle_root(w->c, s, n, &work->root);
 }
 
 static enum ledger_rc make_paths(struct worker *w, struct work *work, struct ledger_err *err)
 {
-    struct id_tree t;
-    struct merkle_store s = {&t, id_tree_get, id_tree_put};
+    struct id_leaves ids = {w->c, work};
+    const struct merkle_store s = {&ids, id_leaf, NULL};
+    struct merkle_edge tree;
+    struct merkle_path path;
     size_t n = work->job->n_events;
-    if (!id_tree_build(w, work, &t, &s))
+    if (merkle_edge_make(w->c, w->a, &s, 0, n, &tree))
         return over_budget(err);
+    work->root = *merkle_edge_root(&tree);
     for (size_t i = 0; i < n; i++) {
-        struct merkle_path path;
-        LEDGER_REQUIRE(merkle_inclusion(w->c, &s, i, n, &path));
+        merkle_edge_path(&tree, i, &path);
         struct span kept = arena_copy(work->a, span_of(path.h, path.n * HASH_LEN));
         if (path.n && !kept.p)
             return over_budget(err);

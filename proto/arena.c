@@ -17,6 +17,7 @@ enum {
     ALIGN = _Alignof(max_align_t),
     BLOCK_MIN = 4096,
     BLOCK_MAX = 1 << 20,
+    KEEP_MAX = 256 << 10, /* what an arena that is reset again and again goes on holding */
 };
 
 struct block {
@@ -58,14 +59,19 @@ void arena_free(struct arena *a)
     free(a);
 }
 
+/* The newest block is the largest: with it kept, work of the same size needs no other one the next time. */
 void arena_reset(struct arena *a)
 {
-    struct block *first = a->newest;
-    while (first && first->older)
-        first = first->older;
-    drop_blocks(a, first);
-    if (first)
-        first->used = 0;
+    while (a->newest && a->newest->older && a->newest->size > KEEP_MAX)
+        drop_blocks(a, a->newest->older);
+    struct block *kept = a->newest;
+    if (kept) {
+        a->newest = kept->older;
+        drop_blocks(a, NULL);
+        kept->older = NULL;
+        kept->used = 0;
+        a->newest = kept;
+    }
     a->total = 0;
 }
 

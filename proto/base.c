@@ -124,12 +124,8 @@ void wbuf_init(struct wbuf *w, struct arena *a)
 }
 
 /* Makes room for n more bytes; the room doubles so that a long row of small writes stays linear. */
-static bool wbuf_reserve(struct wbuf *w, size_t n)
+static bool wbuf_grow(struct wbuf *w, size_t n)
 {
-    if (w->failed)
-        return false;
-    if (n <= w->cap - w->n)
-        return true;
     size_t cap = w->cap ? w->cap : 128;
     while (cap - w->n < n && cap <= SIZE_MAX / 2)
         cap *= 2;
@@ -145,6 +141,11 @@ static bool wbuf_reserve(struct wbuf *w, size_t n)
     return true;
 }
 
+static inline bool wbuf_reserve(struct wbuf *w, size_t n)
+{
+    return !w->failed && (n <= w->cap - w->n || wbuf_grow(w, n));
+}
+
 void wbuf_bytes(struct wbuf *w, const void *p, size_t n)
 {
     if (n == 0 || !wbuf_reserve(w, n))
@@ -153,12 +154,14 @@ void wbuf_bytes(struct wbuf *w, const void *p, size_t n)
     w->n += n;
 }
 
-static void wbuf_uint(struct wbuf *w, uint64_t v, size_t bytes)
+/* The compiler makes one store of it, since it knows `bytes` wherever this is used. */
+static inline void wbuf_uint(struct wbuf *w, uint64_t v, size_t bytes)
 {
+    const uint8_t be[8] = {(uint8_t)(v >> 56), (uint8_t)(v >> 48), (uint8_t)(v >> 40), (uint8_t)(v >> 32),
+                           (uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8),  (uint8_t)v};
     if (!wbuf_reserve(w, bytes))
         return;
-    for (size_t i = 0; i < bytes; i++)
-        w->p[w->n + i] = (uint8_t)(v >> (8 * (bytes - 1 - i)));
+    memcpy(w->p + w->n, be + sizeof be - bytes, bytes);
     w->n += bytes;
 }
 
@@ -230,13 +233,14 @@ struct span rbuf_bytes(struct rbuf *r, size_t n)
     return s;
 }
 
-static uint64_t rbuf_uint(struct rbuf *r, size_t bytes)
+static inline uint64_t rbuf_uint(struct rbuf *r, size_t bytes)
 {
+    uint8_t be[8] = {0};
     struct span s = rbuf_bytes(r, bytes);
-    uint64_t v = 0;
-    for (size_t i = 0; i < s.n; i++)
-        v = v << 8 | s.p[i];
-    return v;
+    if (s.p)
+        memcpy(be + sizeof be - bytes, s.p, bytes);
+    return (uint64_t)be[0] << 56 | (uint64_t)be[1] << 48 | (uint64_t)be[2] << 40 | (uint64_t)be[3] << 32 |
+           (uint64_t)be[4] << 24 | (uint64_t)be[5] << 16 | (uint64_t)be[6] << 8 | (uint64_t)be[7];
 }
 
 uint8_t rbuf_u8(struct rbuf *r)

@@ -95,7 +95,7 @@ extern const struct hash HASH_ZERO; /* 32 zero bytes: "nothing before", "empty s
 struct arena;
 struct arena *arena_new(size_t budget_bytes); /* returns owned; NULL when out of memory */
 void arena_free(struct arena *a);             /* NULL is allowed */
-void arena_reset(struct arena *a);            /* forgets all allocations, keeps the first block */
+void arena_reset(struct arena *a);            /* forgets all allocations, keeps a block */
 void *arena_alloc(struct arena *a, size_t n); /* NULL when over the budget */
 struct arena_mark { void *block; size_t used, total; };
 struct arena_mark arena_mark(const struct arena *a);            /* everything after it … */

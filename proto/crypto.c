@@ -3,7 +3,8 @@
  * crypto: the libraries behind hashing and signatures, set up once for each thread.
  *
  * SHA-256 and HMAC: the algorithms are fetched in crypto_new and their contexts reused, because a
- * fetch costs more than hashing a Merkle node. Ed25519: libsodium, whose verdicts are ours (it
+ * fetch costs more than hashing a Merkle node. Keying an HMAC costs as much as the rest of it, so the
+ * last two keys stay in place: a ledger's index key, and whichever nonce comes between its uses. Ed25519: libsodium, whose verdicts are ours (it
  * refuses points of small order and S that is not reduced). ECDSA P-256: OpenSSL, verifying a
  * digest we made. Parsing a P-256 point costs about as much as verifying with it, so the last few
  * keys are kept parsed.
@@ -32,6 +33,8 @@ enum {
     P256_POINT = 1 + 2 * P256_LEN,  /* SEC1: 04, x, y */
     P256_DER_SIG_MAX = 72,          /* SEQUENCE of two INTEGERs of at most 33 bytes */
     P256_CACHE = 8,
+    MACS = 2,
+    MAC_KEY_KEEP = 32, /* a longer key is not kept */
 };
 
 /* The group order n, and half of it rounded down (FIPS 186-5, SP 800-186 section 3.2.1.3). */
@@ -50,26 +53,43 @@ struct p256_slot {
     EVP_PKEY_CTX *verify;
 };
 
+/* An HMAC under a key that is in place. */
+struct mac {
+    EVP_MAC_CTX *ctx;
+    bool keyed;
+    uint8_t key[MAC_KEY_KEEP];
+    size_t key_n;
+};
+
 struct crypto {
     EVP_MD *sha256;
     EVP_MD_CTX *md;
     EVP_MAC *hmac;
-    EVP_MAC_CTX *mac;
+    struct mac macs[MACS], *mac; /* mac: used last */
     EVP_PKEY_CTX *ec; /* makes keys from points */
     uint64_t clock;   /* counts uses of the cache, to find the oldest */
     struct p256_slot cache[P256_CACHE];
 };
 
-static bool crypto_init(struct crypto *c)
+static bool macs_init(struct crypto *c, char *sha256)
 {
-    char sha256[] = OSSL_DIGEST_NAME_SHA2_256;
     const OSSL_PARAM params[] = {
         OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, sha256, 0),
         OSSL_PARAM_construct_end(),
     };
+    c->mac = &c->macs[0];
+    c->hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    for (size_t i = 0; c->hmac && i < MACS; i++)
+        if (!(c->macs[i].ctx = EVP_MAC_CTX_new(c->hmac)) || EVP_MAC_CTX_set_params(c->macs[i].ctx, params) != 1)
+            return false;
+    return c->hmac != NULL;
+}
+
+static bool crypto_init(struct crypto *c)
+{
+    char sha256[] = OSSL_DIGEST_NAME_SHA2_256;
     return sodium_init() >= 0 && (c->sha256 = EVP_MD_fetch(NULL, sha256, NULL)) &&
-           (c->md = EVP_MD_CTX_new()) && (c->hmac = EVP_MAC_fetch(NULL, "HMAC", NULL)) &&
-           (c->mac = EVP_MAC_CTX_new(c->hmac)) && EVP_MAC_CTX_set_params(c->mac, params) == 1 &&
+           (c->md = EVP_MD_CTX_new()) && macs_init(c, sha256) &&
            (c->ec = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL)) &&
            EVP_PKEY_fromdata_init(c->ec) == 1;
 }
@@ -91,45 +111,86 @@ void crypto_free(struct crypto *c)
     for (size_t i = 0; i < P256_CACHE; i++)
         EVP_PKEY_CTX_free(c->cache[i].verify);
     EVP_PKEY_CTX_free(c->ec);
-    EVP_MAC_CTX_free(c->mac);
+    for (size_t i = 0; i < MACS; i++)
+        EVP_MAC_CTX_free(c->macs[i].ctx);
     EVP_MAC_free(c->hmac);
     EVP_MD_CTX_free(c->md);
     EVP_MD_free(c->sha256);
-    OPENSSL_free(c);
+    OPENSSL_clear_free(c, sizeof *c);
 }
 
-/* One input for both functions: SHA-256, or HMAC when `keyed`. */
+/* One input for both functions: SHA-256, or HMAC when `keyed`. Small parts are gathered: a call of the library costs as much as
+ * hashing a few dozen bytes. */
 struct sink {
     struct crypto *c;
     bool keyed;
+    size_t held_n;
+    uint8_t held[256];
 };
 
-static void sink_begin(const struct sink *s, struct span key)
+static bool mac_has_key(const struct mac *m, struct span key)
 {
-    /* A NULL key would mean "the key of last time" to OpenSSL, even where an empty one is meant. */
-    static const uint8_t no_key[1];
-    int ok = s->keyed ? EVP_MAC_init(s->c->mac, key.n ? key.p : no_key, key.n, NULL)
-                      : EVP_DigestInit_ex2(s->c->md, s->c->sha256, NULL);
+    return m->keyed && m->key_n == key.n && CRYPTO_memcmp(m->key, key.p, key.n) == 0;
+}
+
+/* Begins an HMAC under the key, with the context that has it, or else with the one that was not used last. */
+static int mac_begin(struct crypto *c, struct span key)
+{
+    if (!mac_has_key(c->mac, key))
+        c->mac = c->mac == &c->macs[0] ? &c->macs[1] : &c->macs[0];
+    struct mac *m = c->mac;
+    if (mac_has_key(m, key))
+        return EVP_MAC_init(m->ctx, NULL, 0, NULL); /* NULL: the key of last time */
+    m->keyed = key.n > 0 && key.n <= MAC_KEY_KEEP;
+    if (m->keyed)
+        memcpy(m->key, key.p, key.n);
+    m->key_n = key.n;
+    static const uint8_t no_key[1]; /* an empty key is not NULL */
+    return EVP_MAC_init(m->ctx, key.n ? key.p : no_key, key.n, NULL);
+}
+
+static void sink_begin(struct sink *s, struct crypto *c, bool keyed, struct span key)
+{
+    s->c = c;
+    s->keyed = keyed;
+    s->held_n = 0;
+    int ok = s->keyed ? mac_begin(s->c, key) : EVP_DigestInit_ex2(s->c->md, s->c->sha256, NULL);
     LEDGER_REQUIRE(ok == 1);
 }
 
-static void sink_add(const struct sink *s, const void *p, size_t n)
+static void sink_put(const struct sink *s, const void *p, size_t n)
+{
+    int ok = s->keyed ? EVP_MAC_update(s->c->mac->ctx, p, n) : EVP_DigestUpdate(s->c->md, p, n);
+    LEDGER_REQUIRE(ok == 1);
+}
+
+static void sink_add(struct sink *s, const void *p, size_t n)
 {
     if (n == 0)
         return;
-    int ok = s->keyed ? EVP_MAC_update(s->c->mac, p, n) : EVP_DigestUpdate(s->c->md, p, n);
-    LEDGER_REQUIRE(ok == 1);
+    if (n > sizeof s->held - s->held_n && s->held_n > 0) {
+        sink_put(s, s->held, s->held_n);
+        s->held_n = 0;
+    }
+    if (n > sizeof s->held) {
+        sink_put(s, p, n);
+        return;
+    }
+    memcpy(s->held + s->held_n, p, n);
+    s->held_n += n;
 }
 
-static void sink_end(const struct sink *s, struct hash *out)
+static void sink_end(struct sink *s, struct hash *out)
 {
     size_t n = 0;
-    int ok = s->keyed ? EVP_MAC_final(s->c->mac, out->b, &n, HASH_LEN)
+    if (s->held_n > 0)
+        sink_put(s, s->held, s->held_n);
+    int ok = s->keyed ? EVP_MAC_final(s->c->mac->ctx, out->b, &n, HASH_LEN)
                       : EVP_DigestFinal_ex(s->c->md, out->b, NULL);
     LEDGER_REQUIRE(ok == 1 && (!s->keyed || n == HASH_LEN));
 }
 
-static void sink_labelled(const struct sink *s, const char *label, const struct hfield *f, size_t n)
+static void sink_labelled(struct sink *s, const char *label, const struct hfield *f, size_t n)
 {
     size_t label_n = strlen(label);
     LEDGER_REQUIRE(label_n >= 12 && label_n <= UINT8_MAX);
@@ -150,8 +211,8 @@ static void sink_labelled(const struct sink *s, const char *label, const struct 
 
 void crypto_sha256(struct crypto *c, const struct span *parts, size_t n_parts, struct hash *out)
 {
-    const struct sink s = {c, false};
-    sink_begin(&s, SPAN_NONE);
+    struct sink s;
+    sink_begin(&s, c, false, SPAN_NONE);
     for (size_t i = 0; i < n_parts; i++)
         sink_add(&s, parts[i].p, parts[i].n);
     sink_end(&s, out);
@@ -160,8 +221,8 @@ void crypto_sha256(struct crypto *c, const struct span *parts, size_t n_parts, s
 void crypto_hmac(struct crypto *c, struct span key, const struct span *parts, size_t n_parts,
                  struct hash *out)
 {
-    const struct sink s = {c, true};
-    sink_begin(&s, key);
+    struct sink s;
+    sink_begin(&s, c, true, key);
     for (size_t i = 0; i < n_parts; i++)
         sink_add(&s, parts[i].p, parts[i].n);
     sink_end(&s, out);
@@ -170,8 +231,8 @@ void crypto_hmac(struct crypto *c, struct span key, const struct span *parts, si
 void crypto_labelled(struct crypto *c, const char *label, const struct hfield *f, size_t n,
                      struct hash *out)
 {
-    const struct sink s = {c, false};
-    sink_begin(&s, SPAN_NONE);
+    struct sink s;
+    sink_begin(&s, c, false, SPAN_NONE);
     sink_labelled(&s, label, f, n);
     sink_end(&s, out);
 }
@@ -179,8 +240,8 @@ void crypto_labelled(struct crypto *c, const char *label, const struct hfield *f
 void crypto_labelled_hmac(struct crypto *c, struct span key, const char *label,
                           const struct hfield *f, size_t n, struct hash *out)
 {
-    const struct sink s = {c, true};
-    sink_begin(&s, key);
+    struct sink s;
+    sink_begin(&s, c, true, key);
     sink_labelled(&s, label, f, n);
     sink_end(&s, out);
 }

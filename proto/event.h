@@ -49,6 +49,7 @@ struct event {
     struct span key_proof;    /* PARTY_REGISTERED: signature by the new key; else absent */
     struct value fields[KIND_FIELDS_MAX]; /* parallel to kind->fields */
     struct span unlisted;     /* name of the first field that the kind does not list, if any */
+    bool formed;              /* set by event_decode: it has passed event_check_form as it is */
 };
 
 /* The field's value, or NULL when it is absent or empty or the kind has no such field. */

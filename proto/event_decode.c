@@ -544,6 +544,7 @@ enum ledger_rc event_decode(struct crypto *c, struct arena *a, struct span bytes
     ev->bytes = bytes;
     if (decode(&d, bytes, ev)) {
         event_id(c, bytes, &ev->id);
+        ev->formed = true;
         return LEDGER_OK;
     }
     if (d.rc == LEDGER_ENOMEM)

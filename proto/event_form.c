@@ -87,6 +87,12 @@ static bool refuse_type(struct refusal *why, const char *path, enum field_type t
     return refuse(why, E_BAD_VALUE, NULL, path, "%s must be %s", path, field_type_text(type));
 }
 
+static const char *entry_path(char at[PATH_NAME], const char *path, struct span name)
+{
+    snprintf(at, PATH_NAME, "%s.%.*s", path, SPAN_CLIP(name));
+    return at;
+}
+
 static bool check_map(const char *path, const struct value *v, struct refusal *why)
 {
     char at[PATH_NAME];
@@ -96,14 +102,14 @@ static bool check_map(const char *path, const struct value *v, struct refusal *w
         return refuse(why, E_BAD_VALUE, NULL, path, "a map of %zu names; at most %d", v->n,
                       MAP_MAX);
     for (size_t i = 0; i < v->n; i++) {
-        snprintf(at, sizeof at, "%s.%.*s", path, SPAN_CLIP(v->names[i]));
         if (!text_valid(v->names[i]))
             return refuse(why, E_BAD_VALUE, NULL, path, "a name in %s must be %s", path,
                           field_type_text(TYPE_TEXT));
         if (i > 0 && span_cmp(v->names[i - 1], v->names[i]) >= 0)
-            return refuse(why, E_BAD_VALUE, NULL, at, "the names of a map must ascend");
+            return refuse(why, E_BAD_VALUE, NULL, entry_path(at, path, v->names[i]),
+                          "the names of a map must ascend");
         if (!is_scalar(&v->items[i]))
-            return refuse_type(why, at, TYPE_SCALAR, &v->items[i]);
+            return refuse_type(why, entry_path(at, path, v->names[i]), TYPE_SCALAR, &v->items[i]);
     }
     return true;
 }

@@ -57,6 +57,7 @@ struct judge {
     void *signature_ctx;
     /* Kept by judge. */
     struct loaded *loaded;
+    struct hash reference;       /* of an event that was accepted, or is a duplicate: its key in KV_REFERENCE */
     enum ledger_rc rc;           /* sticky: a store error or out of memory; then the verdict means nothing */
     struct ledger_err err;
 };
@@ -67,7 +68,7 @@ enum ledger_rc judge_event(struct judge *j, const struct event *ev, const struct
                            struct refusal *why) LEDGER_MUST_USE;
 
 /* Check 4 uses KV_REFERENCE under this key; over the wire the name space is the first signer's, in a simulation
- * (wire false) it is one for all. out has KV_KEY_MAX bytes. */
+ * (wire false) it is one for all. out has HASH_LEN bytes. */
 struct span judge_reference_key(struct judge *j, struct span first_signer, struct span reference, uint8_t *out);
 
 /* Loads a chain (from this judgement's cache or the kv). NULL with j->rc set on a store error; otherwise a chain whose

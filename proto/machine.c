@@ -70,7 +70,8 @@ static enum ledger_rc make_links(struct machine *m, struct header *h, struct spa
         l->chain = ch->key;
         l->seq = ch->count;
         l->prev = ch->count ? ch->head : HASH_ZERO;
-        if (!state_commit(m->c, m->a, ch, l->seq, &adv[i].salt, &l->state))
+        adv[i].fields = state_fields(m->a, ch);
+        if (!state_commit_fields(m->c, m->a, ch, adv[i].fields, l->seq, &adv[i].salt, &l->state))
             return ledger_fail(err, LEDGER_ENOMEM, "state: over the memory budget");
     }
     qsort(h->links, n, sizeof h->links[0], link_order);
@@ -78,23 +79,18 @@ static enum ledger_rc make_links(struct machine *m, struct header *h, struct spa
 }
 
 /* How the entry changed the chain's state (state_history.h). */
-static enum ledger_rc save_history(struct machine *m, const struct chain *ch, uint64_t index, struct ledger_err *err)
+static enum ledger_rc save_history(struct machine *m, const struct advance *adv, uint64_t index, struct ledger_err *err)
 {
+    const struct chain *ch = adv->chain;
     uint8_t key[KV_KEY_MAX];
     struct arena_mark mark = arena_mark(m->a);
     struct wbuf before, after;
-    enum ledger_rc rc = LEDGER_OK;
     wbuf_init(&before, m->a);
     wbuf_init(&after, m->a);
-    if (ch->count) {
-        struct chain *old = arena_alloc(m->a, sizeof *old);
-        rc = !old ? LEDGER_ENOMEM : chain_record_decode(ch->before, old, err);
-        if (!rc)
-            state_encode_compact(old, &before);
-    }
-    state_encode_compact(ch, &after);
-    if (!rc && (before.failed || after.failed))
-        rc = LEDGER_ENOMEM;
+    if (ch->count)
+        state_compact_before(ch, &before);
+    state_compact(ch, adv->fields, &after);
+    enum ledger_rc rc = before.failed || after.failed ? LEDGER_ENOMEM : LEDGER_OK;
     if (!rc)
         rc = machine_put(m, KV_MEMBER, kv_key_member(key, &ch->key, MEMBER_HISTORY, ch->count),
                          history_row_encode(m->a, index, wbuf_span(&before), wbuf_span(&after)), err);
@@ -112,7 +108,9 @@ enum ledger_rc machine_save_chain(struct machine *m, struct advance *adv, const 
         if (rc)
             return rc;
     }
-    rc = m->partial ? LEDGER_OK : save_history(m, ch, e->index, err);
+    if (!adv->fields.p)
+        adv->fields = state_fields(m->a, ch);
+    rc = m->partial ? LEDGER_OK : save_history(m, adv, e->index, err);
     if (rc)
         return rc;
     ch->exists = true;
@@ -120,7 +118,7 @@ enum ledger_rc machine_save_chain(struct machine *m, struct advance *adv, const 
     ch->head_index = e->index;
     ch->head = e->leaf;
     ch->salt = adv->salt;
-    return machine_put(m, KV_CHAIN, span_of(ch->key.b, HASH_LEN), chain_record_encode(m->c, m->a, ch), err);
+    return machine_put(m, KV_CHAIN, span_of(ch->key.b, HASH_LEN), chain_record_join(m->a, ch, adv->fields), err);
 }
 
 enum ledger_rc machine_append(struct machine *m, struct header *h, struct content *content, struct advance *adv, size_t n,
@@ -227,14 +225,14 @@ static struct signer *signers_of(struct machine *m, const struct submission *s, 
 }
 
 /* KV_EVENT, KV_REFERENCE, KV_KEYHOLDER. */
-static enum ledger_rc save_indexes(struct machine *m, struct judge *j, const struct submission *s,
-                                   const struct signer *signers, unsigned n, uint64_t index, struct ledger_err *err)
+static enum ledger_rc save_indexes(struct machine *m, struct judge *j, const struct submission *s, uint64_t index,
+                                   struct ledger_err *err)
 {
     uint8_t key[KV_KEY_MAX], value[8];
     struct span v = kv_key_u64(value, index);
     enum ledger_rc rc = machine_put(m, KV_EVENT, span_of(s->ev->id.b, HASH_LEN), v, err);
     if (!rc)
-        rc = machine_put(m, KV_REFERENCE, judge_reference_key(j, n ? signers[0].party : SPAN_NONE, s->ev->reference, key), v, err);
+        rc = machine_put(m, KV_REFERENCE, span_of(j->reference.b, HASH_LEN), v, err);
     for (const struct loaded *l = j->loaded; l && !rc; l = l->next) {
         const struct party_state *p = &l->chain.party;
         if (!m->wire || !l->touched || l->chain.type != CHAIN_PARTY || p->key_index != index)
@@ -264,14 +262,11 @@ static enum ledger_rc append_judged(struct machine *m, struct judge *j, const st
 }
 
 /* A refused duplicate names the entry that is recorded, whichever of the two ways it was found. */
-static void name_duplicate(struct machine *m, struct judge *j, const struct submission *s, const struct signer *signers,
-                           unsigned n, struct appended_entry *out)
+static void name_duplicate(struct machine *m, const struct judge *j, struct appended_entry *out)
 {
-    uint8_t key[KV_KEY_MAX];
     struct span v;
     struct rbuf r;
-    if (kv_get(&m->kv, KV_REFERENCE,
-               judge_reference_key(j, n ? signers[0].party : SPAN_NONE, s->ev->reference, key), &v))
+    if (kv_get(&m->kv, KV_REFERENCE, span_of(j->reference.b, HASH_LEN), &v))
         return;
     rbuf_init(&r, v);
     out->index = rbuf_u64(&r);
@@ -286,7 +281,8 @@ enum ledger_rc machine_event(struct machine *m, const struct submission *s, int6
         return LEDGER_EREFUSED;
     }
     bool same = false;
-    enum ledger_rc rc = machine_find_event(m, &s->ev->id, s->block, &out->index, &same, err);
+    enum ledger_rc rc = s->unrecorded ? LEDGER_ENOTFOUND
+                                      : machine_find_event(m, &s->ev->id, s->block, &out->index, &same, err);
     if (rc == LEDGER_OK) {
         refuse(why, E_DUP_EVENT, NULL, "reference",
                "these very bytes are recorded as entry %llu%s", (unsigned long long)out->index,
@@ -308,7 +304,7 @@ enum ledger_rc machine_event(struct machine *m, const struct submission *s, int6
                       .signature_ctx = &signed_event};
     rc = judge_event(&j, s->ev, signers, n, why);
     if (rc == LEDGER_EREFUSED && why && why->code == E_DUP_EVENT)
-        name_duplicate(m, &j, s, signers, n, out);
+        name_duplicate(m, &j, out);
     if (rc == LEDGER_EREFUSED)
         return rc;
     if (rc)
@@ -316,7 +312,7 @@ enum ledger_rc machine_event(struct machine *m, const struct submission *s, int6
     m->recorded_us = recorded;
     rc = append_judged(m, &j, s, out, err);
     if (!rc)
-        rc = save_indexes(m, &j, s, signers, n, out->index, err);
+        rc = save_indexes(m, &j, s, out->index, err);
     if (!rc)
         m->registry = j.registry;
     return rc;

@@ -89,6 +89,7 @@ struct submission {
     const struct preverified *pre;
     const struct signer *signers; /* simulation only */
     unsigned n_signers;
+    bool unrecorded;              /* the caller has asked machine_find_event just now, and there is none */
 };
 enum ledger_rc machine_event(struct machine *m, const struct submission *s, int64_t recorded_us,
                              struct appended_entry *out, struct refusal *why, struct ledger_err *err) LEDGER_MUST_USE;

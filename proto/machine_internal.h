@@ -11,6 +11,7 @@ struct advance {
     struct chain *chain;
     const struct appended *members;
     struct hash salt; /* given where there is no nonce */
+    struct span fields; /* of the state after the entry, encoded once (state_fields) */
 };
 /* What stands behind a header. */
 struct content {

@@ -72,6 +72,24 @@ size_t frontier_peaks(const struct frontier *f); /* how many of peaks[] are used
 bool frontier_from_path(struct crypto *c, uint64_t index, uint64_t size, const struct hash *leaf, struct span path, struct frontier *out)
     LEDGER_MUST_USE;
 
+/*
+ * The right edge of a tree: the leaves from `first` on, and every node above one of them. Made once for a batch of new entries (about
+ * one hash a leaf), it gives the path of each of them without hashing. What is left of it comes from the store; that all of it is the tree's
+ * is known when the root is.
+ */
+struct merkle_edge {
+    uint64_t first, size;
+    unsigned levels;       /* above the leaves */
+    struct hash *row[65];  /* by level, from node (first >> level) on, or from its left sibling */
+};
+/* Memory from `a`. ENOTFOUND: the store lacks a hash. ENOMEM. EINVAL: not first < size. */
+enum ledger_rc merkle_edge_make(struct crypto *c, struct arena *a, const struct merkle_store *s, uint64_t first, uint64_t size,
+                                struct merkle_edge *out) LEDGER_MUST_USE;
+const struct hash *merkle_edge_root(const struct merkle_edge *e);
+/* first <= index < size */
+const struct hash *merkle_edge_leaf(const struct merkle_edge *e, uint64_t index);
+void merkle_edge_path(const struct merkle_edge *e, uint64_t index, struct merkle_path *out);
+
 /* In-memory tree over n leaf hashes (batches): root, and the path of one leaf. Scratch from `a`. */
 bool merkle_root_of(struct crypto *c, const struct hash *leaves, size_t n, struct hash *out);
 bool merkle_path_of(struct crypto *c, struct arena *a, const struct hash *leaves, size_t n,

@@ -217,36 +217,88 @@ static void write_fields(const struct type_def *d, const struct chain *ch, struc
         codec_write(&ledger_more, ch, w);
 }
 
-static void write_log(struct crypto *c, const struct frontier *f, bool stored, struct wbuf *w)
+static const struct type_def *def_of(const struct chain *ch)
 {
-    struct hash root;
-    wbuf_u64(w, f->size);
-    if (stored) {
-        wbuf_bytes(w, f->peaks, frontier_peaks(f) * HASH_LEN);
-        return;
+    const struct type_def *d = type_def(ch->type);
+    LEDGER_REQUIRE(d != NULL);
+    return d;
+}
+
+static const struct frontier *logs_of(const struct type_def *d, const struct chain *ch)
+{
+    const void *logs = (const uint8_t *)ch + d->logs;
+    return logs;
+}
+
+static void write_peaks(const struct frontier *f, unsigned n, struct wbuf *w)
+{
+    for (unsigned i = 0; i < n; i++) {
+        wbuf_u64(w, f[i].size);
+        wbuf_bytes(w, f[i].peaks, frontier_peaks(&f[i]) * HASH_LEN);
     }
-    frontier_root(c, f, &root);
-    wbuf_hash(w, &root);
+}
+
+static void write_roots(struct crypto *c, const struct frontier *f, unsigned n, struct wbuf *w)
+{
+    for (unsigned i = 0; i < n; i++) {
+        struct hash root;
+        wbuf_u64(w, f[i].size);
+        frontier_root(c, &f[i], &root);
+        wbuf_hash(w, &root);
+    }
+}
+
+static void write_sizes(const struct frontier *f, unsigned n, struct wbuf *w)
+{
+    for (unsigned i = 0; i < n; i++)
+        wbuf_u64(w, f[i].size);
 }
 
 void state_encode(struct crypto *c, const struct chain *ch, bool stored, struct wbuf *w)
 {
-    const struct type_def *d = type_def(ch->type);
-    LEDGER_REQUIRE(d != NULL);
+    const struct type_def *d = def_of(ch);
     write_fields(d, ch, w);
-    const void *logs = (const uint8_t *)ch + d->logs;
-    for (unsigned i = 0; i < d->n_logs; i++)
-        write_log(c, (const struct frontier *)logs + i, stored, w);
+    if (stored)
+        write_peaks(logs_of(d, ch), d->n_logs, w);
+    else
+        write_roots(c, logs_of(d, ch), d->n_logs, w);
 }
 
 void state_encode_compact(const struct chain *ch, struct wbuf *w)
 {
-    const struct type_def *d = type_def(ch->type);
-    LEDGER_REQUIRE(d != NULL);
+    const struct type_def *d = def_of(ch);
     write_fields(d, ch, w);
-    const void *logs = (const uint8_t *)ch + d->logs;
-    for (unsigned i = 0; i < d->n_logs; i++)
-        wbuf_u64(w, ((const struct frontier *)logs)[i].size);
+    write_sizes(logs_of(d, ch), d->n_logs, w);
+}
+
+struct span state_fields(struct arena *a, const struct chain *ch)
+{
+    struct wbuf w;
+    wbuf_init(&w, a);
+    write_fields(def_of(ch), ch, &w);
+    return wbuf_span(&w);
+}
+
+void state_compact(const struct chain *ch, struct span fields, struct wbuf *w)
+{
+    const struct type_def *d = def_of(ch);
+    wbuf_bytes(w, fields.p, fields.n);
+    write_sizes(logs_of(d, ch), d->n_logs, w);
+}
+
+void state_compact_before(const struct chain *ch, struct wbuf *w)
+{
+    const struct stored_state *s = &ch->before;
+    struct rbuf r;
+    rbuf_init(&r, s->bytes);
+    struct span fields = rbuf_bytes(&r, s->fields_n);
+    wbuf_bytes(w, fields.p, fields.n);
+    while (r.n && !r.failed) {
+        const struct frontier f = {.size = rbuf_u64(&r)};
+        wbuf_u64(w, f.size);
+        rbuf_bytes(&r, frontier_peaks(&f) * HASH_LEN);
+    }
+    LEDGER_REQUIRE(!r.failed); /* it was decoded once */
 }
 
 static bool read_log(struct rbuf *r, struct frontier *f)
@@ -274,7 +326,8 @@ static bool read_fields(const struct type_def *d, enum chain_type t, uint8_t ver
     return version == STATE_VERSION || (codec_read(&ledger_more, r, out) && version_of(out) == version);
 }
 
-static enum ledger_rc decode(enum chain_type t, struct span bytes, bool compact, struct chain *out, struct ledger_err *err)
+static enum ledger_rc decode(enum chain_type t, struct span bytes, bool compact, struct chain *out, size_t *fields_n,
+                             struct ledger_err *err)
 {
     const struct type_def *d = type_def(t);
     struct rbuf r;
@@ -289,6 +342,7 @@ static enum ledger_rc decode(enum chain_type t, struct span bytes, bool compact,
         return ledger_fail(err, LEDGER_EVERSION, "%s state of version %u", d->name, version);
     if (version == 0 || !read_fields(d, t, version, &r, out))
         return ledger_fail(err, LEDGER_EINVAL, "malformed %s state", d->name);
+    *fields_n = bytes.n - r.n;
     unsigned n = state_logs(out, &logs);
     for (unsigned i = 0; i < n; i++) {
         if (compact)
@@ -304,12 +358,14 @@ static enum ledger_rc decode(enum chain_type t, struct span bytes, bool compact,
 
 enum ledger_rc state_decode(enum chain_type t, struct span stored, struct chain *out, struct ledger_err *err)
 {
-    return decode(t, stored, false, out, err);
+    size_t fields_n;
+    return decode(t, stored, false, out, &fields_n, err);
 }
 
 enum ledger_rc state_decode_compact(enum chain_type t, struct span compact, struct chain *out, struct ledger_err *err)
 {
-    return decode(t, compact, true, out, err);
+    size_t fields_n;
+    return decode(t, compact, true, out, &fields_n, err);
 }
 
 void state_salt(struct crypto *c, struct span nonce, const struct hash *key, struct hash *out)
@@ -318,24 +374,34 @@ void state_salt(struct crypto *c, struct span nonce, const struct hash *key, str
     crypto_labelled_hmac(c, nonce, LABEL_SALT, f, 1, out);
 }
 
+bool state_commit_fields(struct crypto *c, struct arena *a, const struct chain *ch, struct span fields, uint64_t seq,
+                         const struct hash *salt, struct hash *out)
+{
+    const struct type_def *d = def_of(ch);
+    struct arena_mark mark = arena_mark(a);
+    struct wbuf w;
+    wbuf_init(&w, a);
+    wbuf_u16(&w, RULES_VERSION);
+    wbuf_hash(&w, &ch->key);
+    wbuf_u64(&w, seq);
+    wbuf_hash(&w, salt);
+    wbuf_u32(&w, (uint32_t)(fields.n + d->n_logs * (sizeof(uint64_t) + HASH_LEN))); /* of the state, which is variable */
+    wbuf_bytes(&w, fields.p, fields.n);
+    write_roots(c, logs_of(d, ch), d->n_logs, &w);
+    bool ok = fields.p && !w.failed;
+    if (ok) {
+        const struct hfield f = HFIX(w.p, w.n);
+        crypto_labelled(c, LABEL_STATE, &f, 1, out);
+    }
+    arena_release(a, mark);
+    return ok;
+}
+
 bool state_commit(struct crypto *c, struct arena *a, const struct chain *ch, uint64_t seq,
                   const struct hash *salt, struct hash *out)
 {
     struct arena_mark mark = arena_mark(a);
-    struct wbuf head, state;
-    wbuf_init(&head, a);
-    wbuf_u16(&head, RULES_VERSION);
-    wbuf_hash(&head, &ch->key);
-    wbuf_u64(&head, seq);
-    wbuf_hash(&head, salt);
-    wbuf_init(&state, a);
-    state_encode(c, ch, false, &state);
-    bool ok = !head.failed && !state.failed;
-    if (ok) {
-        struct span h = wbuf_span(&head);
-        struct hfield f[] = {HFIX(h.p, h.n), HVAR(wbuf_span(&state))};
-        crypto_labelled(c, LABEL_STATE, f, 2, out);
-    }
+    bool ok = state_commit_fields(c, a, ch, state_fields(a, ch), seq, salt, out);
     arena_release(a, mark);
     return ok;
 }
@@ -378,11 +444,13 @@ static bool id_agrees(const struct chain *ch)
     return span_eq(id, own);
 }
 
-struct span chain_record_encode(struct crypto *c, struct arena *a, const struct chain *ch)
+struct span chain_record_join(struct arena *a, const struct chain *ch, struct span fields)
 {
+    const struct type_def *d = def_of(ch);
     struct wbuf state, w;
     wbuf_init(&state, a);
-    state_encode(c, ch, true, &state);
+    wbuf_bytes(&state, fields.p, fields.n);
+    write_peaks(logs_of(d, ch), d->n_logs, &state);
     wbuf_init(&w, a);
     wbuf_u8(&w, (uint8_t)ch->type);
     wbuf_str(&w, ch->id);
@@ -391,7 +459,12 @@ struct span chain_record_encode(struct crypto *c, struct arena *a, const struct 
     wbuf_hash(&w, &ch->head);
     wbuf_hash(&w, &ch->salt);
     wbuf_str(&w, wbuf_span(&state));
-    return state.failed ? SPAN_NONE : wbuf_span(&w);
+    return state.failed || !fields.p ? SPAN_NONE : wbuf_span(&w);
+}
+
+struct span chain_record_encode(struct arena *a, const struct chain *ch)
+{
+    return chain_record_join(a, ch, state_fields(a, ch));
 }
 
 enum ledger_rc chain_record_decode(struct span bytes, struct chain *out, struct ledger_err *err)
@@ -407,12 +480,12 @@ enum ledger_rc chain_record_decode(struct span bytes, struct chain *out, struct 
     struct span state = rbuf_str(&r);
     if (!rbuf_done(&r) || !type_def((enum chain_type)type) || out->count == 0)
         return ledger_fail(err, LEDGER_EINVAL, "malformed chain record");
-    enum ledger_rc rc = state_decode((enum chain_type)type, state, out, err);
+    enum ledger_rc rc = decode((enum chain_type)type, state, false, out, &out->before.fields_n, err);
     if (rc != LEDGER_OK)
         return ledger_wrap(err, rc, "chain record");
     if (!id_agrees(out))
         return ledger_fail(err, LEDGER_EINVAL, "chain record and state disagree about the id");
     out->exists = true;
-    out->before = bytes;
+    out->before.bytes = state;
     return LEDGER_OK;
 }

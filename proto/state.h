@@ -156,6 +156,12 @@ struct ledger_state {
  * Derived; in no state and no commitment. */
 #define MEMBER_HISTORY 255u
 
+/* A stored state: the encoding of its fields, with which every encoding of a state begins, and behind it the lists. */
+struct stored_state {
+    struct span bytes;
+    size_t fields_n;
+};
+
 /* A chain's latest entry and its state. */
 struct chain {
     enum chain_type type;
@@ -166,7 +172,7 @@ struct chain {
     uint64_t head_index;     /* index of the latest entry */
     struct hash head;        /* its leaf hash */
     struct hash salt;        /* of the latest commitment */
-    struct span before;      /* the record that it was decoded from; absent for a new chain. Its owner keeps it */
+    struct stored_state before; /* in the record that it was decoded from; absent for a new chain. Its owner keeps it */
     union {
         struct item_state item;
         struct party_state party;
@@ -182,6 +188,11 @@ struct chain {
 void state_encode(struct crypto *c, const struct chain *ch, bool stored, struct wbuf *w);
 /* The stored form without the peaks: what stays of a state when its lists can be read elsewhere (state_history.h). */
 void state_encode_compact(const struct chain *ch, struct wbuf *w);
+/* The encoding of the fields alone: an entry needs it for the commitment, the record and the history of each chain. SPAN_NONE over the budget. */
+struct span state_fields(struct arena *a, const struct chain *ch);
+/* As state_encode_compact: of the state whose fields are these, and of the one that the chain's record held. */
+void state_compact(const struct chain *ch, struct span fields, struct wbuf *w);
+void state_compact_before(const struct chain *ch, struct wbuf *w);
 /* The frontiers get their sizes; their peaks are left as they are. */
 enum ledger_rc state_decode_compact(enum chain_type t, struct span compact, struct chain *out, struct ledger_err *err)
     LEDGER_MUST_USE;
@@ -200,10 +211,15 @@ void state_salt(struct crypto *c, struct span nonce, const struct hash *chain_ke
  * False when over the arena's budget. */
 bool state_commit(struct crypto *c, struct arena *a, const struct chain *ch, uint64_t seq, const struct hash *salt,
                   struct hash *out);
+/* The same, where the state's fields are encoded already. */
+bool state_commit_fields(struct crypto *c, struct arena *a, const struct chain *ch, struct span fields, uint64_t seq,
+                         const struct hash *salt, struct hash *out);
 
 /* Chain records, KV_CHAIN: u8 type, var id, u64 count, u64 head index, head, salt, var stored state. */
 enum ledger_rc chain_record_decode(struct span bytes, struct chain *out, struct ledger_err *err) LEDGER_MUST_USE;
-struct span chain_record_encode(struct crypto *c, struct arena *a, const struct chain *ch);
+struct span chain_record_encode(struct arena *a, const struct chain *ch);
+/* The same, where the state's fields are encoded already. */
+struct span chain_record_join(struct arena *a, const struct chain *ch, struct span fields);
 
 /* ---- members: encodings of what the logs hold (docs/format.md, "Members") ---- */
 struct edge {            /* INPUTS, USES, UNITS */

@@ -202,7 +202,7 @@ enum ledger_rc proven_set_add(struct proven_set *s, const struct proven_chain *p
     if (!pc->opened)
         return LEDGER_OK;
     struct arena_mark m = arena_mark(s->a);
-    struct span record = chain_record_encode(s->c, s->a, &pc->chain);
+    struct span record = chain_record_encode(s->a, &pc->chain);
     enum ledger_rc rc = record.p ? kv_put(&kv, KV_CHAIN, key, record) : LEDGER_ENOMEM;
     arena_release(s->a, m);
     for (unsigned log = 0; log < CHAIN_LOGS_MAX && !rc; log++)

@@ -278,11 +278,10 @@ static const char *party_name(struct ruling *r, unsigned i)
 static bool check_reference(struct ruling *r)
 {
     struct judge *j = r->j;
-    uint8_t key[KV_KEY_MAX];
     struct span found, first = r->n_signers > 0 ? r->signers[0].party : SPAN_NONE;
     if (j->wire && r->n_signers == 0)
         return true;
-    struct span k = judge_reference_key(j, first, r->ev->reference, key);
+    struct span k = judge_reference_key(j, first, r->ev->reference, j->reference.b);
     enum ledger_rc rc = kv_get(j->kv, KV_REFERENCE, k, &found);
     if (rc == LEDGER_ENOTFOUND)
         return true;
@@ -438,7 +437,7 @@ enum ledger_rc judge_event(struct judge *j, const struct event *ev, const struct
     memset(why, 0, sizeof *why);
     if (!r || !facts_init(&r->f, j))
         return ledger_fail(&j->err, j->rc = LEDGER_ENOMEM, "judging: over the memory budget");
-    if (!event_check_form(ev, why))
+    if (!ev->formed && !event_check_form(ev, why))
         return LEDGER_EREFUSED;
     r->j = j;
     r->ev = ev;

@@ -59,7 +59,7 @@ static struct span seen_record(struct glasses *g, struct span v)
         ch.party.roles = ~UINT32_C(0) >> 1;
     if (lie_is("revoked-signer"))
         ch.party.revoked = 0;
-    return chain_record_encode(g->c, g->a, &ch);
+    return chain_record_encode(g->a, &ch);
 }
 
 static enum ledger_rc seen_get(void *ctx, enum kv_table t, struct span key, struct span *v)
@@ -278,7 +278,7 @@ static enum ledger_rc still_get(void *ctx, enum kv_table t, struct span key, str
         return kv_get(st->real, t, key, v);
     if (!liar_old_chain(st->a, &k, &ch))
         return LEDGER_ENOTFOUND;
-    *v = chain_record_encode(st->c, st->a, &ch);
+    *v = chain_record_encode(st->a, &ch);
     return LEDGER_OK;
 }
 

@@ -58,7 +58,7 @@ static void save_chain(struct simulation *s, struct loaded *ld)
              "member");
     ch->count++;
     ch->head_index = s->index;
-    struct span record = chain_record_encode(s->c, s->a, ch);
+    struct span record = chain_record_encode(s->a, ch);
     LEDGER_REQUIRE(record.p != NULL);
     must(kv_put(&s->kv, KV_CHAIN, span_of(ch->key.b, HASH_LEN), record), "chain");
     if (s->n_touched < sizeof s->touched / sizeof s->touched[0]) {

@@ -60,7 +60,7 @@ static void put_record(const struct map_leaf *l)
     struct chain ch = {.type = CHAIN_PRODUCT, .id = SPAN_LIT("p"), .key = l->key, .exists = true, .count = l->count,
                        .head = l->head};
     ch.product.id = ch.id;
-    struct span rec = chain_record_encode(c, a, &ch);
+    struct span rec = chain_record_encode(a, &ch);
     CHECK(rec.p);
     CHECK_EQ_INT(kv_put(&kv, KV_CHAIN, span_of(l->key.b, HASH_LEN), rec), LEDGER_OK);
 }

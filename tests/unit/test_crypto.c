@@ -53,6 +53,54 @@ TEST(hmac)
     crypto_free(c);
 }
 
+/* However an input is cut into parts, its hash is the same: small parts are gathered before they are hashed. */
+TEST(parts_of_any_size)
+{
+    static const size_t sizes[] = {0, 1, 31, 255, 256, 257, 300, 600};
+    enum { SIZES = sizeof sizes / sizeof sizes[0] };
+    struct crypto *c = crypto_new();
+    uint8_t bytes[3 * 600];
+    struct hash want, got;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * 7 + i / 256);
+    for (unsigned i = 0; i < SIZES * SIZES * SIZES; i++) {
+        size_t x = sizes[i % SIZES], y = sizes[i / SIZES % SIZES], z = sizes[i / SIZES / SIZES];
+        const struct span whole = span_of(bytes, x + y + z);
+        const struct span parts[] = {span_of(bytes, x), span_of(bytes + x, y), span_of(bytes + x + y, z)};
+        crypto_sha256(c, &whole, 1, &want);
+        crypto_sha256(c, parts, 3, &got);
+        CHECK_EQ_MEM(got.b, want.b, HASH_LEN);
+        crypto_hmac(c, SPAN_LIT("key"), &whole, 1, &want);
+        crypto_hmac(c, SPAN_LIT("key"), parts, 3, &got);
+        CHECK_EQ_MEM(got.b, want.b, HASH_LEN);
+    }
+    crypto_free(c);
+}
+
+/* Whatever the keys before were, an HMAC is that of its own key. */
+TEST(hmac_keys_in_any_order)
+{
+    enum { KEYS = 8 };
+    static const size_t lengths[KEYS] = {32, 16, 0, 1, 33, 64, 31, 32};
+    struct crypto *c = crypto_new();
+    uint8_t keys[KEYS][64];
+    struct hash want[KEYS], got;
+    struct span what = SPAN_LIT("what");
+    memset(keys, 0x5a, sizeof keys); /* each is a prefix of the others, */
+    keys[7][31] = 0;                 /* or differs at its end */
+    for (unsigned k = 0; k < KEYS; k++) {
+        struct crypto *fresh = crypto_new();
+        crypto_hmac(fresh, span_of(keys[k], lengths[k]), &what, 1, &want[k]);
+        crypto_free(fresh);
+    }
+    for (unsigned i = 0; i < 5000; i++) {
+        unsigned k = i * i / 3 % KEYS;
+        crypto_hmac(c, span_of(keys[k], lengths[k]), &what, 1, &got);
+        CHECK_EQ_MEM(got.b, want[k].b, HASH_LEN);
+    }
+    crypto_free(c);
+}
+
 TEST(labelled)
 {
     struct crypto *c = crypto_new();
@@ -600,7 +648,7 @@ TEST(shared_p256_der)
     crypto_free(c);
 }
 
-TEST_MAIN(TEST_ENTRY(sha256), TEST_ENTRY(hmac), TEST_ENTRY(labelled), TEST_ENTRY(ed25519_rfc8032),
+TEST_MAIN(TEST_ENTRY(sha256), TEST_ENTRY(hmac), TEST_ENTRY(hmac_keys_in_any_order), TEST_ENTRY(parts_of_any_size), TEST_ENTRY(labelled), TEST_ENTRY(ed25519_rfc8032),
           TEST_ENTRY(ed25519_keys_refused), TEST_ENTRY(ed25519_mixed_order), TEST_ENTRY(p256_low_s),
           TEST_ENTRY(p256_range), TEST_ENTRY(p256_keys), TEST_ENTRY(p256_secret),
           TEST_ENTRY(p256_many_keys), TEST_ENTRY(hex), TEST_ENTRY(base64),

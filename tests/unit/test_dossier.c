@@ -517,7 +517,7 @@ TEST(a_wrong_state_convicts_the_ledger)
     state_encode_compact(ch, &before);
     ch->key = key;
     ch->item.available += 5000000000; /* five more than there are, from now on */
-    MUST(kv_put(&w->m.kv, KV_CHAIN, span_of(key.b, HASH_LEN), chain_record_encode(w->c, w->a, ch)));
+    MUST(kv_put(&w->m.kv, KV_CHAIN, span_of(key.b, HASH_LEN), chain_record_encode(w->a, ch)));
     uint64_t index = play(w, "STORAGE_MOVED", "u.op", "item=L1;location=shelf 2");
     MUST(kv_get(&w->m.kv, KV_CHAIN, span_of(key.b, HASH_LEN), &record));
     MUST(chain_record_decode(arena_copy(w->a, record), ch, err));

@@ -324,6 +324,36 @@ TEST(every_consistency)
 
 /* Every perfect subtree that a proof needs is needed: without it there is no proof, and no wrong
  * one. */
+TEST(every_edge)
+{
+    struct tree *t = tree_new();
+    struct arena *a = arena_new(1 << 16), *none = arena_new(64);
+    struct merkle_path p, q;
+    struct merkle_edge e;
+    CHECK(a && none);
+    for (uint64_t size = 1; size <= LEAVES; size++)
+        for (uint64_t first = 0; first < size; first++) {
+            arena_reset(a);
+            CHECK_EQ_INT(merkle_edge_make(t->c, a, &t->store, first, size, &e), LEDGER_OK);
+            CHECK_EQ_MEM(merkle_edge_root(&e)->b, t->roots[size].b, HASH_LEN);
+            for (uint64_t index = first; index < size; index++) {
+                CHECK_EQ_MEM(merkle_edge_leaf(&e, index)->b, t->leaves[index].b, HASH_LEN);
+                CHECK(merkle_inclusion(t->c, &t->store, index, size, &p));
+                merkle_edge_path(&e, index, &q);
+                CHECK_EQ_INT(p.n, q.n);
+                CHECK_EQ_MEM(p.h, q.h, p.n * sizeof *p.h);
+            }
+        }
+    CHECK_EQ_INT(merkle_edge_make(t->c, a, &t->store, 5, 5, &e), LEDGER_EINVAL);
+    CHECK_EQ_INT(merkle_edge_make(t->c, none, &t->store, 0, LEAVES, &e), LEDGER_ENOMEM);
+    CHECK_EQ_INT(merkle_edge_make(t->c, a, &t->store, 60, LEAVES + 1, &e), LEDGER_ENOTFOUND); /* no such leaf */
+    t->memory.have[4][0] = false; /* left of the edge, and needed */
+    CHECK_EQ_INT(merkle_edge_make(t->c, a, &t->store, 20, LEAVES, &e), LEDGER_ENOTFOUND);
+    arena_free(none);
+    arena_free(a);
+    tree_free(t);
+}
+
 TEST(store_with_holes)
 {
     struct tree *t = tree_new();
@@ -487,6 +517,6 @@ TEST(shared_consistency)
     shared_vectors("vectors/merkle/consistency.json", vector_consistency);
 }
 
-TEST_MAIN(TEST_ENTRY(known_tree), TEST_ENTRY(roots_equal_naive), TEST_ENTRY(every_inclusion), TEST_ENTRY(every_beginning),
+TEST_MAIN(TEST_ENTRY(known_tree), TEST_ENTRY(roots_equal_naive), TEST_ENTRY(every_inclusion), TEST_ENTRY(every_beginning), TEST_ENTRY(every_edge),
           TEST_ENTRY(every_consistency), TEST_ENTRY(store_with_holes), TEST_ENTRY(huge_trees),
           TEST_ENTRY(shared_inclusion), TEST_ENTRY(shared_consistency))
