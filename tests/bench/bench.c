@@ -76,6 +76,7 @@ struct result {
     size_t events, flights, commits;
     double seconds, p50_ms, p99_ms, max_ms, daemon_cores;
     double fdatasyncs; /* a second: mean of right before and right after the interval */
+    double began;      /* seconds since 1970 */
 };
 struct bench {
     struct settings set;
@@ -138,6 +139,14 @@ static double measure_disk(const struct bench *b)
     return rate;
 }
 
+static double cpu_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* By processor time: what a core could do, whatever else runs on it now. */
 static void measure_verification(struct bench *b)
 {
     struct secret_key sk;
@@ -148,13 +157,13 @@ static void measure_verification(struct bench *b)
     memset(message, 'm', sizeof message);
     if (!crypto_make_signature(b->c, &sk, span_of(message, sizeof message), sig))
         raw_die("no Ed25519 signature");
-    uint64_t began = now_ns();
-    for (; n % 64 || seconds_since(began) < 1.0; n++)
+    double began = cpu_now();
+    for (; n % 64 || cpu_now() - began < 0.5; n++)
         good += crypto_verify(b->c, SIG_ED25519, span_of(sk.pub, sk.pub_len),
                               span_of(message, sizeof message), span_of(sig, sizeof sig));
     if (good != n)
         raw_die("a good signature does not verify");
-    b->verifications = (double)n / seconds_since(began);
+    b->verifications = (double)n / (cpu_now() - began);
 }
 
 /* CPU seconds that the daemon has used so far; 0 if that cannot be read. */
@@ -431,6 +440,9 @@ static void fly(struct bench *b, struct load *l, struct result *r)
     }
     double disk = measure_disk(b), cpu = daemon_cpu(b);
     uint64_t began = now_ns();
+    struct timespec wall;
+    clock_gettime(CLOCK_REALTIME, &wall);
+    r->began = (double)wall.tv_sec + (double)wall.tv_nsec / 1e9;
     if (b->set.rate > 0)
         drive_paced(b, l, clients, ep);
     else
@@ -588,10 +600,10 @@ static void json_result(FILE *f, const struct load *l, const struct result *r, b
         "     \"events_per_second\": %.1f, \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"max_ms\": %.3f, "
         "\"commits\": %zu,\n"
         "     \"signatures\": %zu, \"daemon_cores\": %.2f, \"receipts_verified\": %zu,\n"
-        "     \"fdatasyncs_per_second\": %.1f}%s\n",
+        "     \"fdatasyncs_per_second\": %.1f, \"began\": %.6f}%s\n",
         l->clients, l->batch, r->events, r->seconds, (double)r->events / r->seconds, r->p50_ms,
         r->p99_ms, r->max_ms, r->commits, r->flights, r->daemon_cores, r->events, r->fdatasyncs,
-        last ? "" : ",");
+        r->began, last ? "" : ",");
 }
 
 static void read_options(int argc, char **argv, struct settings *s)

@@ -29,6 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "anchor.h"
 #include "batch.h"
 #include "client.h"
 #include "machine.h"
@@ -80,6 +81,7 @@ struct fill {
     struct machine m;
     uint64_t before; /* size at the beginning of the transaction */
     unsigned unsealed;
+    struct checkpoint cp; /* of the latest seal */
     double began, shown;
     /* steps; under the lock */
     pthread_mutex_t lock;
@@ -133,8 +135,7 @@ static void seal(struct fill *f)
 {
     struct ledger_err err;
     struct appended_entry out;
-    struct checkpoint cp;
-    raw_must(machine_seal(&f->m, recorded_us(), &out, &cp, &err), &err, "seal");
+    raw_must(machine_seal(&f->m, recorded_us(), &out, &f->cp, &err), &err, "seal");
     arena_reset(f->scratch);
     f->unsealed = 0;
     if (kv_mem_bytes(f->rows) < CHUNK_BYTES)
@@ -448,11 +449,27 @@ static void fill_up(struct fill *f)
         pthread_join(threads[i], NULL);
 }
 
+/* Without it no daemon would serve what lies there. */
+static void write_anchor(struct fill *f)
+{
+    struct ledger_err err;
+    struct note_key key;
+    struct wbuf note;
+    char path[4096];
+    wbuf_init(&note, f->a);
+    f->cp.origin = span_str(f->origin);
+    raw_must(note_key_parse(f->c, span_str(f->m.log_vkey), &key, &err), &err, "log key");
+    checkpoint_sign(f->c, &key, store_log_key(f->store), &f->cp, &note);
+    raw_must(anchor_default_path(store_dir(f->store), path, sizeof path, &err), &err, "anchor");
+    raw_must(anchor_write(path, wbuf_span(&note), &err), &err, path);
+}
+
 static void finish(struct fill *f)
 {
     if (f->unsealed)
         seal(f);
     commit(f);
+    write_anchor(f);
     int fd = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || syncfs(fd))
         raw_die("%s: %s", f->dir, strerror(errno));
