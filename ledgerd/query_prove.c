@@ -92,7 +92,7 @@ static enum ledger_rc start(struct query *q, struct reply *r, struct ledger_err 
     if (!st || !ch)
         return no_room(err);
     st->chain = ch;
-    q->long_answer = req->history_all;
+    q->long_answer = req->history_all || req->closure != LEDGERD__V1__CLOSURE__CLOSURE_NONE;
     q->side = arena_new(QUERY_BUDGET);
     if (!q->side)
         return no_room(err);
