@@ -88,7 +88,7 @@ help:
 	@echo "make check-long  the long forms of the tests: hours; ONLY=faults for one suite"
 	@echo "make mutants   a deliberate fault at a time: do the tests notice? ONLY=name for one"
 	@echo "make all       build/ledgerd, build/ledgerctl, build/libledgerd.so, build/libledgerd.a"
-	@echo "make bench     durable events a second, and this machine's limits beside them"
+	@echo "make bench     durable events a second, and what a large ledger costs; LARGE=1 for ten million entries, STRICT=1 fails below a target"
 	@echo "make bench-peers  the same beside PostgreSQL (installs it); STRICT=1 fails below a target"
 	@echo "make fuzz      libFuzzer on every reader of foreign bytes; TARGET=name, SECONDS=60 (installs clang)"
 	@echo "make lint      layers, purity, sizes; cppcheck, gcc -fanalyzer, clang-tidy (installs them)"
@@ -228,9 +228,12 @@ demo-consortium: deps-demo
 	$(Q)$(SUBMAKE) programs
 	$(Q)sh tests/demo/consortium.sh $(O)
 
+# Some minutes; LARGE=1 with ten million entries: an hour, and 25 GB beside the build. STRICT=1 fails below a target; BENCH_KEEP=1 keeps
+# the ledgers for the next run.
 bench: deps-check
 	$(Q)$(SUBMAKE) programs $(BENCH_BIN)
-	$(Q)sh tests/bench/bench.sh $(O)
+	$(Q)python3 tests/bench/limits.py $(O) $(if $(LARGE),--large) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) \
+		$(if $(STRICT),--strict)
 
 # Ratios against PostgreSQL on the same machine; STRICT=1 fails below a target, ROUNDS and SECONDS are honoured.
 bench-peers: deps-peers

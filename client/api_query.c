@@ -48,9 +48,11 @@ static void render_query(struct json_writer *w, struct arena *a, const struct re
     json_array(w);
     for (size_t i = 0; i < r->u.prove.n; i++) {
         const struct proven_subject *s = &r->u.prove.subjects[i];
+        struct proven_chain pc;
+        subject_open(s, &pc);
         json_object(w);
         json_name(w, SPAN_LIT("chain"));
-        chain_json(w, &s->proven);
+        chain_json(w, &pc);
         if (s->n_history) {
             json_name(w, SPAN_LIT("history"));
             json_array(w);

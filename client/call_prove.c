@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * call_prove: gathering chain proofs from a stream and verifying each chain when it is whole. A chain may come in several parts: what
- * follows under the same name without a map proof continues it.
+ * call_prove: gathering chain proofs from a stream and verifying each chain when it is whole, while the server makes the next ones. A chain
+ * may come in several parts: what follows under the same name without a map proof continues it.
  *
  * Checked: every chain that was named is answered, each under the one snapshot of the stream; members and histories are whole. The
  * named chains come first in the reply.
@@ -23,7 +23,6 @@ struct list {
     bool given;
 };
 struct gathered {
-    struct gathered *next;
     struct message_proof proof; /* of the first part */
     struct list logs[LOGS_MAX];
     struct list history;
@@ -33,9 +32,11 @@ struct sent_record { uint64_t key; struct entry_claim claim; };
 struct sent_records { struct sent_record *places; size_t n, n_places; };
 struct prove_work {
     struct sent_records sent;
-    struct gathered *first, *last;
-    size_t n;
-    bool snapshot;
+    struct gathered current; /* the chain whose parts are coming */
+    bool gathering, snapshot;
+    struct proven_chain pc;  /* it, while it is being verified */
+    struct proven_subject *subjects;
+    size_t n, cap;
 };
 
 static struct span prove_request(struct ledger_client *cl, struct call *k, struct arena *a, uint64_t id)
@@ -73,9 +74,10 @@ static void *list_join(struct arena *a, const struct list *l, size_t size)
 
 /* ---- gathering ---- */
 
-static bool continues(const struct gathered *g, const struct message_proof *p)
+static bool continues(const struct prove_work *w, const struct message_proof *p)
 {
-    return g && p->claim.map_proof.n == 0 && g->proof.claim.type == p->claim.type && span_eq(g->proof.claim.id, p->claim.id);
+    const struct chain_claim *c = &w->current.proof.claim;
+    return w->gathering && p->claim.map_proof.n == 0 && c->type == p->claim.type && span_eq(c->id, p->claim.id);
 }
 
 static struct sent_record *sent_place(struct sent_record *places, size_t n, uint64_t key)
@@ -131,41 +133,15 @@ static enum call_step fill_in(struct call *k, struct prove_work *w, const struct
     return STEP_MORE;
 }
 
-static enum call_step gather(struct call *k, struct prove_work *w, const struct message_proof *p)
-{
-    struct arena *a = k->reply->a;
-    if (!continues(w->last, p)) {
-        struct gathered *g = arena_alloc(a, sizeof *g);
-        if (!g)
-            return step_no_memory(k);
-        g->proof = *p;
-        if (w->last)
-            w->last->next = g;
-        else
-            w->first = g;
-        w->last = g;
-        w->n++;
-    }
-    struct gathered *g = w->last;
-    for (size_t i = 0; i < p->claim.n_logs; i++) {
-        if (p->logs[i].log >= LOGS_MAX)
-            return step_fail(k, LEDGER_EPROTO, "the server sent a list that this version does not know");
-        if (!list_add(a, &g->logs[p->logs[i].log], p->logs[i].members, p->logs[i].n))
-            return step_no_memory(k);
-    }
-    if (p->n_history && p->history_first != g->history.n)
-        return step_fail(k, LEDGER_ETAMPER, "the server left out a part of a history");
-    if (k->rq.u.prove.openings && fill_in(k, w, p) != STEP_MORE)
-        return STEP_FAILED;
-    return !p->n_history || list_add(a, &g->history, p->history, p->n_history) ? STEP_MORE : step_no_memory(k);
-}
-
 /* ---- verifying ---- */
 
 static bool join_logs(struct arena *a, struct gathered *g)
 {
-    struct member_claim *logs = arena_alloc(a, LOGS_MAX * sizeof *logs);
     size_t n = 0;
+    for (unsigned i = 0; i < LOGS_MAX; i++)
+        n += g->logs[i].given;
+    struct member_claim *logs = arena_alloc(a, (n + 1) * sizeof *logs);
+    n = 0;
     for (unsigned i = 0; logs && i < LOGS_MAX; i++) {
         if (!g->logs[i].given)
             continue;
@@ -179,15 +155,16 @@ static bool join_logs(struct arena *a, struct gathered *g)
 }
 
 /* From the head backwards: each entry names the one before. */
-static bool verify_history(const struct verifier *vf, const struct gathered *g, struct proven_subject *out, struct verdict *v)
+static bool verify_history(const struct verifier *vf, const struct gathered *g, const struct proven_chain *pc, struct proven_subject *out,
+                           struct verdict *v)
 {
-    struct hash expected = out->proven.chain.head;
-    if (g->history.n != out->proven.chain.count)
+    struct hash expected = pc->chain.head;
+    if (g->history.n != pc->chain.count)
         return verdict_bad(v, VERDICT_TAMPERED, VERDICT_NO_INDEX, "history", "it has %zu entries, and the chain has %llu",
-                           g->history.n, (unsigned long long)out->proven.chain.count);
+                           g->history.n, (unsigned long long)pc->chain.count);
     for (size_t seq = out->n_history; seq-- > 0;)
         if (!verify_entry(vf, &out->raw[seq], &out->history[seq], v) ||
-            !verify_chain_entry(vf, &out->proven, seq, &out->history[seq], &expected, v) ||
+            !verify_chain_entry(vf, pc, seq, &out->history[seq], &expected, v) ||
             (seq + 1 < out->n_history &&
              !verify_chain_order(&out->history[seq].header, &out->history[seq + 1].header, v)))
             return false;
@@ -204,38 +181,86 @@ static bool is_named(const struct prove_request *rq, const struct chain_claim *c
 }
 
 /* What was asked for must be there, or be withheld: a server that leaves members out would make a state look harmless. */
-static bool check_asked(const struct prove_request *rq, const struct gathered *g, const struct proven_subject *s, struct verdict *v)
+static bool check_asked(const struct prove_request *rq, const struct gathered *g, struct proven_chain *pc, struct verdict *v)
 {
     struct frontier *logs;
-    if (!s->proven.opened || !rq->members)
+    if (!pc->opened || !rq->members)
         return true;
-    struct chain copy = s->proven.chain;
-    unsigned n = state_logs(&copy, &logs);
+    unsigned n = state_logs(&pc->chain, &logs);
     for (unsigned i = 0; i < n; i++)
         if (!g->logs[i].given && logs[i].size > 0)
-            return verdict_bad(v, VERDICT_TAMPERED, s->proven.head.index, "members", "the list \"%s\" of %.*s is left out",
-                               state_log_name(copy.type, i), SPAN_FMT(s->name.id));
+            return verdict_bad(v, VERDICT_TAMPERED, pc->head.index, "members", "the list \"%s\" of %.*s is left out",
+                               state_log_name(pc->chain.type, i), SPAN_FMT(pc->chain.id));
     return true;
 }
 
-static bool verify_one(struct ledger_client *cl, struct call *k, struct gathered *g, struct proven_subject *out)
+static bool no_memory(struct verdict *v, const char *what)
+{
+    return verdict_bad(v, VERDICT_DAMAGED, VERDICT_NO_INDEX, what, "it needs more memory than there may be");
+}
+
+static bool verify_one(struct ledger_client *cl, struct call *k, struct gathered *g, struct proven_chain *pc, struct proven_subject *out)
 {
     struct reply *r = k->reply;
     struct verifier vf = session_verifier(cl, r->a);
     const struct prove_request *rq = &k->rq.u.prove;
-    out->name = (struct chain_name){g->proof.claim.type, g->proof.claim.id};
-    out->claim = g->proof.claim;
-    if (!verify_chain(&vf, &r->snapshot, &g->proof.claim, &out->proven, &r->verdict) ||
-        !check_asked(rq, g, out, &r->verdict))
+    *out = (struct proven_subject){.name = {g->proof.claim.type, g->proof.claim.id}, .claim = g->proof.claim};
+    struct arena_mark mark = arena_mark(r->a);
+    bool good = verify_chain(&vf, &r->snapshot, &out->claim, pc, &r->verdict) && check_asked(rq, g, pc, &r->verdict);
+    arena_release(r->a, mark);
+    if (!good)
         return false;
-    if (!out->proven.present || (!rq->history_all && (!rq->history || !is_named(rq, &g->proof.claim))))
+    subject_keep(out, pc);
+    if (!pc->present || (!rq->history_all && (!rq->history || !is_named(rq, &out->claim))))
         return true;
     out->n_history = g->history.n;
     out->raw = list_join(r->a, &g->history, sizeof(struct entry_claim));
     out->history = arena_alloc(r->a, (g->history.n + 1) * sizeof *out->history);
-    if (!out->raw || !out->history)
-        return verdict_bad(&r->verdict, VERDICT_DAMAGED, VERDICT_NO_INDEX, "history", "it needs more memory than there may be");
-    return verify_history(&vf, g, out, &r->verdict);
+    return out->raw && out->history ? verify_history(&vf, g, pc, out, &r->verdict) : no_memory(&r->verdict, "history");
+}
+
+/* The one that was gathered, if there is one, is whole. False: the verdict says what is wrong. */
+static bool end_chain(struct ledger_client *cl, struct call *k, struct prove_work *w)
+{
+    struct arena *a = k->reply->a;
+    if (!w->gathering)
+        return true;
+    w->gathering = false;
+    if (w->n == w->cap) {
+        size_t cap = w->cap ? 2 * w->cap : 64;
+        struct proven_subject *more = arena_alloc(a, cap * sizeof *more);
+        if (!more)
+            return no_memory(&k->reply->verdict, "the answer");
+        if (w->n)
+            memcpy(more, w->subjects, w->n * sizeof *more);
+        w->subjects = more;
+        w->cap = cap;
+    }
+    return (join_logs(a, &w->current) || no_memory(&k->reply->verdict, "a list of members")) &&
+           verify_one(cl, k, &w->current, &w->pc, &w->subjects[w->n++]);
+}
+
+static enum call_step gather(struct ledger_client *cl, struct call *k, struct prove_work *w, const struct message_proof *p)
+{
+    struct arena *a = k->reply->a;
+    struct gathered *g = &w->current;
+    if (!continues(w, p)) {
+        if (!end_chain(cl, k, w))
+            return step_bad(k);
+        *g = (struct gathered){.proof = *p};
+        w->gathering = true;
+    }
+    for (size_t i = 0; i < p->claim.n_logs; i++) {
+        if (p->logs[i].log >= LOGS_MAX)
+            return step_fail(k, LEDGER_EPROTO, "the server sent a list that this version does not know");
+        if (!list_add(a, &g->logs[p->logs[i].log], p->logs[i].members, p->logs[i].n))
+            return step_no_memory(k);
+    }
+    if (p->n_history && p->history_first != g->history.n)
+        return step_fail(k, LEDGER_ETAMPER, "the server left out a part of a history");
+    if (k->rq.u.prove.openings && fill_in(k, w, p) != STEP_MORE)
+        return STEP_FAILED;
+    return !p->n_history || list_add(a, &g->history, p->history, p->n_history) ? STEP_MORE : step_no_memory(k);
 }
 
 /* Puts the named chains first, in the order in which they were named, whatever order the server chose: nobody who looks at the
@@ -258,25 +283,15 @@ static bool named_first(const struct prove_request *rq, struct proven_subject *s
     return true;
 }
 
-static enum call_step verify_all(struct ledger_client *cl, struct call *k, struct prove_work *w)
+static enum call_step finish(struct ledger_client *cl, struct call *k, struct prove_work *w)
 {
     struct reply *r = k->reply;
-    struct proven_subject *subjects = arena_alloc(r->a, (w->n + 1) * sizeof *subjects);
-    size_t n = 0;
-    if (!subjects)
-        return step_no_memory(k);
-    if (!w->snapshot)
-        return step_fail(k, LEDGER_EPROTO, "the server sent proofs without the checkpoint that they stand on");
-    for (struct gathered *g = w->first; g; g = g->next) {
-        if (!join_logs(r->a, g))
-            return step_no_memory(k);
-        if (!verify_one(cl, k, g, &subjects[n++]))
-            return step_bad(k);
-    }
-    if (!named_first(&k->rq.u.prove, subjects, n))
+    if (!end_chain(cl, k, w))
+        return step_bad(k);
+    if (!named_first(&k->rq.u.prove, w->subjects, w->n))
         return step_fail(k, LEDGER_ETAMPER, "the server left out a chain that was asked for");
-    r->u.prove.subjects = subjects;
-    r->u.prove.n = n;
+    r->u.prove.subjects = w->subjects;
+    r->u.prove.n = w->n;
     return STEP_TRUST;
 }
 
@@ -293,15 +308,17 @@ static enum call_step prove_answer(struct ledger_client *cl, struct call *k, con
             return STEP_FAILED;
         w->snapshot = true;
     }
+    if (!w->snapshot)
+        return step_fail(k, LEDGER_EPROTO, "the server sent proofs without the checkpoint that they stand on");
     enum call_step step = STEP_MORE;
     for (size_t i = 0; i < p->n && step == STEP_MORE; i++)
-        step = gather(k, w, &p->proofs[i]);
+        step = gather(cl, k, w, &p->proofs[i]);
     if (step != STEP_MORE || m->more) {
         if (step == STEP_MORE)
             step_credit(cl, k);
         return step;
     }
-    return verify_all(cl, k, w);
+    return finish(cl, k, w);
 }
 
 const struct call_ops ops_prove = {.request = prove_request, .answer = prove_answer, .stream = true};

@@ -117,14 +117,23 @@ struct submit_result {
     int64_t recorded_us;      /* the same */
     struct refusal why;       /* REFUSED */
 };
+/* A chain that was proven. Its state is kept as the bytes that it was verified from, of which subject_open makes the rest again: decoded it is
+ * fifty times as long, and an answer may hold a hundred thousand chains. */
 struct proven_subject {
     struct chain_name name;
     struct chain_claim claim; /* what it was verified from */
-    struct proven_chain proven;
+    bool present, opened;     /* as in proven_chain, like all that follows */
+    struct hash key, head;
+    uint64_t count, head_index;
+    int64_t head_recorded_us;
     size_t n_history;       /* 0, or all entries of the chain */
     struct entry *history;  /* in order; content only where `content` says so */
     struct entry_claim *raw; /* the same entries' bytes; with openings, where they were asked for, not yet verified */
 };
+/* Notes what verify_chain has filled; name and claim are set already. */
+void subject_keep(struct proven_subject *s, const struct proven_chain *pc);
+/* The proven chain; of its head only index and recorded time. Borrows from the subject. */
+void subject_open(const struct proven_subject *s, struct proven_chain *out);
 struct read_entry {
     struct entry_claim raw;
     struct entry entry;

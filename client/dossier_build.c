@@ -50,26 +50,27 @@ static void *take(struct building *b, size_t n, size_t size)
 static int key_order(const void *x, const void *y)
 {
     const struct proven_subject *a = *(const struct proven_subject *const *)x, *b = *(const struct proven_subject *const *)y;
-    return memcmp(a->proven.chain.key.b, b->proven.chain.key.b, HASH_LEN);
+    return memcmp(a->key.b, b->key.b, HASH_LEN);
 }
 
 static bool fill_logs(struct building *b, const struct proven_subject *s, struct dossier_chain *out)
 {
-    struct chain copy = s->proven.chain;
+    struct proven_chain pc;
     struct frontier *logs;
-    out->n_logs = state_logs(&copy, &logs);
+    subject_open(s, &pc);
+    out->n_logs = state_logs(&pc.chain, &logs);
     out->logs = take(b, out->n_logs, sizeof *out->logs);
     for (unsigned i = 0; out->logs && i < out->n_logs; i++)
-        out->logs[i] = s->proven.logs[i] ? *s->proven.logs[i] : (struct member_claim){.log = i};
+        out->logs[i] = pc.logs[i] ? *pc.logs[i] : (struct member_claim){.log = i};
     return out->logs != NULL;
 }
 
 static enum ledger_rc fill_chain(struct building *b, const struct proven_subject *s, struct dossier_chain *out)
 {
     *out = (struct dossier_chain){.name = {s->name.type, s->name.id}, .map_proof = s->claim.map_proof};
-    if (!s->proven.present)
+    if (!s->present)
         return LEDGER_OK;
-    if (!s->proven.opened)
+    if (!s->opened)
         return ledger_fail(b->err, LEDGER_EDENIED, "the state of %s %.*s is withheld from this certificate: no dossier without it",
                            chain_type_name(s->name.type), SPAN_FMT(s->name.id));
     out->salt = s->claim.salt;

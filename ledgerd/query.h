@@ -28,7 +28,7 @@
 /* A proof stream reads one snapshot from beginning to end, for at most so long: it pins pages of
  * the store. */
 #define QUERY_PIN_MS_MAX 10000
-/* One with the histories of a whole lineage, for at most so long, as long as each of its responses is asked for within
+/* One of a whole lineage, for at most so long, as long as each of its responses is asked for within
  * QUERY_PIN_MS_MAX after the one before. */
 #define QUERY_LONG_MS_MAX 600000
 

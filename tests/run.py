@@ -58,7 +58,6 @@ def make_environment(build, sanitizer):
     environment = dict(os.environ, LEDGERD_BUILD=build)
     environment.pop("LEDGERD_PROFILE", None)  # the caller's own ledger is none of the tests' business
     environment.setdefault("LEDGERD_SHARED", os.path.join(os.path.dirname(ROOT), "shared"))
-    environment.setdefault("LEDGERD_SLOW_TESTS", "1")
     environment.setdefault("LEDGERD_TIME_FACTOR", "5" if sanitizer else "1")
     if "thread" in sanitizer:
         environment.setdefault("LEDGERD_MAP_SIZE", "1G")  # it leaves no room for 1 TiB of addresses

@@ -92,20 +92,22 @@ void ask_print_object(struct ctl *ctl, const struct json *object)
     ctl_table_print(t);
 }
 
-int ask_absent(struct ctl *ctl, const struct reply *r, const struct proven_chain *pc)
+int ask_absent(struct ctl *ctl, const struct reply *r, const struct proven_subject *s)
 {
     if (ctl->json) {
         struct json_writer w;
+        struct proven_chain pc;
+        subject_open(s, &pc);
         json_writer_init(&w, ctl->a, true);
         json_object(&w);
         json_name(&w, SPAN_LIT("subject"));
-        chain_json(&w, pc);
+        chain_json(&w, &pc);
         ctl_basis_json(&w, r);
         json_end(&w);
         ctl_print_json(ctl, &w);
         return EXIT_NEGATIVE;
     }
-    printf("%s %s is not in the ledger.\n", chain_type_name(pc->chain.type), ctl_span(ctl, pc->chain.id));
+    printf("%s %s is not in the ledger.\n", chain_type_name(s->name.type), ctl_span(ctl, s->name.id));
     ctl_basis(ctl, r);
     return EXIT_NEGATIVE;
 }

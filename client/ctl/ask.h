@@ -15,7 +15,7 @@ int ask_prove(struct ctl *ctl, const struct prove_request *rq, struct reply **ou
 /* Prints a JSON object's members as aligned "name  value" lines; nested ones as name.member. */
 void ask_print_object(struct ctl *ctl, const struct json *object);
 /* "item BAG-1 is not in the ledger: proven absent": EXIT_NEGATIVE. */
-int ask_absent(struct ctl *ctl, const struct reply *r, const struct proven_chain *pc);
+int ask_absent(struct ctl *ctl, const struct reply *r, const struct proven_subject *s);
 /* Certificates of time-stamping authorities: of the file, or (NULL) of the profile's tsa_ca, if a profile is open and names one. *ca is
  * absent if there are none. EXIT_GOOD, or the exit code after a message. */
 int ask_tsa_ca(struct ctl *ctl, const char *path, struct span *ca);

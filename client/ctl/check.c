@@ -37,7 +37,7 @@ static int incomplete(struct inquiry *in, const struct proven_set *set, const st
     if (!proven_set_missing(set, &key))
         return EXIT_GOOD;
     for (size_t i = 0; i < r->u.prove.n; i++)
-        if (r->u.prove.subjects[i].proven.present && !r->u.prove.subjects[i].proven.opened)
+        if (r->u.prove.subjects[i].present && !r->u.prove.subjects[i].opened)
             return ctl_fail(in->ctl, EXIT_NO_ANSWER, "the state of %s is withheld from this certificate: no verdict without it",
                             ctl_span(in->ctl, r->u.prove.subjects[i].name.id));
     return ctl_tampered(in->ctl, r, SPAN_NONE, "the server left out something that the proven states name: no verdict without it");
@@ -49,8 +49,11 @@ static int answer(struct inquiry *in, const struct reply *r)
     struct ctl *ctl = in->ctl;
     struct proven_set *set = proven_set_new(ctl->c, SET_BUDGET);
     enum ledger_rc rc = set ? LEDGER_OK : LEDGER_ENOMEM;
-    for (size_t i = 0; i < r->u.prove.n && !rc; i++)
-        rc = proven_set_add(set, &r->u.prove.subjects[i].proven);
+    for (size_t i = 0; i < r->u.prove.n && !rc; i++) {
+        struct proven_chain pc;
+        subject_open(&r->u.prove.subjects[i], &pc);
+        rc = proven_set_add(set, &pc);
+    }
     int exit = rc ? ctl_fail(ctl, EXIT_NO_ANSWER, "%s", ledger_rc_text(rc)) : EXIT_GOOD;
     if (!exit) {
         struct kv kv = proven_set_kv(set);

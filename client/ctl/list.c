@@ -106,8 +106,11 @@ static int prove_page(struct listing *l, const struct span *ids, size_t n, struc
     int exit = ask_prove(l->ctl, &rq, &r);
     if (exit)
         return exit;
-    for (size_t i = 0; i < r->u.prove.n; i++)
-        row(l, &r->u.prove.subjects[i].proven);
+    for (size_t i = 0; i < r->u.prove.n; i++) {
+        struct proven_chain pc;
+        subject_open(&r->u.prove.subjects[i], &pc);
+        row(l, &pc);
+    }
     if (!l->first_size)
         l->first_size = r->snapshot.cp.size;
     reply_free(*basis);

@@ -62,10 +62,12 @@ static int fetch(struct ctl *ctl, struct parameters *out, struct reply **r)
     exit = ask_prove(ctl, &rq, r);
     if (exit)
         return exit;
-    const struct proven_chain *pc = &(*r)->u.prove.subjects[0].proven;
-    exit = !pc->present  ? ask_absent(ctl, *r, pc)
-           : !pc->opened ? ctl_fail(ctl, EXIT_USAGE, "the ledger's state is withheld from this certificate")
-                         : of_state(ctl, &pc->chain.ledger, out);
+    const struct proven_subject *s = &(*r)->u.prove.subjects[0];
+    struct proven_chain pc;
+    subject_open(s, &pc);
+    exit = !s->present  ? ask_absent(ctl, *r, s)
+           : !s->opened ? ctl_fail(ctl, EXIT_USAGE, "the ledger's state is withheld from this certificate")
+                         : of_state(ctl, &pc.chain.ledger, out);
     return exit;
 }
 

@@ -84,17 +84,19 @@ static int fill_from_ledger(struct party_args *pa)
     int exit = ask_prove(pa->ctl, &rq, &r);
     if (exit)
         return exit;
-    const struct proven_chain *pc = &r->u.prove.subjects[0].proven;
-    if (!pc->present) {
-        exit = ask_absent(pa->ctl, r, pc);
-    } else if (!pc->opened) {
+    const struct proven_subject *s = &r->u.prove.subjects[0];
+    struct proven_chain pc;
+    subject_open(s, &pc);
+    if (!s->present) {
+        exit = ask_absent(pa->ctl, r, s);
+    } else if (!s->opened) {
         exit = ctl_fail(pa->ctl, EXIT_USAGE, "the state of %s is withheld; give --roles and --org",
                         pa->party);
     } else {
         if (!pa->roles)
-            pa->roles = roles_text(pa->ctl, pc->chain.party.roles);
+            pa->roles = roles_text(pa->ctl, pc.chain.party.roles);
         if (!pa->org)
-            pa->org = ctl_span(pa->ctl, pc->chain.party.org);
+            pa->org = ctl_span(pa->ctl, pc.chain.party.org);
     }
     reply_free(r);
     return exit;

@@ -9,10 +9,12 @@
 static int show_json(struct ctl *ctl, const struct reply *r)
 {
     struct json_writer w;
+    struct proven_chain pc;
+    subject_open(&r->u.prove.subjects[0], &pc);
     json_writer_init(&w, ctl->a, true);
     json_object(&w);
     json_name(&w, SPAN_LIT("subject"));
-    chain_json(&w, &r->u.prove.subjects[0].proven);
+    chain_json(&w, &pc);
     ctl_basis_json(&w, r);
     json_end(&w);
     return ctl_print_json(ctl, &w);
@@ -21,21 +23,22 @@ static int show_json(struct ctl *ctl, const struct reply *r)
 /* The same document as --json gives, as lines. */
 static int show_text(struct ctl *ctl, const struct reply *r)
 {
-    const struct proven_chain *pc = &r->u.prove.subjects[0].proven;
+    struct proven_chain pc;
     const struct json *doc;
     struct json_writer w;
+    subject_open(&r->u.prove.subjects[0], &pc);
     json_writer_init(&w, ctl->a, false);
-    chain_json(&w, pc);
+    chain_json(&w, &pc);
     struct span text = json_written(&w);
     if (!text.p || json_parse(ctl->a, text, &doc, NULL))
         return ctl_fail(ctl, EXIT_NO_ANSWER, "out of memory");
-    printf("%s\n", ctl_paint(ctl, COLOR_BOLD, ctl_text(ctl, "%s %s", chain_type_name(pc->chain.type), ctl_span(ctl, pc->chain.id))));
-    if (!pc->opened)
+    printf("%s\n", ctl_paint(ctl, COLOR_BOLD, ctl_text(ctl, "%s %s", chain_type_name(pc.chain.type), ctl_span(ctl, pc.chain.id))));
+    if (!pc.opened)
         printf("  content withheld from this certificate\n");
     ask_print_object(ctl, json_get(doc, "state"));
     ask_print_object(ctl, json_get(doc, "lists"));
-    printf("  %llu entries; the latest is #%llu, recorded %s\n", (unsigned long long)pc->chain.count,
-           (unsigned long long)pc->head.index, ctl_time(ctl, pc->head.recorded_us));
+    printf("  %llu entries; the latest is #%llu, recorded %s\n", (unsigned long long)pc.chain.count,
+           (unsigned long long)pc.head.index, ctl_time(ctl, pc.head.recorded_us));
     ctl_basis(ctl, r);
     return EXIT_GOOD;
 }
@@ -59,8 +62,8 @@ int cmd_show(struct ctl *ctl, int argc, char **argv)
         exit = ask_prove(ctl, &rq, &r);
     if (exit)
         return exit;
-    const struct proven_chain *pc = &r->u.prove.subjects[0].proven;
-    exit = !pc->present ? ask_absent(ctl, r, pc) : ctl->json ? show_json(ctl, r) : show_text(ctl, r);
+    const struct proven_subject *s = &r->u.prove.subjects[0];
+    exit = !s->present ? ask_absent(ctl, r, s) : ctl->json ? show_json(ctl, r) : show_text(ctl, r);
     reply_free(r);
     return exit;
 }
@@ -79,10 +82,12 @@ static int history_json(struct ctl *ctl, const struct reply *r, struct erased_ac
 {
     const struct proven_subject *s = &r->u.prove.subjects[0];
     struct json_writer w;
+    struct proven_chain pc;
+    subject_open(s, &pc);
     json_writer_init(&w, ctl->a, true);
     json_object(&w);
     json_name(&w, SPAN_LIT("subject"));
-    chain_json(&w, &s->proven);
+    chain_json(&w, &pc);
     json_name(&w, SPAN_LIT("history"));
     json_array(&w);
     for (size_t i = 0; i < s->n_history; i++)
@@ -182,12 +187,12 @@ int cmd_history(struct ctl *ctl, int argc, char **argv)
         exit = ask_prove(ctl, &rq, &r);
     if (exit)
         return exit;
-    const struct proven_chain *pc = &r->u.prove.subjects[0].proven;
+    const struct proven_subject *s = &r->u.prove.subjects[0];
     struct erased_acts acts = {.ctl = ctl, .basis = r};
     struct history_signatures signatures = {0};
-    exit = pc->present ? history_check_signatures(ctl, r, &r->u.prove.subjects[0], &signatures) : EXIT_GOOD;
+    exit = s->present ? history_check_signatures(ctl, r, s, &signatures) : EXIT_GOOD;
     if (!exit)
-        exit = !pc->present ? ask_absent(ctl, r, pc)
+        exit = !s->present ? ask_absent(ctl, r, s)
                : ctl->json ? history_json(ctl, r, &acts, &signatures) : history_text(ctl, r, &acts, &signatures);
     erased_free(&acts);
     reply_free(r);

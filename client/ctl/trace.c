@@ -10,7 +10,7 @@
 #include "dossier_report.h"
 
 struct node {
-    const struct proven_chain *pc;
+    const struct proven_subject *s;
     bool shown;
 };
 struct arc { /* from the item asked about outwards */
@@ -26,19 +26,20 @@ struct trace {
     bool back;
     size_t n;
     struct node *nodes; /* ascending by id */
+    struct proven_chain from, to; /* decoding space: the item whose arcs are looked at, and the one at an arc's other end */
     bool deep;
     struct dossier_making made; /* deep */
 };
 
 static int node_order(const void *x, const void *y)
 {
-    return span_cmp(((const struct node *)x)->pc->chain.id, ((const struct node *)y)->pc->chain.id);
+    return span_cmp(((const struct node *)x)->s->name.id, ((const struct node *)y)->s->name.id);
 }
 
 static struct node *find_node(const struct trace *t, struct span id)
 {
-    struct proven_chain pc = {.chain.id = id};
-    struct node key = {.pc = &pc};
+    const struct proven_subject s = {.name.id = id};
+    const struct node key = {.s = &s};
     return bsearch(&key, t->nodes, t->n, sizeof key, node_order);
 }
 
@@ -47,6 +48,13 @@ static size_t n_arcs(const struct trace *t, const struct proven_chain *pc)
     const struct member_claim *a = pc->logs[t->back ? ITEM_LOG_INPUTS : ITEM_LOG_USES];
     const struct member_claim *b = t->back ? NULL : pc->logs[ITEM_LOG_UNITS];
     return (a ? a->n : 0) + (b ? b->n : 0) + (t->back && pc->chain.item.parent.p ? 1 : 0);
+}
+
+/* An item with its arcs; in t->from, until the next one. */
+static const struct proven_chain *item_from(struct trace *t, const struct node *n)
+{
+    subject_open(n->s, &t->from);
+    return &t->from;
 }
 
 static void edge_arc(struct span member, const char *how, struct arc *out)
@@ -98,18 +106,18 @@ static int build(struct trace *t, const struct reply *r)
     if (!t->nodes)
         return ctl_fail(t->ctl, EXIT_NO_ANSWER, "out of memory");
     for (size_t i = 0; i < r->u.prove.n; i++) {
-        const struct proven_chain *pc = &r->u.prove.subjects[i].proven;
-        if (pc->chain.type == CHAIN_ITEM && pc->present)
-            t->nodes[t->n++].pc = pc;
+        const struct proven_subject *s = &r->u.prove.subjects[i];
+        if (s->name.type == CHAIN_ITEM && s->present)
+            t->nodes[t->n++].s = s;
     }
     qsort(t->nodes, t->n, sizeof t->nodes[0], node_order);
     return EXIT_GOOD;
 }
 
-static int check_complete(const struct trace *t, const struct reply *r)
+static int check_complete(struct trace *t, const struct reply *r)
 {
     for (size_t i = 0; i < t->n; i++) {
-        const struct proven_chain *pc = t->nodes[i].pc;
+        const struct proven_chain *pc = item_from(t, &t->nodes[i]);
         if (!pc->opened)
             return ctl_fail(t->ctl, EXIT_NO_ANSWER, "the state of %s is withheld from this certificate: no lineage without it",
                             ctl_span(t->ctl, pc->chain.id));
@@ -146,7 +154,7 @@ static const char *arc_text(struct ctl *ctl, const struct arc *a)
 }
 
 struct step {
-    const struct proven_chain *pc;
+    const struct node *node;
     size_t next;       /* arc to go on with */
     const char *prefix;
 };
@@ -159,26 +167,30 @@ static int print_tree(struct trace *t, struct node *root)
     size_t depth = 0;
     if (!stack)
         return ctl_fail(ctl, EXIT_NO_ANSWER, "out of memory");
-    printf("%s\n", item_text(ctl, root->pc));
+    const struct proven_chain *pc = item_from(t, root);
+    printf("%s\n", item_text(ctl, pc));
     root->shown = true;
-    stack[depth++] = (struct step){root->pc, 0, ""};
+    stack[depth++] = (struct step){root, 0, ""};
     while (depth) {
         struct step *s = &stack[depth - 1];
-        size_t n = n_arcs(t, s->pc);
+        size_t n = n_arcs(t, pc);
         if (s->next == n) {
-            depth--;
+            if (--depth)
+                pc = item_from(t, stack[depth - 1].node);
             continue;
         }
         bool last = s->next + 1 == n;
-        struct arc a = arc_at(t, s->pc, s->next++);
+        struct arc a = arc_at(t, pc, s->next++);
         struct node *other = find_node(t, a.item);
-        bool seen = other->shown && n_arcs(t, other->pc) > 0;
-        printf("%s%s %s%s%s\n", s->prefix, last ? "└─" : "├─", arc_text(ctl, &a), item_text(ctl, other->pc), seen ? "  (see above)" : "");
-        if (!other->shown) {
-            other->shown = true;
+        subject_open(other->s, &t->to);
+        bool seen = other->shown && n_arcs(t, &t->to) > 0;
+        printf("%s%s %s%s%s\n", s->prefix, last ? "└─" : "├─", arc_text(ctl, &a), item_text(ctl, &t->to), seen ? "  (see above)" : "");
+        if (!other->shown && n_arcs(t, &t->to) > 0) {
             const char *prefix = ctl_text(ctl, "%s%s", s->prefix, last ? "   " : "│  ");
-            stack[depth++] = (struct step){other->pc, 0, prefix};
+            stack[depth++] = (struct step){other, 0, prefix};
+            pc = item_from(t, other);
         }
+        other->shown = true;
     }
     return EXIT_GOOD;
 }
@@ -199,7 +211,7 @@ static void edge_json(struct json_writer *w, struct span from, const struct arc 
     json_end(w);
 }
 
-static int print_json(const struct trace *t, const struct reply *r, struct span id)
+static int print_json(struct trace *t, const struct reply *r, struct span id)
 {
     struct json_writer w;
     json_writer_init(&w, t->ctl->a, true);
@@ -209,15 +221,17 @@ static int print_json(const struct trace *t, const struct reply *r, struct span 
     json_name(&w, SPAN_LIT("items"));
     json_array(&w);
     for (size_t i = 0; i < t->n; i++)
-        chain_json(&w, t->nodes[i].pc);
+        chain_json(&w, item_from(t, &t->nodes[i]));
     json_end(&w);
     json_name(&w, SPAN_LIT("edges"));
     json_array(&w);
-    for (size_t i = 0; i < t->n; i++)
-        for (size_t k = 0; k < n_arcs(t, t->nodes[i].pc); k++) {
-            struct arc a = arc_at(t, t->nodes[i].pc, k);
-            edge_json(&w, t->nodes[i].pc->chain.id, &a);
+    for (size_t i = 0; i < t->n; i++) {
+        const struct proven_chain *pc = item_from(t, &t->nodes[i]);
+        for (size_t k = 0; k < n_arcs(t, pc); k++) {
+            struct arc a = arc_at(t, pc, k);
+            edge_json(&w, pc->chain.id, &a);
         }
+    }
     json_end(&w);
     if (t->deep)
         dossier_deep_json(&t->made.report, &w);
@@ -234,24 +248,26 @@ static const char *dot_quote(struct ctl *ctl, struct span s)
     return ctl_text(ctl, "%s\"", out);
 }
 
-static int print_dot(const struct trace *t)
+static int print_dot(struct trace *t)
 {
     struct ctl *ctl = t->ctl;
     printf("digraph lineage {\n  rankdir=LR;\n  node [shape=box];\n");
     for (size_t i = 0; i < t->n; i++) {
-        const struct item_state *s = &t->nodes[i].pc->chain.item;
-        printf("  %s%s;\n", dot_quote(ctl, t->nodes[i].pc->chain.id),
+        const struct item_state *s = &item_from(t, &t->nodes[i])->chain.item;
+        printf("  %s%s;\n", dot_quote(ctl, t->nodes[i].s->name.id),
                s->open_recalls ? " [color=red]" : s->terminal == TERMINAL_ADMINISTERED ? " [style=bold]" : "");
     }
-    for (size_t i = 0; i < t->n; i++) /* arrows point the way of the material */
-        for (size_t k = 0; k < n_arcs(t, t->nodes[i].pc); k++) {
-            struct arc a = arc_at(t, t->nodes[i].pc, k);
-            const char *self = dot_quote(ctl, t->nodes[i].pc->chain.id), *other = dot_quote(ctl, a.item);
+    for (size_t i = 0; i < t->n; i++) { /* arrows point the way of the material */
+        const struct proven_chain *pc = item_from(t, &t->nodes[i]);
+        for (size_t k = 0; k < n_arcs(t, pc); k++) {
+            struct arc a = arc_at(t, pc, k);
+            const char *self = dot_quote(ctl, pc->chain.id), *other = dot_quote(ctl, a.item);
             printf("  %s -> %s", t->back ? other : self, t->back ? self : other);
             if (a.has_quantity)
                 printf(" [label=%s]", dot_quote(ctl, span_str(ctl_text(ctl, "%s %s", ctl_dec(ctl, a.quantity), ctl_span(ctl, a.uom)))));
             printf(";\n");
         }
+    }
     printf("}\n");
     return EXIT_GOOD;
 }
@@ -260,7 +276,7 @@ static int print(struct trace *t, const struct reply *r, struct span id, bool do
 {
     struct node *root = find_node(t, id);
     if (!root)
-        return ask_absent(t->ctl, r, &r->u.prove.subjects[0].proven);
+        return ask_absent(t->ctl, r, &r->u.prove.subjects[0]);
     int exit = check_complete(t, r);
     if (exit)
         return exit;

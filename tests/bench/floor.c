@@ -20,9 +20,10 @@
 #include <lmdb.h>
 
 #include "event.h"
-#include "line.h"
 #include "merkle.h"
+#include "lib/shapes.h"
 
+#define LOTS 256u
 #define GROUPS_MAX 65536u
 #define GROUPS_AHEAD 4u
 #define MAP_BYTES ((size_t)1 << 36)
@@ -56,35 +57,19 @@ static double now(void)
 
 /* ---- events ---- */
 
-static struct span make_event(struct arena *a, unsigned number)
-{
-    struct ledger_err err;
-    struct line line;
-    char text[1400], reference[40];
-    uint8_t nonce[NONCE_LEN] = {0};
-    int n = snprintf(text, sizeof text,
-                     "{\"id\":\"x\",\"kind\":\"PROCESS_STEP\",\"occurred\":\"2026-01-05T09:00:00Z\",\"fields\":{\"item\":"
-                     "\"gs1:01/09521234543213/10/BENCH-%02u-%u\",\"step\":\"expansion, medium exchange\",\"sop\":\"SOP-CPC-0231 rev 7\","
-                     "\"equipment\":\"bioreactor BR-04, pump P-11, incubator INC-02\",\"params\":{\"temperature_c\":37.0,\"co2_pct\":5.1,"
-                     "\"o2_pct\":18.6,\"ph\":7.24,\"glucose_mmol_l\":9.8,\"lactate_mmol_l\":6.41,\"medium_ml\":480,\"cells_e6\":2140.5,"
-                     "\"viability_pct\":96.2,\"agitation_rpm\":15,\"operator_note\":\"no visible aggregates, colour normal\"},"
-                     "\"duration_min\":42.5,\"verifier\":\"op-00@cpc.example\",\"room\":\"clean room B-2\",\"bsc_particles\":12}}",
-                     number % 64, number % 4);
-    must(line_parse(a, span_of(text, (size_t)n), &line, &err) == LEDGER_OK, "event");
-    memcpy(nonce, &number, sizeof number);
-    line.event.nonce = span_of(nonce, sizeof nonce);
-    n = snprintf(reference, sizeof reference, "br-%u", number);
-    line.event.reference = span_of(reference, (size_t)n);
-    return event_encode(a, &line.event);
-}
-
 static struct item *make_items(struct crypto *c, struct arena *a, unsigned n, const struct secret_key *key)
 {
     struct item *items = arena_alloc(a, n * sizeof *items);
+    struct event steps[LOTS];
     must(items != NULL, "memory");
+    for (unsigned i = 0; i < LOTS; i++) {
+        char name[ID_MAX];
+        snprintf(name, sizeof name, "gs1:01/09521234543213/10/BENCH-%02u-%u", i / 4, i % 4);
+        shape_step(a, name, &steps[i]);
+    }
     for (unsigned i = 0; i < n; i++) {
         struct hash id;
-        items[i].bytes = make_event(a, i);
+        items[i].bytes = shape_encode(a, &steps[i % LOTS], "br", i);
         event_id(c, items[i].bytes, &id);
         must(crypto_make_signature(c, key, span_of(id.b, HASH_LEN), items[i].sig), "signature");
     }

@@ -81,7 +81,9 @@ static inline void verify_subject(struct world *w, const struct reply *r, struct
         MUST(state_decode(s->claim.type, s->claim.state, ch, err));
         s->claim.n_logs = state_logs(ch, &of_state);
     }
-    VERIFIED(verify_chain(&vf, &r->snapshot, &s->claim, &s->proven, v));
+    struct proven_chain pc;
+    VERIFIED(verify_chain(&vf, &r->snapshot, &s->claim, &pc, v));
+    subject_keep(s, &pc);
     s->history = arena_alloc(w->a, (s->n_history + 1) * sizeof *s->history);
     for (size_t i = 0; i < s->n_history; i++)
         VERIFIED(verify_entry(&vf, &s->raw[i], &s->history[i], v));

@@ -321,7 +321,7 @@ def until_stamped(stage, n):
 ANSWERS = [
     Row("newest-dropped", "the newest entry of a lot's chain is left out: head, state and history of before",
         [sees(*CHECK, text="map proof"), sees("show", SERUM), sees("history", SERUM), dossier(BAG), COSIGNS], a=SERUM, old=True, events=[[recall()]]),
-    Row("middle-dropped", "an entry in the middle is left out of a history", [sees("history", LOT, text="8 entries"), dossier(LOT, "left an entry out")], a=LOT),
+    Row("middle-dropped", "an entry in the middle is left out of a history", [sees("history", LOT, text="8 entries"), dossier(LOT, "8 entries")], a=LOT),
     Row("entries-swapped", "two entries change places, in a history and in the log",
         [sees("history", LOT), audit("claim", "entry 1"), dossier(LOT), stops("claim", "entry 1")], a=LOT),
     Row("entry-repeated", "an entry is given twice, in place of another one", [sees("history", LOT), audit("claim"), dossier(LOT), stops("claim")], a=LOT),
