@@ -127,12 +127,12 @@ enum ledger_rc machine_simulate(struct machine *m, struct ledger_err *err) LEDGE
  * must follow (erased_open). `skip_signatures` skips only the signature verification ("hashes only").
  * OK: the machine has appended it. ETAMPER: *v names entry and field that differ. EVERSION: needs a newer program.
  */
+struct entry;
 struct replay_options {
     bool skip_signatures;
     const struct preverified *pre;
-    /* Decoded (event_decode, sigblock_decode) from the very bytes that are given, or NULL: then they are decoded here. */
-    const struct event *event;
-    const struct sigblock *block;
+    /* What verify_entry made of the very bytes that are given, or NULL: then content is compared with the header, and decoded, here. */
+    const struct entry *verified;
 };
 enum ledger_rc machine_replay(struct machine *m, const struct entry_record *r, const struct replay_options *o, struct verdict *v,
                               struct ledger_err *err) LEDGER_MUST_USE;
