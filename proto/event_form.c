@@ -87,30 +87,24 @@ static bool refuse_type(struct refusal *why, const char *path, enum field_type t
     return refuse(why, E_BAD_VALUE, NULL, path, "%s must be %s", path, field_type_text(type));
 }
 
-/* What is wrong with one value of a map, if anything; its path is put together only then. */
-static bool check_named(const char *path, const struct value *map, size_t i, struct refusal *why)
-{
-    char at[PATH_NAME];
-    if (!text_valid(map->names[i]))
-        return refuse(why, E_BAD_VALUE, NULL, path, "a name in %s must be %s", path, field_type_text(TYPE_TEXT));
-    bool ascends = i == 0 || span_cmp(map->names[i - 1], map->names[i]) < 0;
-    if (ascends && is_scalar(&map->items[i]))
-        return true;
-    snprintf(at, sizeof at, "%s.%.*s", path, SPAN_CLIP(map->names[i]));
-    return ascends ? refuse_type(why, at, TYPE_SCALAR, &map->items[i])
-                   : refuse(why, E_BAD_VALUE, NULL, at, "the names of a map must ascend");
-}
-
 static bool check_map(const char *path, const struct value *v, struct refusal *why)
 {
+    char at[PATH_NAME];
     if (v->type != VALUE_MAP)
         return refuse_type(why, path, TYPE_MAP, v);
     if (v->n > MAP_MAX)
         return refuse(why, E_BAD_VALUE, NULL, path, "a map of %zu names; at most %d", v->n,
                       MAP_MAX);
-    for (size_t i = 0; i < v->n; i++)
-        if (!check_named(path, v, i, why))
-            return false;
+    for (size_t i = 0; i < v->n; i++) {
+        snprintf(at, sizeof at, "%s.%.*s", path, SPAN_CLIP(v->names[i]));
+        if (!text_valid(v->names[i]))
+            return refuse(why, E_BAD_VALUE, NULL, path, "a name in %s must be %s", path,
+                          field_type_text(TYPE_TEXT));
+        if (i > 0 && span_cmp(v->names[i - 1], v->names[i]) >= 0)
+            return refuse(why, E_BAD_VALUE, NULL, at, "the names of a map must ascend");
+        if (!is_scalar(&v->items[i]))
+            return refuse_type(why, at, TYPE_SCALAR, &v->items[i]);
+    }
     return true;
 }
 
