@@ -417,6 +417,37 @@ TEST(content_of_other_bytes_is_compared_again)
     world_close(w);
 }
 
+/* Decodable or not: an event that the header does not name is called that. */
+TEST(other_content_is_called_by_its_hash)
+{
+    static struct log log;
+    struct world *w = busy_world();
+    struct verifier vf = {.c = w->c, .a = w->a, .policy = &w->policy, .index_key = w->index_key};
+    struct entry e;
+    struct verdict v;
+    read_log(w, &log);
+    size_t at = 200, other = 1;
+    while (log.e[at].entry.own)
+        at++;
+    while (log.e[at + other].entry.own)
+        other++;
+    struct entry_claim claim = log.e[at].raw;
+    uint8_t *bytes = arena_alloc(w->a, claim.event.n);
+    CHECK(bytes && verify_entry(&vf, &claim, &e, &v) && e.content);
+    memcpy(bytes, claim.event.p, claim.event.n);
+    for (size_t i = 0; i < claim.event.n; i++) {
+        claim.event.p = bytes;
+        bytes[i] ^= (uint8_t)(1u << i % 8);
+        CHECK(!verify_entry(&vf, &claim, &e, &v) && !e.content);
+        CHECK_EQ_STR(v.text, "its bytes are not the ones that the header names");
+        bytes[i] ^= (uint8_t)(1u << i % 8);
+    }
+    claim.event = log.e[at + other].raw.event;
+    CHECK(!verify_entry(&vf, &claim, &e, &v));
+    CHECK_EQ_STR(v.text, "its bytes are not the ones that the header names");
+    world_close(w);
+}
+
 TEST(withheld_content_ends_the_replay_and_leaves_no_trace)
 {
     static struct log log;
@@ -554,6 +585,6 @@ TEST(a_damaged_state_accuses_nobody)
 
 TEST_MAIN(TEST_ENTRY(derives_in_memory), TEST_ENTRY(goes_on_where_it_was_saved), TEST_ENTRY(names_the_entry_that_nobody_signed),
           TEST_ENTRY(the_number_of_threads_changes_nothing), TEST_ENTRY(the_pool_verifies_in_order_and_is_given_up_at_any_time),
-          TEST_ENTRY(content_of_other_bytes_is_compared_again),
+          TEST_ENTRY(content_of_other_bytes_is_compared_again), TEST_ENTRY(other_content_is_called_by_its_hash),
           TEST_ENTRY(withheld_content_ends_the_replay_and_leaves_no_trace), TEST_ENTRY(refuses_folders_that_are_not_its_own),
           TEST_ENTRY(a_damaged_state_accuses_nobody))
