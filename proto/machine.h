@@ -121,18 +121,19 @@ struct merkle_store machine_tree(struct machine *m);
 /* Makes an empty machine a simulation: no genesis, no signatures, scenario files' name spaces (judge.h). */
 enum ledger_rc machine_simulate(struct machine *m, struct ledger_err *err) LEDGER_MUST_USE;
 
+struct entry;
+
 /*
  * Replays one recorded entry: derives it from (event, block) and the header's recorded time and epoch, and compares with the header
  * byte by byte. Of an erased event the states are taken from the opening instead, checked against the header's commitments; its ERASURE
  * must follow (erased_open). `skip_signatures` skips only the signature verification ("hashes only").
  * OK: the machine has appended it. ETAMPER: *v names entry and field that differ. EVERSION: needs a newer program.
  */
-struct entry;
 struct replay_options {
     bool skip_signatures;
     const struct preverified *pre;
     /* What verify_entry made of the very bytes that are given, or NULL: then content is compared with the header, and decoded, here. */
-    const struct entry *verified;
+    const struct entry *verified; /* verify.h */
 };
 enum ledger_rc machine_replay(struct machine *m, const struct entry_record *r, const struct replay_options *o, struct verdict *v,
                               struct ledger_err *err) LEDGER_MUST_USE;
