@@ -16,16 +16,11 @@
 #define ENTRIES_MAX_DEFAULT 2048u
 
 enum entries_step { ENTRIES_ROOT = 0, ENTRIES_READ, ENTRIES_PROOF };
-struct entries_part {
-    struct entries_part *next;
-    struct read_entry *entries;
-    size_t n;
-};
 struct entries_work {
     enum entries_step step;
     struct frontier frontier;
-    struct entries_part *first, **end;
-    size_t n;
+    struct read_entry *entries;
+    size_t n, room;
     struct snapshot_claim newest; /* the last one that came */
     bool has_snapshot;
     uint64_t snapshot_size;
@@ -44,7 +39,6 @@ static struct entries_work *work_of(struct call *k)
     struct entries_work *w = arena_alloc(k->reply->a, sizeof *w);
     if (!w)
         return NULL;
-    w->end = &w->first;
     if (at->next == 0 || at->ready)
         w->step = ENTRIES_READ;
     if (at->ready)
@@ -110,14 +104,32 @@ static enum call_step take_root(struct ledger_client *cl, struct call *k, struct
 
 /* ---- (2) entries ---- */
 
+/* For n more: where the request has an end, at once for all up to there. An entry is some kilobytes: to copy them costs as much as to hash them. */
+static struct read_entry *room_for(const struct call *k, struct entries_work *w, size_t n)
+{
+    uint64_t first = k->rq.u.entries.cursor.next, end = request_end(k);
+    if (w->n + n <= w->room)
+        return w->entries + w->n;
+    size_t room = w->n + n > 2 * w->room ? w->n + n : 2 * w->room;
+    if (end > first && end - first > room)
+        room = (size_t)(end - first);
+    struct read_entry *all = arena_alloc(k->reply->a, room * sizeof *all);
+    if (!all)
+        return NULL;
+    if (w->n)
+        memcpy(all, w->entries, w->n * sizeof *all);
+    w->entries = all;
+    w->room = room;
+    return all + w->n;
+}
+
 static enum call_step take_records(struct ledger_client *cl, struct call *k, struct entries_work *w,
                                    const struct message_entries *m)
 {
     struct reply *r = k->reply;
     struct verifier vf = session_verifier(cl, r->a);
-    struct entries_part *p = arena_alloc(r->a, sizeof *p);
-    struct read_entry *entries = arena_alloc(r->a, (m->n + 1) * sizeof *entries);
-    if (!p || !entries)
+    struct read_entry *entries = m->n ? room_for(k, w, m->n) : NULL;
+    if (m->n && !entries)
         return step_no_memory(k);
     if (m->n && m->first != w->frontier.size)
         return step_fail(k, LEDGER_ETAMPER, "the server sent entry %llu instead of entry %llu", (unsigned long long)m->first,
@@ -133,9 +145,6 @@ static enum call_step take_records(struct ledger_client *cl, struct call *k, str
                              (unsigned long long)w->frontier.size, (unsigned long long)entries[i].entry.header.index);
         frontier_append(cl->c, &w->frontier, &entries[i].entry.leaf);
     }
-    *p = (struct entries_part){NULL, entries, m->n};
-    *w->end = p;
-    w->end = &p->next;
     w->n += m->n;
     return STEP_MORE;
 }
@@ -143,16 +152,8 @@ static enum call_step take_records(struct ledger_client *cl, struct call *k, str
 static enum call_step finish(struct call *k, struct entries_work *w)
 {
     struct reply *r = k->reply;
-    struct read_entry *all = arena_alloc(r->a, (w->n + 1) * sizeof *all);
-    size_t n = 0;
-    if (!all)
-        return step_no_memory(k);
-    for (const struct entries_part *p = w->first; p; p = p->next) {
-        memcpy(all + n, p->entries, p->n * sizeof *all);
-        n += p->n;
-    }
-    r->u.entries.entries = all;
-    r->u.entries.n = n;
+    r->u.entries.entries = w->entries;
+    r->u.entries.n = w->n;
     r->u.entries.cursor = (struct entries_cursor){w->frontier.size, true, w->frontier};
     r->u.entries.at_end = w->frontier.size == r->snapshot.cp.size;
     return STEP_TRUST;

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "replay_store.h"
-#include "replayer_internal.h"
+#include "replay_verify.h"
 
 #define MEMORY_BUDGET ((size_t)64 << 30)
 #define OVERLAY_BUDGET ((size_t)4 << 30)
@@ -167,9 +167,7 @@ static enum ledger_rc check_origin(struct replayer *r, struct ledger_err *err)
 /* Of an erased entry there is the opening of its states in place of content. */
 static enum ledger_rc derive(struct replayer *r, const struct read_entry *e, const struct preverified *pre, struct ledger_err *err)
 {
-    bool decoded = e->entry.content && !e->entry.own;
-    const struct replay_options o = {.skip_signatures = r->o.skip_signatures, .pre = pre, .event = decoded ? &e->entry.event : NULL,
-                                     .block = decoded ? &e->entry.block : NULL};
+    const struct replay_options o = {.skip_signatures = r->o.skip_signatures, .pre = pre, .verified = &e->entry};
     uint64_t index = e->entry.header.index;
     r->verdict = (struct verdict){VERDICT_GOOD};
     if (is_withheld(e)) {

@@ -122,6 +122,8 @@ struct merkle_store machine_tree(struct machine *m);
 /* Makes an empty machine a simulation: no genesis, no signatures, scenario files' name spaces (judge.h). */
 enum ledger_rc machine_simulate(struct machine *m, struct ledger_err *err) LEDGER_MUST_USE;
 
+struct entry;
+
 /*
  * Replays one recorded entry: derives it from (event, block) and the header's recorded time and epoch, and compares with the header
  * byte by byte. Of an erased event the states are taken from the opening instead, checked against the header's commitments; its ERASURE
@@ -131,9 +133,8 @@ enum ledger_rc machine_simulate(struct machine *m, struct ledger_err *err) LEDGE
 struct replay_options {
     bool skip_signatures;
     const struct preverified *pre;
-    /* Decoded (event_decode, sigblock_decode) from the very bytes that are given, or NULL: then they are decoded here. */
-    const struct event *event;
-    const struct sigblock *block;
+    /* What verify_entry made of the very bytes that are given, or NULL: then content is compared with the header, and decoded, here. */
+    const struct entry *verified; /* verify.h */
 };
 enum ledger_rc machine_replay(struct machine *m, const struct entry_record *r, const struct replay_options *o, struct verdict *v,
                               struct ledger_err *err) LEDGER_MUST_USE;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * refusal.c: names and meanings of the refusal codes, and the one function that fills a refusal.
+ * refusal.c: names of the refusal codes, and the one function that fills a refusal.
  *
  * Texts are cut to their buffers and every byte that is not printable ASCII becomes '?': a refusal
  * is shown on terminals and in logs, and parts of it were chosen by whoever sent the event. May
@@ -16,27 +16,13 @@ const char *refusal_name(enum refusal_code code)
     switch (code) {
     case REFUSE_NONE:
         return "ACCEPT";
-#define X(name, number, text)                                                                      \
+#define X(name, number)                                                                            \
     case name:                                                                                     \
         return #name;
         REFUSAL_LIST(X)
 #undef X
     }
     return "E_?";
-}
-
-const char *refusal_meaning(enum refusal_code code)
-{
-    switch (code) {
-    case REFUSE_NONE:
-        return "accepted";
-#define X(name, number, text)                                                                      \
-    case name:                                                                                     \
-        return text;
-        REFUSAL_LIST(X)
-#undef X
-    }
-    return "unknown refusal code";
 }
 
 static void make_printable(char *s)

@@ -7,6 +7,7 @@
 
 #include "batch.h"
 #include "chain_json.h"
+#include "refused.h"
 
 #define ACT_SIGNATURES 2
 #define ERASE_TIMEOUT_MS 600000 /* the answer comes when the data file has been written anew */
@@ -74,30 +75,6 @@ void act_result_json(struct json_writer *w, const struct ledger_batch *b, const 
     ctl_basis_json(w, r);
 }
 
-static int print_refused(struct ctl *ctl, const struct ledger_batch *b, const struct submit_result *s)
-{
-    struct json_writer w;
-    const struct refusal *why = &s->why;
-    if (!ctl->json) {
-        fprintf(stderr, "%s %s%s\n",
-                ctl_paint(ctl, COLOR_BAD, ctl_text(ctl, "Refused: %s", refusal_name(why->code))),
-                why->subject[0] ? ctl_text(ctl, "(%s) ", why->subject) : "", why->text);
-        fprintf(stderr, "Nothing was recorded.\n");
-        return EXIT_NEGATIVE;
-    }
-    json_writer_init(&w, ctl->a, true);
-    json_object(&w);
-    json_put_string(&w, "outcome", SPAN_LIT("refused"));
-    json_put_string(&w, "recorded", SPAN_LIT("nothing"));
-    json_put_string(&w, "kind", span_str(entry_kind_name(b->own_kind)));
-    json_put_string(&w, "code", span_str(refusal_name(why->code)));
-    json_put_string(&w, "subject", span_str(why->subject));
-    json_put_string(&w, "field", span_str(why->field));
-    json_put_string(&w, "text", span_str(why->text));
-    json_end(&w);
-    return ctl_print_json(ctl, &w) ? EXIT_NO_ANSWER : EXIT_NEGATIVE;
-}
-
 /* Signatures that are still to be given, by the keys of --sign. */
 static int sign(struct ctl *ctl, struct ledger_batch *b, const struct act_options *o)
 {
@@ -162,7 +139,7 @@ static int submit(struct ctl *ctl, struct ledger_batch *b, struct reply **out)
     if (s && (s->outcome == LEDGER_ACCEPTED || s->outcome == LEDGER_BEFORE))
         return EXIT_GOOD;
     exit = s && s->outcome == LEDGER_REFUSED
-               ? print_refused(ctl, b, s)
+               ? refused_print(ctl, &(struct refused){.kind = entry_kind_name(b->own_kind), .why = &s->why, .index = s->index})
                : ctl_fail(ctl, EXIT_NO_ANSWER, "the server's answer is not understood");
     reply_free(*out);
     *out = NULL;

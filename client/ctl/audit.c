@@ -49,19 +49,24 @@ static void print_first(struct audit *au)
 static void print_text(struct audit *au)
 {
     struct ctl *ctl = au->ctl;
-    const struct { const char *name; uint64_t n; } rows[] = {
-        {"entries replayed", au->n.entries},  {"  events", au->n.events},       {"  own entries", au->n.own},
-        {"  seals (map roots compared)", au->n.seals}, {"signatures verified", au->n.signatures}, {"links and state commitments derived", au->n.links},
-        {"content withheld", au->n.withheld}, {"content erased, states from commitments", au->n.erased}, {"entries in the tree but not replayed", au->n.not_derived},
+    const struct audit_counts *n = &au->n;
+    const char *const rows[][2] = {
+        {"  entries replayed", number(ctl, n->entries)},
+        {"    events", number(ctl, n->events)},
+        {"    own entries", number(ctl, n->own)},
+        {"    seals (map roots compared)", number(ctl, n->seals)},
+        {"  signatures verified", au->hashes_only ? "none: left out on request" : number(ctl, n->signatures)},
+        {"  links and state commitments derived", number(ctl, n->links)},
+        {"  content withheld", number(ctl, n->withheld)},
+        {"  content erased, states from commitments", number(ctl, n->erased)},
+        {"  entries in the tree but not replayed", number(ctl, n->not_derived)},
     };
-    printf("%s  %.*s\n", ctl_paint(ctl, au->result == AUDIT_HOLDS ? COLOR_GOOD : COLOR_BAD, audit_result_text(au)),
-           SPAN_FMT(au->last->snapshot.cp.origin));
+    enum ctl_color color = au->result != AUDIT_HOLDS ? COLOR_BAD : au->hashes_only ? COLOR_WARN : COLOR_GOOD;
+    printf("%s  %.*s\n", ctl_paint(ctl, color, audit_result_text(au)), SPAN_FMT(au->last->snapshot.cp.origin));
     print_first(au);
     struct ctl_table *t = ctl_table_new(ctl, 2, NULL);
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        const char *cells[2] = {ctl_text(ctl, "  %s", rows[i].name), number(ctl, rows[i].n)};
-        ctl_table_row(t, cells);
-    }
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        ctl_table_row(t, rows[i]);
     for (unsigned k = EVENT_KIND_FIRST; k <= EVENT_KIND_LAST; k++) {
         const char *cells[2] = {ctl_text(ctl, "  of %s", entry_kind_name(k)), number(ctl, au->n.by_kind[k])};
         if (au->n.by_kind[k])
@@ -91,6 +96,7 @@ static int print_json(struct audit *au)
     json_put_uint(&w, "events", au->n.events);
     json_put_uint(&w, "own_entries", au->n.own);
     json_put_uint(&w, "seals", au->n.seals);
+    json_put_bool(&w, "signatures_checked", !au->hashes_only);
     json_put_uint(&w, "signatures_verified", au->n.signatures);
     json_put_uint(&w, "links_derived", au->n.links);
     json_put_uint(&w, "content_withheld", au->n.withheld);

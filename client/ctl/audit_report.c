@@ -217,6 +217,7 @@ struct span audit_json(struct audit *au)
     json_put_uint(&w, "rules_version", RULES_VERSION);
     json_put_bool(&w, "holds", au->result == AUDIT_HOLDS);
     json_put_string(&w, "result", span_str(audit_result_text(au)));
+    json_put_bool(&w, "signatures_checked", !au->hashes_only);
     put_checkpoint(au, &w);
     if (au->n.entries) {
         put_time(&w, "first_recorded", (int64_t)au->n.first_us);

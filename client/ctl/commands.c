@@ -134,13 +134,13 @@ const struct command ctl_commands[] = {
      cmd_verify},
     {"audit", "[--report DIR] [--at SIZE] [--state DIR]", "read the whole ledger and derive everything again",
      "Signatures, rules, states, links, chain map, tree, on all cores. Says exactly what was and was not checked. Goes on after something did\n"
-     "not hold, as far as that has a meaning. Exit code 0: everything was checked and holds; 3: not everything could be checked; 4: something\n"
-     "does not hold, and the evidence is kept.\n"
+     "not hold, as far as that has a meaning. Exit code 0: everything was checked and holds (with --hashes-only: all but the signatures); 3: not\n"
+     "everything could be checked; 4: something does not hold, and the evidence is kept.\n"
      "Options:\n"
      "  --report DIR        write DIR/report.json and DIR/report.html\n"
      "  --at SIZE           up to the checkpoint of that size: the report is then the same, byte for byte, for everybody who may read the same\n"
      "  --state DIR         keep there what was derived: an audit that was interrupted, or is repeated later, goes on from there\n"
-     "  --hashes-only       leave out the signatures\n",
+     "  --hashes-only       leave out the signatures, and say so: forged events are then not found\n",
      cmd_audit},
     {"export-tiles", "DIR", "the tree as files that stock tools verify (c2sp.org/tlog-tiles)",
      "Writes DIR/checkpoint, DIR/tile/LEVEL/… (hashes) and DIR/tile/entries/… (headers), as the daemon's HTTP server gives them out,\n"

@@ -8,6 +8,7 @@
 
 #include "chain_json.h"
 #include "entry.h"
+#include "refused.h"
 #include "state.h"
 
 /* ---- the event ---- */
@@ -80,31 +81,7 @@ int recording_set(struct ctl *ctl, struct event *ev, const char *field, const ch
 static int print_refused(struct ctl *ctl, const struct event *ev, const struct refusal *why,
                          uint64_t index)
 {
-    struct json_writer w;
-    if (!ctl->json) {
-        fprintf(stderr, "%s %s%s%s\n",
-                ctl_paint(ctl, COLOR_BAD, ctl_text(ctl, "Refused: %s", refusal_name(why->code))),
-                why->subject[0] ? ctl_text(ctl, "(%s) ", why->subject) : "",
-                why->field[0] ? ctl_text(ctl, "%s: ", why->field) : "", why->text);
-        if (index)
-            fprintf(stderr, "It is recorded as entry #%llu already.\n", (unsigned long long)index);
-        fprintf(stderr, "Nothing was recorded.\n");
-        return EXIT_NEGATIVE;
-    }
-    json_writer_init(&w, ctl->a, true);
-    json_object(&w);
-    json_put_string(&w, "outcome", SPAN_LIT("refused"));
-    json_put_string(&w, "recorded", SPAN_LIT("nothing"));
-    json_put_string(&w, "kind", span_str(ev->kind->name));
-    json_put_string(&w, "reference", ev->reference);
-    json_put_string(&w, "code", span_str(refusal_name(why->code)));
-    json_put_string(&w, "subject", span_str(why->subject));
-    json_put_string(&w, "field", span_str(why->field));
-    json_put_string(&w, "text", span_str(why->text));
-    if (index)
-        json_put_uint(&w, "recorded_index", index);
-    json_end(&w);
-    return ctl_print_json(ctl, &w) ? EXIT_NO_ANSWER : EXIT_NEGATIVE;
+    return refused_print(ctl, &(struct refused){ev->kind->name, ev->reference, why, index});
 }
 
 /* A header names chains by their keys. Which subject a key stands for is found by trying the ids

@@ -244,8 +244,15 @@ def same_for_everybody(suite, d, size, report, page):
     suite.check(newest[0] == 0 and "No witness" in json.loads(newest[1])["checkpoint"]["witnesses"] and "unwitnessed" in json.loads(newest[1]),
                 "without --at witnesses are named", newest[3])
     hashes = audit(suite, d, "hashes", "--at", str(size), "--hashes-only")
-    suite.check(hashes[0] == 0 and json.loads(hashes[1])["counts"]["signatures"] == 0 and "Signatures: left out" in hashes[1].decode(),
+    suite.check(hashes[0] == 0 and json.loads(hashes[1])["counts"]["signatures"] == 0 and "Signatures: left out" in hashes[1].decode() and
+                json.loads(hashes[1])["signatures_checked"] is False and json.loads(report)["signatures_checked"] is True,
                 "hashes only: the report says so", hashes[3])
+    code, out, err = d.ctl("audit", "--hashes-only")
+    suite.check(code == 0 and out.startswith("holds; signatures were not checked") and re.search(r"signatures verified +none: left out", out),
+                "hashes only: the text says so", out + err)
+    for arguments, checked in [(["--hashes-only"], False), ([], True)]:
+        code, out, err = d.ctl("--json", "audit", *arguments)
+        suite.check(code == 0 and json.loads(out)["signatures_checked"] is checked, f"signatures_checked {checked}", out + err)
     mixed = audit(suite, d, "mixed", "--at", str(size), "--hashes-only", "--state", state)
     suite.check(mixed[0] == 2 and "verified signatures" in mixed[3], "a state with signatures is not gone on with without", mixed[3])
 

@@ -6,7 +6,7 @@
 #include "lib/query_world.h"
 
 #include "replay_store.h"
-#include "replayer.h"
+#include "replay_verify.h"
 
 #include <fcntl.h>
 
@@ -275,6 +275,179 @@ TEST(names_the_entry_that_nobody_signed)
     world_close(w);
 }
 
+/* A world with an entry in the middle that nobody signed, and entries behind it. */
+static struct world *forged_world(struct log *log, uint64_t *forged)
+{
+    struct world *w = busy_world();
+    world_begin(w);
+    *forged = forge(w);
+    for (unsigned i = 0; i < 150; i++) {
+        char fields[64];
+        snprintf(fields, sizeof fields, "item=M-%u;location=F", i + 10);
+        play(w, "STORAGE_MOVED", "u.wh", fields);
+    }
+    world_commit(w);
+    read_log(w, log);
+    return w;
+}
+
+/* Everything that a caller gets to see, as one hash. */
+struct told {
+    struct crypto *c;
+    struct hash all;
+};
+
+static void on_told(void *user, const struct replay_step *s)
+{
+    struct told *t = user;
+    const struct verdict none = {VERDICT_GOOD}, *v = s->outcome == REPLAY_FAILED ? s->verdict : &none;
+    const int64_t numbers[] = {s->outcome, (int64_t)s->entry->entry.header.index, s->rc, v->kind, (int64_t)v->index};
+    const struct span parts[] = {span_of(t->all.b, HASH_LEN), span_of(numbers, sizeof numbers), span_str(v->what), span_str(v->text)};
+    crypto_sha256(t->c, parts, 4, &t->all);
+}
+
+TEST(the_number_of_threads_changes_nothing)
+{
+    static const unsigned threads[] = {1, 2, 5, 16};
+    static const size_t portions[] = {1, 7, 63, 200, LOG_MAX};
+    static struct log log;
+    uint64_t forged;
+    struct world *w = forged_world(&log, &forged);
+    struct hash first = HASH_ZERO;
+    for (size_t i = 0; i < sizeof threads / sizeof threads[0] * (sizeof portions / sizeof portions[0]); i++) {
+        struct told told = {.c = w->c};
+        const struct replayer_options o = {.threads = threads[i % 4], .go_on = true, .step = on_told, .user = &told};
+        struct replayer *r;
+        struct verdict v;
+        CHECK_EQ_INT(open_with(w, NULL, &o, &r), LEDGER_OK);
+        CHECK_EQ_INT(feed(r, &log, 0, log.n, portions[i / 4]), LEDGER_OK);
+        CHECK_EQ_INT(replayer_ended(r, &v), LEDGER_ETAMPER);
+        CHECK_EQ_INT(v.index, forged);
+        replayer_close(r);
+        if (i == 0)
+            first = told.all;
+        CHECK_EQ_MEM(told.all.b, first.b, HASH_LEN);
+    }
+    world_close(w);
+}
+
+/* Portions of 100 entries in a queue. */
+#define POOL_PORTIONS (LOG_MAX / 100)
+struct pool_queue {
+    struct portion *first, **end, p[POOL_PORTIONS];
+    struct preverified pre[LOG_MAX];
+    uint8_t chunks[POOL_PORTIONS][2];
+};
+
+static void queue_log(struct pool_queue *q, struct verify_pool *pool, const struct log *log)
+{
+    memset(q, 0, sizeof *q);
+    q->end = &q->first;
+    for (size_t i = 0; i * 100 < log->n; i++) {
+        size_t from = i * 100, n = log->n - from < 100 ? log->n - from : 100;
+        q->p[i] = (struct portion){.e = &log->e[from], .n = n, .pre = &q->pre[from], .n_chunks = (n + CHUNK_ENTRIES - 1) / CHUNK_ENTRIES,
+                                   .chunks = q->chunks[i]};
+        pool_add(pool, q->end, &q->p[i]);
+        q->end = &q->p[i].next;
+    }
+}
+
+/* Verifies in order up to entry `to` and gives the rest up, whatever the threads are at. */
+static void pool_round(struct world *w, const struct log *log, unsigned threads, size_t to, uint64_t forged)
+{
+    static struct pool_queue q;
+    struct verify_pool pool = {0};
+    MUST(pool_start(&pool, WORLD_ORIGIN, threads, err));
+    for (unsigned party = 0; party < WORLD_PARTIES; party++)
+        for (unsigned round = 0; round < 2; round++) {
+            struct secret_key k = world_key(w, party, round);
+            MUST(pool_add_key(&pool, k.alg, span_of(k.pub, k.pub_len), err));
+        }
+    queue_log(&q, &pool, log);
+    for (size_t i = 0; i < to; i++) {
+        const struct entry *e = &log->e[i].entry;
+        pool_wait(&pool, &q.p[i / 100], i % 100);
+        for (unsigned k = 0; k < SIGNATURES_READ_MAX; k++)
+            CHECK_EQ_INT(q.pre[i].ok[k], e->content && !e->own && k < e->block.n && i != forged);
+        if (i % 100 == 99)
+            pool_drop(&pool, &q.p[i / 100]);
+    }
+    for (size_t i = to / 100; i * 100 < log->n; i++)
+        pool_drop(&pool, &q.p[i]);
+    pool_stop(&pool);
+}
+
+TEST(the_pool_verifies_in_order_and_is_given_up_at_any_time)
+{
+    static struct log log;
+    uint64_t forged;
+    struct world *w = forged_world(&log, &forged);
+    CHECK(log.n > forged + 100);
+    for (unsigned threads = 0; threads < 5; threads++) {
+        pool_round(w, &log, threads, log.n, forged);
+        for (size_t to = 0; to < log.n; to += 61)
+            pool_round(w, &log, threads, to, forged);
+    }
+    world_close(w);
+}
+
+/* What verify_entry has made of an entry stands for its content only while it is of these very bytes. */
+TEST(content_of_other_bytes_is_compared_again)
+{
+    static struct log log;
+    struct world *w = busy_world();
+    struct seen seen = {0};
+    struct replayer_options o = options(&seen);
+    struct replayer *r;
+    read_log(w, &log);
+    size_t at = 200;
+    while (log.e[at].entry.own)
+        at++;
+    uint8_t *changed = arena_alloc(w->a, log.e[at].raw.event.n);
+    CHECK(changed != NULL);
+    memcpy(changed, log.e[at].raw.event.p, log.e[at].raw.event.n);
+    changed[log.e[at].raw.event.n - 1] ^= 1;
+    log.e[at].raw.event.p = changed;
+    CHECK_EQ_INT(open_with(w, NULL, &o, &r), LEDGER_OK);
+    CHECK_EQ_INT(feed(r, &log, 0, log.n, 64), LEDGER_ETAMPER);
+    CHECK_EQ_INT(seen.failed_at, at);
+    CHECK_EQ_STR(seen.v.what, "event");
+    CHECK_EQ_STR(seen.v.text, "is not the one that the header names");
+    replayer_close(r);
+    world_close(w);
+}
+
+/* Decodable or not: an event that the header does not name is called that. */
+TEST(other_content_is_called_by_its_hash)
+{
+    static struct log log;
+    struct world *w = busy_world();
+    struct verifier vf = {.c = w->c, .a = w->a, .policy = &w->policy, .index_key = w->index_key};
+    struct entry e;
+    struct verdict v;
+    read_log(w, &log);
+    size_t at = 200, other = 1;
+    while (log.e[at].entry.own)
+        at++;
+    while (log.e[at + other].entry.own)
+        other++;
+    struct entry_claim claim = log.e[at].raw;
+    uint8_t *bytes = arena_alloc(w->a, claim.event.n);
+    CHECK(bytes && verify_entry(&vf, &claim, &e, &v) && e.content);
+    memcpy(bytes, claim.event.p, claim.event.n);
+    for (size_t i = 0; i < claim.event.n; i++) {
+        claim.event.p = bytes;
+        bytes[i] ^= (uint8_t)(1u << i % 8);
+        CHECK(!verify_entry(&vf, &claim, &e, &v) && !e.content);
+        CHECK_EQ_STR(v.text, "its bytes are not the ones that the header names");
+        bytes[i] ^= (uint8_t)(1u << i % 8);
+    }
+    claim.event = log.e[at + other].raw.event;
+    CHECK(!verify_entry(&vf, &claim, &e, &v));
+    CHECK_EQ_STR(v.text, "its bytes are not the ones that the header names");
+    world_close(w);
+}
+
 TEST(withheld_content_ends_the_replay_and_leaves_no_trace)
 {
     static struct log log;
@@ -411,5 +584,7 @@ TEST(a_damaged_state_accuses_nobody)
 }
 
 TEST_MAIN(TEST_ENTRY(derives_in_memory), TEST_ENTRY(goes_on_where_it_was_saved), TEST_ENTRY(names_the_entry_that_nobody_signed),
+          TEST_ENTRY(the_number_of_threads_changes_nothing), TEST_ENTRY(the_pool_verifies_in_order_and_is_given_up_at_any_time),
+          TEST_ENTRY(content_of_other_bytes_is_compared_again), TEST_ENTRY(other_content_is_called_by_its_hash),
           TEST_ENTRY(withheld_content_ends_the_replay_and_leaves_no_trace), TEST_ENTRY(refuses_folders_that_are_not_its_own),
           TEST_ENTRY(a_damaged_state_accuses_nobody))

@@ -1,7 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* replayer_internal: what replayer.c shares with replay_verify.c: portions on their way, and the threads that verify their signatures. */
-#ifndef LEDGERD_CLIENT_REPLAYER_INTERNAL_H
-#define LEDGERD_CLIENT_REPLAYER_INTERNAL_H
+/*
+ * replay_verify: a pool of threads that verify the signatures of entries which are going to be replayed, ahead of the machine (replayer.h).
+ *
+ * Happy path: pool_start; pool_add_key for each key that is heard of; pool_add for each portion; then for its entries in order pool_wait, and
+ * portion->pre[i] is what machine_replay takes; pool_drop before the portion is freed; pool_stop.
+ *
+ * Threads: the portions are a queue of the caller's, who adds at its end, waits and drops at its front, all from one thread. Threads take
+ * chunks of the oldest portion that has any left, so what is waited for first is verified first; the caller helps while it waits.
+ *
+ * What is found says that a signature verifies under the key with the id that it names, and nothing of whose key that is: the machine asks.
+ * Failure: a signature that could not be verified here, for want of a key, of memory or of a thread, is verified by the machine.
+ */
+#ifndef LEDGERD_CLIENT_REPLAY_VERIFY_H
+#define LEDGERD_CLIENT_REPLAY_VERIFY_H
 
 #include <pthread.h>
 
@@ -14,7 +25,7 @@ enum chunk_state { CHUNK_NEW = 0, CHUNK_TAKEN, CHUNK_DONE };
 struct portion {
     struct portion *next;
     const struct read_entry *e;
-    size_t n, at; /* at: the next one to be derived */
+    size_t n, at; /* at: the next one to be derived; the caller's, like release and owner */
     void (*release)(void *owner);
     void *owner;
     struct preverified *pre; /* n; NULL: nothing is verified beforehand */
@@ -52,7 +63,9 @@ struct verify_pool {
     size_t n_slots, n_keys;
 };
 
+/* The pool is zeroed. `origin` is borrowed. ENOMEM: pool_stop is still due. */
 enum ledger_rc pool_start(struct verify_pool *p, const char *origin, unsigned threads, struct ledger_err *err) LEDGER_MUST_USE;
+/* Portions must have been dropped. A pool that was never started is allowed. */
 void pool_stop(struct verify_pool *p);
 /* Links a portion into the queue and gives it to the threads. */
 void pool_add(struct verify_pool *p, struct portion **end, struct portion *portion);
