@@ -586,7 +586,8 @@ def test_clock_steps_by_hours(done):
 
         shift(0)
         need(start(l, Faked, ["--plain"]), l.logged())
-        hours = many([-3, 5, -48, 0], [random.Random(SEED).randrange(-200, 200) for _ in range(100)] + [0])
+        chance = random.Random(SEED)
+        hours = many([-3, 5, -48, 0], [chance.randrange(-200, 200) for _ in range(100)] + [0])
         for n, offset in enumerate(hours):
             shift(offset)
             l.record(f"C-{n}").expect(0)
