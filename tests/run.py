@@ -6,9 +6,10 @@ Each suite is a program that prints such a line at its end: the unit tests (one 
 drive the built programs from outside. A suite that prints no such line, or ends with a signal or in no time, counts as one failure.
 So does each report of a sanitizer, in whatever program of a suite: these go to files, so that none is lost in an output that nobody
 reads, or taken for the failure that a test expects. Two suites run at once; the output of a suite is shown only if something in it
-failed or was skipped.
+failed or was skipped. A long run (LEDGERD_LONG=1) ends in a table of what was done how often.
 """
 import argparse
+import collections
 import concurrent.futures
 import glob
 import os
@@ -20,6 +21,7 @@ import tempfile
 import time
 
 LINE = re.compile(r"(\d+) passed, (\d+) failed(?:, (\d+) skipped)?\s*$")
+TALLY = re.compile(r"TALLY [\w-]+( \w+=-?\d+)+$")  # a row of the table that a long run ends in
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 # By what a sanitizer's options say where its reports go. The exit code is one that no program of this project has.
@@ -95,6 +97,10 @@ def run(suite, environment, limit, folder):
     passed, failed, skipped = (int(n or 0) for n in last.groups()) if last else (0, 1, 0)
     if status != 0 and failed == 0:
         failed = 1
+    for line in output.splitlines():
+        if line.startswith("TALLY") and not TALLY.match(line):
+            failed += 1
+            output += f"\nno row of a table: {line}"
     for path in glob.glob(f"{folder}/{name}.*"):
         failed += 1
         with open(path, encoding="utf-8", errors="replace") as f:
@@ -118,11 +124,9 @@ def table(tallies):
     rows = {}
     for line in tallies:
         _, name, *counts = line.split()
-        row = rows.setdefault(name, {})
-        for count in counts:
-            what, _, number = count.partition("=")
-            if number.lstrip("-").isdigit():
-                row[what] = row.get(what, 0) + int(number)
+        row = rows.setdefault(name, collections.Counter())
+        for what, number in (count.split("=") for count in counts):
+            row[what] += int(number)
     for name, row in sorted(rows.items()):
         print(f"  {name:<24} " + ", ".join(f"{number} {what.replace('_', ' ')}" for what, number in row.items()))
 
@@ -152,7 +156,8 @@ def main():
         for done in pool.map(lambda s: run(s, environment, limit, folder), suites(build, options.only)):
             show(*done)
             total = [a + b for a, b in zip(total, done[1:4])]
-            tallies += [line for line in done[-1].splitlines() if line.startswith("TALLY ")]
+            tallies += [line for line in done[-1].splitlines() if TALLY.match(line)]
+            tallies += [f"TALLY {done[0].replace('.', '-')} failed={done[2]}"] if done[2] else []
     if environment.get("LEDGERD_LONG") == "1":
         table(tallies)
     print(f"{total[0]} passed, {total[1]} failed, {total[2]} skipped")

@@ -54,12 +54,13 @@ static const char *setting(const char *name)
 int main(int argc, char **argv)
 {
     struct ledger_err err = {0};
+    const struct store_options small = {.map_bytes = (uint64_t)1 << 30}; /* as the folders are configured */
     liar = (struct liar){setting("LIAR_LIE"), setting("LIAR_A"), setting("LIAR_B"), getenv("LIAR_OLD"), NULL};
     if (argc == 2 && strcmp(argv[1], "witness") == 0)
         return liar_print_witness();
     if (argc < 3 || strcmp(argv[1], "run") != 0)
         liar_die("usage", "liar run DIR [OPTION…] | liar witness");
-    if (liar.old_dir && store_open(liar.old_dir, STORE_READ, &liar.old, &err))
+    if (liar.old_dir && store_open_with(liar.old_dir, STORE_READ, &small, &liar.old, &err))
         liar_die("older copy", err.msg);
     signal(SIGPIPE, SIG_IGN); /* as the daemon's own main does */
     int exit = cmd_run(argc - 1, argv + 1);

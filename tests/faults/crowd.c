@@ -80,6 +80,7 @@ static int idle(unsigned n)
         raw_client_drop(&clients[i], answer);
     }
     printf("alive %u\n", n);
+    arena_free(a);
     return 0;
 }
 
@@ -93,6 +94,7 @@ static int slow(unsigned n)
     }
     say("open");
     wait_for_the_end();
+    arena_free(a);
     return 0;
 }
 
@@ -220,6 +222,11 @@ static int flood(unsigned n, double seconds, const char *key_path, const char *p
             raw_die("%u requests are not answered", f.flying);
     }
     printf("accepted %llu busy %llu other %llu\n", f.accepted, f.busy, f.other);
+    close(ep);
+    ledger_key_free(key);
+    free(f.requests);
+    arena_free(f.a);
+    arena_free(requests);
     return 0;
 }
 

@@ -66,7 +66,7 @@ void sim_fail(const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    printf("simulation: %s\nafter %u requests, %llu entries, %u crashes; again: sim --seed %llu --steps %u\n0 passed, 1 failed, 0 skipped\n",
+    printf("simulation: %s\nafter %u requests, %llu entries, %u crashes; again: sim --seed %llu --steps %u\nTALLY simulation failed=1\n0 passed, 1 failed, 0 skipped\n",
            text, sim.sent, (unsigned long long)sim.m.size, sim.crashes, (unsigned long long)sim.seed, sim.steps);
     fflush(NULL);
     scratch_remove(&sim.s);
@@ -575,13 +575,14 @@ static void run_world(uint64_t seed, unsigned steps, struct totals *t)
 static void tell(const struct totals *t)
 {
     const struct { const char *name; uint64_t n; } lines[] = {
-        {"simulated-worlds", t->worlds}, {"simulated-events", t->events}, {"simulated-entries", t->entries},
-        {"simulated-refusals", t->refused}, {"simulated-sent-again", t->again}, {"simulated-first-receipts", t->before},
-        {"simulated-busy", t->busy}, {"simulated-nothing-recorded", t->failed}, {"simulated-crashes", t->crashes},
-        {"simulated-unknown-outcomes", t->fatals}, {"simulated-stops", t->stops}, {"simulated-map-roots", t->roots},
-        {"simulated-checkpoints", t->notes}, {"simulated-rollbacks-refused", t->rollbacks}, {"lost", 0}, {"doubled", 0}, {"forked", 0}};
+        {"worlds", t->worlds}, {"events", t->events}, {"entries", t->entries}, {"refusals", t->refused}, {"sent_again", t->again},
+        {"first_receipts", t->before}, {"busy", t->busy}, {"nothing_recorded", t->failed}, {"crashes", t->crashes},
+        {"unknown_outcomes", t->fatals}, {"stops", t->stops}, {"map_roots", t->roots}, {"checkpoints", t->notes},
+        {"rollbacks_refused", t->rollbacks}, {"lost", 0}, {"doubled", 0}, {"forked", 0}}; /* else a world would have ended it */
+    printf("TALLY simulation");
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
-        printf("TALLY %s=%llu\n", lines[i].name, (unsigned long long)lines[i].n);
+        printf(" %s=%llu", lines[i].name, (unsigned long long)lines[i].n);
+    printf("\n");
 }
 
 int main(int argc, char **argv)

@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import threading
 import time
 
@@ -18,12 +17,13 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "..", "system"), HERE]
 import cases  # noqa: E402
 import ledger  # noqa: E402
+from cases import tallied  # noqa: E402
 from cosigner import Witness, answers, hangs_up  # noqa: E402
 from ledger import Ledger, acknowledged, eventually, files_below, material, need, program, run  # noqa: E402
 from witnessed import Witnessed  # noqa: E402
 
 
-LONG = "LEDGERD_LONG" in os.environ
+LONG = os.environ.get("LEDGERD_LONG") == "1"
 
 
 def backup_of(l, name="backup"):
@@ -69,20 +69,21 @@ def heads(l):
 # ---- backups ----
 
 
-def test_hot_and_incremental():
+@tallied("backup-beside-load", "lost")
+def test_hot_and_incremental(done):
     """Backups are taken one after the other while clients record; the last one is restored and goes on."""
     with Ledger() as l:
         l.start().register_warehouse()
         path = l.write_lines("many.jsonl", [material(f"L-{i}", id=f"many {i}", signers=[{"party": "u.wh", "meaning": f"authorship {i % 2}"}])
                                             for i in range(6000 if LONG else 300)])
         load = l.ctl_start("record", "-f", path, "--keys", l.keys, "--json", out=os.path.join(l.base, "load"))
-        sizes, runs = [], 0
-        while load.poll() is None or runs < 2:
-            done = backup(l)
-            need(not sizes or done["went_on_at"] == sizes[-1], f"{done} after {sizes}")
-            need(done["entries_new"] == done["size"] - done["went_on_at"], f"{done}")
-            sizes.append(done["size"])
-            runs += 1
+        sizes = []
+        while load.poll() is None or done["backups"] < 2:
+            made = backup(l)
+            need(not sizes or made["went_on_at"] == sizes[-1], f"{made} after {sizes}")
+            need(made["entries_new"] == made["size"] - made["went_on_at"], f"{made}")
+            sizes.append(made["size"])
+            done["backups"] += 1
         need(load.wait() == 0 and len(acknowledged(open(os.path.join(l.base, "load")).read())) == (6000 if LONG else 300), "the load was disturbed")
         last = backup(l, "--verify-all")
         need(last["size"] == l.size() and last["verified"] == "all" and not last["keys"], f"{last}")
@@ -103,7 +104,6 @@ def test_hot_and_incremental():
         need(all(now[index] == entry for index, entry in seen.items()), "other entries than before")
         l.record("AFTER").expect(0)
         l.end()
-        print(f"TALLY backups={runs} lost=0")
 
 
 def test_secret_keys_are_not_in_it_unless_asked_for():
@@ -176,7 +176,8 @@ def test_erased_after_the_backup_filled_by_an_export():
         need(b"supplier of SECRET-WORD" not in everything_in(os.path.join(l.base, "restored")), "the content is in the restored folder")
 
 
-def test_erasures_while_backups_run():
+@tallied("backup-beside-erasures", "lost")
+def test_erasures_while_backups_run(done):
     """A compaction puts another file in the place of the one that a backup reads; neither disturbs the other."""
     with Ledger() as l:
         l.start().register_warehouse()
@@ -198,6 +199,7 @@ def test_erasures_while_backups_run():
         finally:
             ended.set()
             thread.join()
+        done.update(backups=len(out), erasures=n)
         need(all(ran.status == 0 for ran in out), f"{[str(ran) for ran in out if ran.status]}")
         need(l.json("status")["server"]["erasure_pending"] == 0, "an erasure is still due")
         backup(l, "--verify-all")
@@ -206,7 +208,6 @@ def test_erasures_while_backups_run():
         os.unlink(l.anchor)
         restore(l).expect(0, "erased")
         check(l)
-        print(f"TALLY backups={len(out)} erasures={n} lost=0")
 
 
 def test_another_configuration():
@@ -253,7 +254,8 @@ def test_damage_is_found_and_nothing_is_made_of_it():
         restore(l).expect(0)
 
 
-def test_an_interrupted_run_leaves_the_former_backup():
+@tallied("backup-killed", "lost")
+def test_an_interrupted_run_leaves_the_former_backup(done):
     with Ledger() as l:
         l.start().register_warehouse()
         l.record("M-0").expect(0)
@@ -264,12 +266,13 @@ def test_an_interrupted_run_leaves_the_former_backup():
             time.sleep(0.004 * (i % 12))  # not to wait for anything: to hit different moments
             process.kill()
             process.wait()
+            done["kills"] += 1
         junk = os.path.join(backup_of(l), "parts", "0" * 64)
         with open(junk, "w", encoding="ascii") as f:
             f.write("what a crash may leave")
-        done = backup(l, "--verify-all")
-        need(done["size"] == l.size() and not os.path.exists(junk), f"{done}")
-        need(len(os.listdir(os.path.join(backup_of(l), "parts"))) == done["parts"] + done["files"], "parts that nobody names")
+        last = backup(l, "--verify-all")
+        need(last["size"] == l.size() and not os.path.exists(junk), f"{last}")
+        need(len(os.listdir(os.path.join(backup_of(l), "parts"))) == last["parts"] + last["files"], "parts that nobody names")
 
 
 def test_targets_of_something_else_are_left_alone():
@@ -346,9 +349,7 @@ def test_newer_and_older_formats_are_refused_unharmed():
         after = files_below(l.base)
         changed = [n for n in before.keys() | after.keys() if before.get(n) != after.get(n)]
         need(set(changed) <= {"ledger/data/lock.mdb"}, f"touched: {changed}")  # that there were readers
-        shutil.rmtree(l.dir)
-        with tarfile.open(os.path.join(HERE, "..", "fixtures", "data-1.tar.xz")) as kept:
-            kept.extractall(l.base)
+        l.become("data-1")
         l.tool("backup", backup_of(l, "old")).expect(1, "earlier format", "rebuild")
         l.tool("rebuild").expect(0)
         backup(l, name="old")
@@ -561,8 +562,7 @@ def test_a_successor_names_the_ledger_that_has_ended():
         run(program("ledgerd"), "init", new, "--origin", "next.example/ledger", *common, "--approved-by", f"{admin},{second}").expect(
             0, "successor of", ledger.ORIGIN)
         old.dir, old.profile, old.anchor = new, os.path.join(new, "profile"), new + ".anchor"
-        if "LEDGERD_MAP_SIZE" in os.environ:
-            old.configure("#map_size = 1T", "map_size = " + os.environ["LEDGERD_MAP_SIZE"])
+        old.shrink_map()
         old.address = "127.0.0.1:0"
         old.start()
         need([e["kind"] for e in list(old.log_entries().values())[:3]] == ["GENESIS", "SUCCESSOR", "SEAL"], "the first entries")
@@ -631,7 +631,8 @@ def test_a_copy_with_the_same_key_is_refused_by_the_witness_before_it_signs():
         l.end()
 
 
-def test_a_copy_that_signs_fences_itself():
+@tallied("fork-fenced")
+def test_a_copy_that_signs_fences_itself(done):
     """The witness is away when the copy starts. When it is back, it shows to the copy what the first one has signed."""
     with Witness("w1") as w, Witnessed([w], "quorum w1\n", "start_seconds = 0.2\n") as l:
         l.start().register_warehouse().end()
@@ -664,7 +665,7 @@ def test_a_copy_that_signs_fences_itself():
         l.record("M-1").expect(0)
         need(l.figures()["writable"] == 1, "the first one was stopped")
         l.end()
-        print("TALLY forks_fenced=1")
+        done["fenced"] += 1
 
 
 def test_a_bare_word_stops_nobody():

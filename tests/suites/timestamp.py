@@ -215,7 +215,7 @@ def configuration(s, served, authority):
     s.run(s.ledgerd, "init", data, "--origin", "misconfigured.example/ledger")
     conf = os.path.join(data, "ledgerd.conf")
     with open(conf) as f:
-        text = f.read()
+        text = f.read().replace("#map_size = 1T", "map_size = 1G")
     for more, words in ((f"authority = ftp://127.0.0.1/\nca = {authority.ca}\n", "no http:// or https:// URL"),
                         (f"authority = {served.url}\n", "ca is missing"), (f"authority = {served.url}\nca = FORMAT\n", "not PEM"),
                         (f"authority = {served.url}\nca = nowhere.pem\n", "nowhere.pem"), (f"ca = {authority.ca}\n", "authority is missing"),

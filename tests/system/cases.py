@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the test_… functions of a suite, two at a time, and ends in the line that tests/run.py reads."""
+import collections
 import concurrent.futures
+import functools
 import os
 import sys
 import threading
@@ -13,6 +15,30 @@ from ledger import Failure
 
 class Skip(Exception):
     """The test cannot be made here."""
+
+
+def tallied(name, *nothing):
+    """For a test that counts in its argument what it does how often: at its end, a row of the table of tests/run.py. A test that gets to
+    its end has seen none of `nothing`; the row of one that fails says what was done until then, and that it failed."""
+    def decorate(test):
+        @functools.wraps(test)
+        def counting():
+            counts = collections.Counter()
+            try:
+                test(counts)
+                counts.update(dict.fromkeys(nothing, 0))
+            except Skip:
+                counts.clear()
+                raise
+            except BaseException:
+                counts["failed"] += 1
+                raise
+            finally:
+                if counts:  # in one piece: two tests run at once
+                    sys.stdout.write(f"TALLY {name} " + " ".join(f"{what}={n}" for what, n in counts.items()) + "\n")
+                    sys.stdout.flush()
+        return counting
+    return decorate
 
 
 def run_test(name, test):

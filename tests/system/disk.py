@@ -121,9 +121,12 @@ def start(l, shim=None, arguments=()):
     told = os.path.join(l.dir, "run", "address")
     if os.path.exists(told):
         os.unlink(told)
+    environment = shim.environment() if shim else dict(os.environ)
+    # Where it cannot know what is on the disk it ends at once: with threads that nobody has waited for.
+    environment["TSAN_OPTIONS"] = environment.get("TSAN_OPTIONS", "") + ":report_thread_leaks=0"
     with open(l.log, "ab") as log:
         l.daemon = subprocess.Popen([program("ledgerd"), "run", l.dir, "--listen", l.address, *arguments], stdin=subprocess.DEVNULL,
-                                    stdout=log, stderr=log, env=shim.environment() if shim else None)
+                                    stdout=log, stderr=log, env=environment)
     end = time.monotonic() + ledger.WAIT_S
     while time.monotonic() < end:
         if l.daemon.poll() is not None:

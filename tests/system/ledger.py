@@ -5,10 +5,12 @@ import os
 import shutil
 import signal
 import subprocess
+import tarfile
 import tempfile
 import time
 
 BUILD = "build"
+FIXTURES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "fixtures")
 ORIGIN = "system.example/ledger"
 # For anything that a program does, only so that a test ends which hangs. Sanitizers are slow.
 WAIT_S = 60 * int(os.environ.get("LEDGERD_TIME_FACTOR", "1"))
@@ -103,8 +105,19 @@ class Ledger:
         self.address = "127.0.0.1:0"
         self.others = []
         run(program("ledgerd"), "init", self.dir, "--origin", origin).expect(0)
-        if "LEDGERD_MAP_SIZE" in os.environ:  # the thread sanitizer leaves no room for a map of the default size
+        self.shrink_map()
+
+    def shrink_map(self):
+        """The thread sanitizer leaves no room for a map of the default size."""
+        if "LEDGERD_MAP_SIZE" in os.environ:
             self.configure("#map_size = 1T", "map_size = " + os.environ["LEDGERD_MAP_SIZE"])
+
+    def become(self, fixture):
+        """Another program's folder in the place of the own one (tests/fixtures)."""
+        shutil.rmtree(self.dir)
+        with tarfile.open(os.path.join(FIXTURES, fixture + ".tar.xz")) as kept:
+            kept.extractall(self.base)
+        self.shrink_map()
 
     def configure(self, old, new):
         path = os.path.join(self.dir, "ledgerd.conf")
