@@ -117,7 +117,7 @@ static int64_t recorded_us(void)
 static void begin(struct fill *f)
 {
     struct ledger_err err;
-    raw_must(store_begin(f->store, &f->txn, &err), &err, "begin");
+    raw_must(log_begin(f->store, &f->txn, &err), &err, "begin");
     f->m = (struct machine){.c = f->c, .a = f->scratch, .kv = kv_mem_kv(f->rows), .index_key = *store_index_key(f->store), .wire = true};
     raw_must(machine_load(&f->m, &err), &err, "the ledger's state");
     f->before = f->m.size;
