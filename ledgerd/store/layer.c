@@ -58,6 +58,14 @@ static bool count_rows(const struct journal_record *rec, size_t *n)
     return *n < UINT32_MAX;
 }
 
+static size_t slots_for(size_t rows)
+{
+    size_t n = 16;
+    while (n < rows * 2)
+        n *= 2;
+    return n;
+}
+
 static void index_row(struct layer *l, enum kv_table t, size_t row)
 {
     uint64_t h = layer_hash(t, l->rows[row].key);
@@ -86,15 +94,13 @@ static bool fill(struct layer *l)
 
 struct layer *layer_new(struct journal_record *r, bool *malformed)
 {
-    size_t n = 0, slots = 16;
+    size_t n = 0;
     *malformed = !count_rows(r, &n);
-    while (slots < n * 2)
-        slots *= 2;
     struct layer *l = *malformed ? NULL : calloc(1, sizeof *l);
     if (l) {
-        *l = (struct layer){.users = 1, .record = *r, .n_rows = n, .n_slots = slots};
+        *l = (struct layer){.users = 1, .record = *r, .n_rows = n, .n_slots = slots_for(n)};
         l->rows = calloc(n ? n : 1, sizeof *l->rows);
-        l->slots = calloc(slots, sizeof *l->slots);
+        l->slots = calloc(l->n_slots, sizeof *l->slots);
         *malformed = l->rows && l->slots && !fill(l);
     } else {
         free(r->p);
@@ -117,10 +123,49 @@ void layer_drop(struct layer *l)
 {
     if (!l || --l->users)
         return;
+    layer_drop(l->parts[0]);
+    layer_drop(l->parts[1]);
     free(l->record.p);
     free(l->rows);
     free(l->slots);
     free(l);
+}
+
+static void join_table(struct layer *l, enum kv_table t)
+{
+    const struct layer *below = l->parts[0], *above = l->parts[1];
+    size_t b = below->first[t], a = above->first[t];
+    l->first[t] = l->n_rows;
+    while (b < below->first[t + 1] || a < above->first[t + 1]) {
+        int c = a == above->first[t + 1] ? -1 : b == below->first[t + 1] ? 1 : span_cmp(below->rows[b].key, above->rows[a].key);
+        l->rows[l->n_rows] = c < 0 ? below->rows[b] : above->rows[a];
+        index_row(l, t, l->n_rows++);
+        b += c <= 0;
+        a += c >= 0;
+    }
+}
+
+struct layer *layer_join(struct layer *below, struct layer *above)
+{
+    size_t most = below->n_rows + above->n_rows;
+    struct layer *l = calloc(1, sizeof *l);
+    if (!l)
+        return NULL;
+    *l = (struct layer){.users = 1, .n_slots = slots_for(most)};
+    l->rows = calloc(most ? most : 1, sizeof *l->rows);
+    l->slots = calloc(l->n_slots, sizeof *l->slots);
+    if (!l->rows || !l->slots) {
+        layer_drop(l);
+        return NULL;
+    }
+    l->parts[0] = layer_keep(below);
+    l->parts[1] = layer_keep(above);
+    l->record = (struct journal_record){.n = below->record.n + above->record.n, .base = below->record.base, .size = above->record.size,
+                                        .before = below->record.before};
+    for (unsigned t = 0; t < KV_TABLES; t++)
+        join_table(l, (enum kv_table)t);
+    l->first[KV_TABLES] = l->n_rows;
+    return l;
 }
 
 /* ---- reading ---- */

@@ -19,11 +19,12 @@
 #include "log.h"
 #include "store_impl.h"
 
-#define DELAY_US INT64_C(20000)    /* the oldest layer waits so long for others */
+#define DELAY_US INT64_C(100000)   /* the oldest layer waits so long for others */
 #define LAYERS_ENOUGH 48           /* unless there are so many, */
 #define ROWS_ENOUGH UINT64_C(20000) /* or they have so many rows */
 #define ROWS_ONCE UINT64_C(40000)  /* in one transaction, far below LMDB's limit on dirty pages */
 #define ROWS_MAX UINT64_C(120000)  /* whoever records waits from here on */
+#define JOIN_ROWS 4000u            /* no layer is made larger than that of others */
 #define AGAIN_US INT64_C(1000000)
 
 static int64_t monotonic_us(void)
@@ -111,14 +112,31 @@ static size_t for_one_transaction(const struct store *s)
     return n;
 }
 
+static uint64_t need_of(const struct layer *l)
+{
+    return store_rows_need(l->n_rows, l->record.n);
+}
+
+/* With the lock, both. */
+static void count_in(struct store_apply *a, const struct layer *l)
+{
+    a->rows += l->n_rows;
+    a->need += need_of(l);
+}
+
+static void count_out(struct store_apply *a, const struct layer *l)
+{
+    a->rows -= l->n_rows;
+    a->need -= need_of(l);
+}
+
 /* With the lock. They are in the tables now. */
 static void take_off(struct store *s, size_t n)
 {
     struct store_apply *a = &s->apply;
     a->applied = s->layers[n - 1]->record.size;
     for (size_t i = 0; i < n; i++) {
-        a->rows -= s->layers[i]->n_rows;
-        a->need -= store_rows_need(s->layers[i]->n_rows, s->layers[i]->record.n);
+        count_out(a, s->layers[i]);
         layer_drop(s->layers[i]);
     }
     s->n_layers -= n;
@@ -136,7 +154,7 @@ static void apply_some(struct store *s)
     struct store_apply *a = &s->apply;
     struct layer *some[STORE_LAYERS_MAX];
     struct ledger_err err = {0};
-    size_t n = for_one_transaction(s);
+    size_t n = a->taken = for_one_transaction(s);
     memcpy(some, s->layers, n * sizeof *some); /* only this thread takes any off */
     pthread_mutex_unlock(&s->lock);
     enum ledger_rc rc = store_apply_layers(s, some, n, 0, false, &err);
@@ -149,6 +167,7 @@ static void apply_some(struct store *s)
     if (a->broken && a->broken_cb)
         a->broken_cb(a->ctx, &a->why);
     a->tries++;
+    a->taken = 0;
     if (!rc)
         take_off(s, n);
     a->oldest_us = monotonic_us();
@@ -264,6 +283,27 @@ static enum ledger_rc wait_for_place(struct store *s, struct ledger_err *err)
     return rc;
 }
 
+/* With the lock. Readers ask every layer: of two neighbours that are alike in size one is made, and again, so that there are few, each row having
+ * been copied a few times. Not those that are on their way into the tables. */
+static void join_latest(struct store *s)
+{
+    while (s->n_layers >= s->apply.taken + 2) {
+        struct layer **top = &s->layers[s->n_layers - 2];
+        if (top[0]->n_rows > 2 * top[1]->n_rows || top[0]->n_rows + top[1]->n_rows > JOIN_ROWS)
+            return;
+        struct layer *l = layer_join(top[0], top[1]);
+        if (!l)
+            return;
+        for (unsigned i = 0; i < 2; i++) {
+            count_out(&s->apply, top[i]);
+            layer_drop(top[i]);
+        }
+        count_in(&s->apply, l);
+        top[0] = l;
+        s->n_layers--;
+    }
+}
+
 static void show(struct store *s, struct layer *l)
 {
     struct store_apply *a = &s->apply;
@@ -271,8 +311,8 @@ static void show(struct store *s, struct layer *l)
     if (!s->n_layers)
         a->oldest_us = monotonic_us();
     s->layers[s->n_layers++] = l;
-    a->rows += l->n_rows;
-    a->need += store_rows_need(l->n_rows, l->record.n);
+    count_in(a, l);
+    join_latest(s);
     if (s->n_layers == 1 || due_us(s) == 0)
         pthread_cond_signal(&a->wake);
     pthread_mutex_unlock(&s->lock);
@@ -296,11 +336,11 @@ enum ledger_rc store_push(struct store *s, struct layer *l, struct ledger_err *e
 
 bool store_room_for(struct store *s, const struct layer *l, uint64_t reserve)
 {
-    struct store_size size;
-    store_size(s, &size);
+    uint64_t left, file;
+    store_space(s, &left, &file);
     pthread_mutex_lock(&s->lock);
-    uint64_t need = s->apply.need + store_rows_need(l->n_rows, l->record.n);
+    uint64_t need = s->apply.need + need_of(l);
     bool well = !s->apply.why.rc && !s->apply.broken;
     pthread_mutex_unlock(&s->lock);
-    return well && size.free_disk_bytes >= need + reserve && size.file_bytes + need <= s->map_bytes;
+    return well && left >= need + reserve && file + need <= s->map_bytes;
 }

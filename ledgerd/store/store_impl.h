@@ -50,6 +50,7 @@ struct store_apply {
     uint64_t rows, need;    /* of all layers: their number, and the disk space that they take (store_rows_need) */
     uint64_t applied;       /* size of the log in the tables */
     uint64_t tries;
+    size_t taken;           /* so many of the oldest layers are being put there just now */
     int64_t oldest_us;      /* CLOCK_MONOTONIC: when the oldest layer came, or the last try was */
     struct ledger_err why;  /* of the last try; rc OK: it was well */
     bool broken;            /* what is in the tables is unknown, or not what it should be */
@@ -126,7 +127,8 @@ void store_txn_abort(struct store_txn *x);
 uint64_t store_rows_need(size_t rows, size_t bytes); /* an upper estimate of the disk space that such rows take */
 void store_clear_dead_readers(struct store *s);
 bool store_is_log(enum kv_table t);
-uint64_t store_free_disk(struct store *s); /* bytes; UINT64_MAX: unknown */
+/* Bytes that the disk has left (UINT64_MAX: unknown), and those of the data file. */
+void store_space(struct store *s, uint64_t *left, uint64_t *file);
 
 /* store_log.c: the log's end in the tables. */
 /* Entries, and the epoch of the last one. */

@@ -386,7 +386,9 @@ enum ledger_rc store_commit_recall(struct store *s, struct ledger_err *err)
 
 bool store_has_room(struct store *s)
 {
-    return store_free_disk(s) >= s->reserve_bytes;
+    uint64_t left, file;
+    store_space(s, &left, &file);
+    return left >= s->reserve_bytes;
 }
 
 enum ledger_rc store_replace(struct store *s, enum kv_table t, struct span key, struct span value,
@@ -425,12 +427,19 @@ enum ledger_rc store_drop_view(struct store *s, struct ledger_err *err)
     return LEDGER_OK;
 }
 
-uint64_t store_free_disk(struct store *s)
+static uint64_t file_bytes(const struct store_env *e)
+{
+    mdb_filehandle_t fd;
+    struct stat st;
+    return mdb_env_get_fd(e->env, &fd) == 0 && fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+void store_space(struct store *s, uint64_t *left, uint64_t *file)
 {
     struct store_env *e = store_env_take(s);
-    uint64_t n = free_disk_bytes(e);
+    *left = free_disk_bytes(e);
+    *file = file_bytes(e);
     store_env_give(s, e);
-    return n;
 }
 
 static uint64_t used_bytes(const struct store_env *e)
@@ -450,11 +459,7 @@ static uint64_t used_bytes(const struct store_env *e)
 
 void store_size(struct store *s, struct store_size *out)
 {
-    mdb_filehandle_t fd;
-    struct stat st;
     struct store_env *e = store_env_take(s);
-    *out = (struct store_size){.free_disk_bytes = free_disk_bytes(e), .used_bytes = used_bytes(e)};
-    if (mdb_env_get_fd(e->env, &fd) == 0 && fstat(fd, &st) == 0)
-        out->file_bytes = (uint64_t)st.st_size;
+    *out = (struct store_size){.free_disk_bytes = free_disk_bytes(e), .used_bytes = used_bytes(e), .file_bytes = file_bytes(e)};
     store_env_give(s, e);
 }
