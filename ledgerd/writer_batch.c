@@ -124,45 +124,74 @@ static enum ledger_rc seal(struct writer *w, struct batch *b, struct ledger_err 
     return machine_seal(&w->m, clock_watch_real_us(&w->clock), &out, &b->cp, err);
 }
 
-/* A receipt that would not verify shows that the store is damaged: better found here than by the
- * client. */
-static enum ledger_rc make_path(struct writer *w, const struct batch *b, struct job *job,
-                                struct job_result *r, struct ledger_err *err)
+/* What is recorded by this batch stands at the right edge of the tree, which was compared with the root: one hash an entry. What was
+ * recorded before has a path of its own. A receipt that would not verify shows that the store is damaged: better found here than
+ * by the client. */
+static bool find_path(struct writer *w, const struct batch *b, const struct merkle_edge *edge, const struct job_result *r,
+                      struct merkle_path *path)
 {
     struct merkle_store tree = machine_tree(&w->m);
-    struct merkle_path path;
     struct hash leaf;
     merkle_leaf(w->c, r->header, &leaf);
-    if (!merkle_inclusion(w->c, &tree, r->index, b->cp.size, &path) ||
-        !merkle_verify_inclusion(w->c, r->index, b->cp.size, &leaf, path.h, path.n, &b->cp.root))
+    if (r->index >= edge->first && r->index < edge->size) {
+        merkle_edge_path(edge, r->index, path);
+        return hash_eq(merkle_edge_leaf(edge, r->index), &leaf);
+    }
+    return merkle_inclusion(w->c, &tree, r->index, b->cp.size, path) &&
+           merkle_verify_inclusion(w->c, r->index, b->cp.size, &leaf, path->h, path->n, &b->cp.root);
+}
+
+static enum ledger_rc no_receipt_room(struct ledger_err *err)
+{
+    return ledger_fail(err, LEDGER_ENOMEM, "the receipts take too much memory; send fewer events together");
+}
+
+static enum ledger_rc make_path(struct writer *w, const struct batch *b, const struct merkle_edge *edge, struct job *job,
+                                struct job_result *r, struct ledger_err *err)
+{
+    struct merkle_path path;
+    if (!find_path(w, b, edge, r, &path))
         return ledger_fail(err, LEDGER_ETAMPER,
                            "entry %llu is not under the root of its own tree; run `ledgerd check`",
                            (unsigned long long)r->index);
     r->path = arena_copy(job->a, span_of(path.h, path.n * HASH_LEN));
-    if (!r->path.p)
-        return ledger_fail(err, LEDGER_ENOMEM,
-                           "the receipts take too much memory; send fewer events together");
+    return r->path.p ? LEDGER_OK : no_receipt_room(err);
+}
+
+/* Nothing new: an edge of nothing. */
+static enum ledger_rc make_edge(struct writer *w, const struct batch *b, struct merkle_edge *edge, struct ledger_err *err)
+{
+    struct merkle_store tree = machine_tree(&w->m);
+    *edge = (struct merkle_edge){0};
+    if (b->before.size == b->cp.size)
+        return LEDGER_OK;
+    enum ledger_rc rc = merkle_edge_make(w->c, w->a, &tree, b->before.size, b->cp.size, edge);
+    if (rc == LEDGER_ENOMEM)
+        return no_receipt_room(err);
+    if (rc || !hash_eq(merkle_edge_root(edge), &b->cp.root))
+        return ledger_fail(err, LEDGER_ETAMPER, "the entries from %llu on are not under the root of their own tree; run `ledgerd check`",
+                           (unsigned long long)b->before.size);
     return LEDGER_OK;
 }
 
 static enum ledger_rc make_receipts(struct writer *w, struct batch *b, struct ledger_err *err)
 {
     size_t note_max = w->note_n + 24; /* only the size's digits can become more */
-    for (struct job *job = b->jobs; job != b->end; job = job->next) {
+    struct merkle_edge edge;
+    arena_reset(w->a);
+    enum ledger_rc rc = make_edge(w, b, &edge, err);
+    for (struct job *job = b->jobs; job != b->end && !rc; job = job->next) {
         uint8_t *note = arena_alloc(job->a, note_max);
         if (!note)
-            return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+            return no_receipt_room(err);
         job->checkpoint = span_of(note, note_max);
-        for (size_t i = 0; i < job->n_events; i++) {
+        for (size_t i = 0; i < job->n_events && !rc; i++) {
             struct job_result *r = &job->results[i];
-            if (r->outcome != JOB_ACCEPTED && r->outcome != JOB_BEFORE)
-                continue;
-            enum ledger_rc rc = make_path(w, b, job, r, err);
-            if (rc)
-                return rc;
+            if (r->outcome == JOB_ACCEPTED || r->outcome == JOB_BEFORE)
+                rc = make_path(w, b, &edge, job, r, err);
         }
     }
-    return LEDGER_OK;
+    return rc;
 }
 
 /* ---- commit, signature, answers ---- */
