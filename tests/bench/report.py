@@ -39,7 +39,7 @@ class Target:
 
 
 def number(value):
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.2f}"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.2f}" if value >= 0.1 or value == 0 else f"{value:.2g}"
 
 
 def table(targets):
