@@ -106,9 +106,7 @@ def test_earlier_format_is_brought_up_to_date():
 def test_folder_without_a_journal_is_given_one():
     """tests/fixtures/data-2.tar.xz was made by the program that wrote format 2: 19 entries."""
     with Ledger() as l:
-        shutil.rmtree(l.dir)
-        with tarfile.open(os.path.join(HERE, "..", "fixtures", "data-2.tar.xz")) as kept:
-            kept.extractall(l.base)
+        l.become("data-2")
         path = os.path.join(l.dir, "FORMAT")
         l.tool("check").expect(0, "19 entries")
         l.tool("backup", os.path.join(l.base, "backup")).expect(0)
