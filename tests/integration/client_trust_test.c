@@ -10,14 +10,14 @@
 static void roll_back(void)
 {
     cw_stop_daemon();
-    cw_command("rm -rf '%s/data' && cp -a '%s/old' '%s/data' && cp '%s/old.anchor' '%s.anchor'", cw.dir, cw.base, cw.dir, cw.base, cw.dir);
+    cw_command("cd '%s' && rm -rf data journal && cp -a '%s'/old/* . && cp '%s/old.anchor' '%s.anchor'", cw.dir, cw.base, cw.base, cw.dir);
     cw_start_daemon();
 }
 
 static void keep_copy(void)
 {
     cw_stop_daemon();
-    cw_command("cp -a '%s/data' '%s/old' && cp '%s.anchor' '%s/old.anchor'", cw.dir, cw.base, cw.dir, cw.base);
+    cw_command("mkdir '%s/old' && cd '%s' && cp -a data journal '%s/old' && cp '%s.anchor' '%s/old.anchor'", cw.base, cw.dir, cw.base, cw.dir, cw.base);
     cw_start_daemon();
 }
 
