@@ -9,6 +9,10 @@
 #define ROW_HEAD ((size_t)6)
 #define SINK_MIN ((size_t)16 << 10)
 
+struct layer_memory {
+    _Atomic unsigned users;
+    uint8_t *p;
+};
 struct layer_slot {
     uint32_t hash, row; /* row + 1; 0: free */
 };
@@ -58,14 +62,6 @@ static bool count_rows(const struct journal_record *rec, size_t *n)
     return *n < UINT32_MAX;
 }
 
-static size_t slots_for(size_t rows)
-{
-    size_t n = 16;
-    while (n < rows * 2)
-        n *= 2;
-    return n;
-}
-
 static void index_row(struct layer *l, enum kv_table t, size_t row)
 {
     uint64_t h = layer_hash(t, l->rows[row].key);
@@ -92,25 +88,75 @@ static bool fill(struct layer *l)
     return true;
 }
 
+static void memory_drop(struct layer_memory *m)
+{
+    if (--m->users)
+        return;
+    free(m->p);
+    free(m);
+}
+
+static void layer_free(struct layer *l)
+{
+    for (size_t i = 0; i < l->n_memory; i++)
+        memory_drop(l->memory[i]);
+    free(l->memory);
+    free(l->rows);
+    free(l->slots);
+    free(l);
+}
+
+/* Room for so many rows out of so many records. */
+static struct layer *layer_alloc(size_t rows, size_t memory)
+{
+    struct layer *l = calloc(1, sizeof *l);
+    if (!l)
+        return NULL;
+    l->users = 1;
+    l->n_slots = 16;
+    while (l->n_slots < rows * 2)
+        l->n_slots *= 2;
+    l->memory = calloc(memory, sizeof(struct layer_memory *));
+    l->rows = calloc(rows ? rows : 1, sizeof *l->rows);
+    l->slots = calloc(l->n_slots, sizeof *l->slots);
+    if (l->memory && l->rows && l->slots)
+        return l;
+    layer_free(l);
+    return NULL;
+}
+
+/* Takes the record's bytes. */
+static struct layer *around(struct journal_record *r, size_t rows)
+{
+    struct layer *l = layer_alloc(rows, 1);
+    struct layer_memory *m = l ? calloc(1, sizeof *m) : NULL;
+    if (!m) {
+        if (l)
+            layer_free(l);
+        free(r->p);
+        return NULL;
+    }
+    m->users = 1;
+    m->p = r->p;
+    l->memory[l->n_memory++] = m;
+    l->record = *r;
+    l->n_rows = rows;
+    return l;
+}
+
 struct layer *layer_new(struct journal_record *r, bool *malformed)
 {
     size_t n = 0;
     *malformed = !count_rows(r, &n);
-    struct layer *l = *malformed ? NULL : calloc(1, sizeof *l);
-    if (l) {
-        *l = (struct layer){.users = 1, .record = *r, .n_rows = n, .n_slots = slots_for(n)};
-        l->rows = calloc(n ? n : 1, sizeof *l->rows);
-        l->slots = calloc(l->n_slots, sizeof *l->slots);
-        *malformed = l->rows && l->slots && !fill(l);
-    } else {
-        free(r->p);
-    }
+    struct layer *l = around(r, n);
     *r = (struct journal_record){0};
-    if (l && (!l->rows || !l->slots || *malformed)) {
-        layer_drop(l);
-        l = NULL;
-    }
-    return l;
+    if (!l)
+        return NULL;
+    if (!*malformed && fill(l))
+        return l;
+    *malformed = true;
+    layer_free(l);
+    return NULL;
 }
 
 struct layer *layer_keep(struct layer *l)
@@ -121,19 +167,22 @@ struct layer *layer_keep(struct layer *l)
 
 void layer_drop(struct layer *l)
 {
-    if (!l || --l->users)
-        return;
-    layer_drop(l->parts[0]);
-    layer_drop(l->parts[1]);
-    free(l->record.p);
-    free(l->rows);
-    free(l->slots);
-    free(l);
+    if (l && --l->users == 0)
+        layer_free(l);
 }
 
-static void join_table(struct layer *l, enum kv_table t)
+/* ---- joining ---- */
+
+static void share_memory(struct layer *l, const struct layer *of)
 {
-    const struct layer *below = l->parts[0], *above = l->parts[1];
+    for (size_t i = 0; i < of->n_memory; i++) {
+        of->memory[i]->users++;
+        l->memory[l->n_memory++] = of->memory[i];
+    }
+}
+
+static void join_table(struct layer *l, const struct layer *below, const struct layer *above, enum kv_table t)
+{
     size_t b = below->first[t], a = above->first[t];
     l->first[t] = l->n_rows;
     while (b < below->first[t + 1] || a < above->first[t + 1]) {
@@ -145,25 +194,17 @@ static void join_table(struct layer *l, enum kv_table t)
     }
 }
 
-struct layer *layer_join(struct layer *below, struct layer *above)
+struct layer *layer_join(const struct layer *below, const struct layer *above)
 {
-    size_t most = below->n_rows + above->n_rows;
-    struct layer *l = calloc(1, sizeof *l);
+    struct layer *l = layer_alloc(below->n_rows + above->n_rows, below->n_memory + above->n_memory);
     if (!l)
         return NULL;
-    *l = (struct layer){.users = 1, .n_slots = slots_for(most)};
-    l->rows = calloc(most ? most : 1, sizeof *l->rows);
-    l->slots = calloc(l->n_slots, sizeof *l->slots);
-    if (!l->rows || !l->slots) {
-        layer_drop(l);
-        return NULL;
-    }
-    l->parts[0] = layer_keep(below);
-    l->parts[1] = layer_keep(above);
+    share_memory(l, below);
+    share_memory(l, above);
     l->record = (struct journal_record){.n = below->record.n + above->record.n, .base = below->record.base, .size = above->record.size,
                                         .before = below->record.before};
     for (unsigned t = 0; t < KV_TABLES; t++)
-        join_table(l, (enum kv_table)t);
+        join_table(l, below, above, (enum kv_table)t);
     l->first[KV_TABLES] = l->n_rows;
     return l;
 }

@@ -12,23 +12,24 @@
 #include "kv.h"
 
 struct layer_row {
-    struct span key, value; /* in the record */
+    struct span key, value; /* in the layer's memory */
 };
 struct layer {
     _Atomic unsigned users;
-    struct journal_record record;
+    struct journal_record record; /* p: NULL in one that was joined */
+    struct layer_memory **memory; /* of the records that the rows are in; shared with the layers that it was joined from */
+    size_t n_memory;
     size_t n_rows;
     struct layer_row *rows;
     size_t first[KV_TABLES + 1]; /* rows of table t: from first[t] to before first[t + 1] */
     struct layer_slot *slots;
     size_t n_slots;
-    struct layer *parts[2]; /* of a layer that was made of two: whose records the rows are in */
 };
 
 /* Takes the record, also when it fails, and returns owned. NULL: out of memory, or the rows are malformed (*malformed). */
 struct layer *layer_new(struct journal_record *r, bool *malformed);
-/* One that shows what the two show, `above` over `below`: fewer to ask. Keeps both, returns owned. NULL: out of memory. */
-struct layer *layer_join(struct layer *below, struct layer *above);
+/* One that shows what the two show, `above` over `below`: fewer to ask. Returns owned. NULL: out of memory. */
+struct layer *layer_join(const struct layer *below, const struct layer *above);
 struct layer *layer_keep(struct layer *l);
 void layer_drop(struct layer *l); /* NULL is allowed */
 

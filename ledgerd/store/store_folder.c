@@ -302,7 +302,7 @@ static enum ledger_rc tables_end(struct store *s, uint64_t *size, struct hash *r
  * the journal shows may not be on the disk, if that process died between writing and syncing it. */
 static enum ledger_rc take_over(struct store *s, struct ledger_err *err)
 {
-    uint64_t size;
+    uint64_t size = 0;
     struct hash root;
     if (s->format < STORE_FORMAT)
         return LEDGER_OK;
