@@ -184,8 +184,8 @@ static enum ledger_rc tables_open(struct replay_store *s, struct ledger_err *err
 
 static enum ledger_rc data_open(struct replay_store *s, struct ledger_err *err)
 {
-    int e = ENOMEM;
-    for (uint64_t map = MAP_BYTES; e == ENOMEM && map >= MAP_BYTES_MIN; map /= 2)
+    int e = ENOMEM; /* EINVAL: larger than any address space, as under memcheck */
+    for (uint64_t map = MAP_BYTES; (e == ENOMEM || e == EINVAL) && map >= MAP_BYTES_MIN; map /= 2)
         e = env_open(s, map);
     if (e)
         return fail_open(s, e, err);

@@ -28,6 +28,8 @@ ROOT = os.path.dirname(HERE)
 SANITIZERS = {"ASAN_OPTIONS": "exitcode=99:detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1",
               "UBSAN_OPTIONS": "exitcode=99:print_stacktrace=1",
               "TSAN_OPTIONS": "exitcode=99:halt_on_error=1:second_deadlock_stack=1"}
+# What a long run sets, unless the caller has: the counts of suites that are told them one by one.
+LONG_COUNTS = {"LEDGERD_SEEDS": "500", "LEDGERD_PLAY_SEEDS": "100", "LEDGERD_ERASE_KILLS": "200"}
 running = set()
 
 
@@ -61,6 +63,8 @@ def make_environment(build, sanitizer):
     environment.pop("LEDGERD_PROFILE", None)  # the caller's own ledger is none of the tests' business
     environment.setdefault("LEDGERD_SHARED", os.path.join(os.path.dirname(ROOT), "shared"))
     environment.setdefault("LEDGERD_TIME_FACTOR", "5" if sanitizer else "1")
+    if environment.get("LEDGERD_LONG") == "1":
+        environment = {**LONG_COUNTS, **environment}
     if "thread" in sanitizer:
         environment.setdefault("LEDGERD_MAP_SIZE", "1G")  # it leaves no room for 1 TiB of addresses
     return environment

@@ -41,6 +41,11 @@ class Suite:
         self.skipped += 1
         print(f"skipped: {name}: {why}")
 
+    @staticmethod
+    def tally(name, **counts):
+        """What was done how often: a row of the table of tests/run.py."""
+        print(f"TALLY {name} " + " ".join(f"{what}={n}" for what, n in counts.items()), flush=True)
+
     def run(self, *arguments, stdin=b"", timeout=WAIT_S):
         """(exit code, standard output, standard error) of a program."""
         done = subprocess.run(list(arguments), input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout)

@@ -21,7 +21,6 @@
 #include "store/log.h"
 #include "world.h"
 
-#define CRASH_ONE_IN 3000 /* between tasks */
 #define STEPS 2500
 #define WORLDS 6
 #define WORLDS_LONG 400 /* some two million events */
@@ -289,14 +288,16 @@ static enum ledger_rc try_start(struct ledger_err *err)
     return rc;
 }
 
-/* What is in the log now is what is there; what is not will not come any more. */
-static void read_all(void)
+/* What is in the log now is what is there; what is not will not come any more. False: the power went before it could be read. */
+static bool read_all(void)
 {
     struct kv kv;
     uint64_t size;
     struct ledger_err err;
     take_answers();
     struct store_snapshot *sn = snapshot(&kv);
+    if (!sn && world_crashed())
+        return false;
     if (!sn || log_size(sn, &size, &err))
         sim_fail("the log cannot be read after a start");
     if (size < sim.shown)
@@ -313,6 +314,7 @@ static void read_all(void)
     }
     sim.n_open = 0;
     sim.batch = sim.m.size;
+    return true;
 }
 
 static void start(void)
@@ -323,9 +325,9 @@ static void start(void)
         sim.ghost = sim.fatal = false;
         sim.m.step_due = false;
         enum ledger_rc rc = try_start(&err);
-        bool crashed = world_crashed();
-        if (rc == LEDGER_OK && !crashed && !sim.fatal)
+        if (rc == LEDGER_OK && !world_crashed() && !sim.fatal && read_all())
             break;
+        bool crashed = world_crashed();
         if (rc == LEDGER_ETAMPER || rc == LEDGER_EINVAL || rc == LEDGER_ENOTFOUND || (i > 20 && !crashed))
             sim_fail("the daemon does not start again: %s", err.msg);
         sim.ghost = true;
@@ -338,13 +340,8 @@ static void start(void)
         if (i > 8)
             disk_faults = (struct disk_faults){.no_space = false};
     }
-    /* What is read then is compared as a whole; the store is at work meanwhile, and goes on in peace. */
-    disk_faults = (struct disk_faults){0};
-    world_crash_one_in(0);
-    read_all();
     disk_faults = before;
     disk_faults.no_space = false;
-    world_crash_one_in(sim.quiet ? 0 : CRASH_ONE_IN);
 }
 
 static void end(bool ghost)
@@ -415,7 +412,7 @@ static void change_faults(void)
 {
     sim.quiet = world_chance(2);
     disk_faults = (struct disk_faults){0};
-    world_crash_one_in(sim.quiet ? 0 : CRASH_ONE_IN);
+    world_crash_one_in(sim.quiet ? 0 : 3000);
     if (sim.quiet)
         return;
     disk_faults.full_one_in = world_chance(2) ? 12 : 0;

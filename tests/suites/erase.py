@@ -359,6 +359,7 @@ def killed(suite):
             else:
                 suite.check(where, f"kill {i}: nothing was erased, everything is there")
             suite.check(not os.path.exists(copy), f"kill {i}: no copy is left beside the data")
+        suite.tally("kill-in-an-erasure", kills=KILLS, erased=erased)
         suite.check(erased >= 1, f"some of {KILLS} erasures were recorded before the kill")
         ledger.material()
         ledger.stop()

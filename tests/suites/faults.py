@@ -491,7 +491,8 @@ def test_rot_of_a_stopped_ledger(done):
     """Bits flipped all over the data file, one at a time."""
     with Copy() as l:
         rotten_ledger(l, 60)
-        ran = run(program("tests/faults/rot"), l.dir, str(many(80, 20000)), str(SEED), timeout=many(2, 60) * ledger.WAIT_S)
+        flips = many(80, 20000)
+        ran = run(program("tests/faults/rot"), l.dir, str(flips), str(SEED), timeout=ledger.WAIT_S * flips // 40)
         done.update({what: int(n) for what, n in re.findall(r"(\w+)=(\d+)", ran.out)})
         need(ran.status == 0, f"{ran}")
         need(done["matter"] > done["flips"] // 10, f"{done}")

@@ -94,6 +94,7 @@ def main():
     first, seeds = int(os.environ.get("LEDGERD_SEED_FIRST", "1")), int(os.environ.get("LEDGERD_PLAY_SEEDS", "12"))
     for seed in range(first, first + seeds):
         compare(suite, f"random lifecycle, seed {seed}", "".join(t + "\n" for t in generate(seed, 200, (0.4, 0.2)[seed % 2])))
+    suite.tally("judged-by-a-daemon", lifecycles=seeds)
     suite.end()
 
 

@@ -44,6 +44,7 @@ def scenarios(suite):
 
 def lifecycles(suite):
     first, seeds = int(os.environ.get("LEDGERD_SEED_FIRST", "1")), int(os.environ.get("LEDGERD_SEEDS", "24"))
+    judged = 0
     for seed in range(first, first + seeds):
         hostile = (0.4, 0.2, 0.6)[seed % 3]
         path = suite.path(f"{seed}.jsonl", "".join(text + "\n" for text in generate(seed, 250, hostile)))
@@ -51,7 +52,9 @@ def lifecycles(suite):
         code, out, err = suite.run(suite.ctl, "simulate", path)
         suite.check(code == 0 and out.splitlines() == expected, f"random lifecycle, seed {seed}, hostile {hostile}",
                     err + first_difference(expected, out.splitlines()))
+        judged += len(expected)
         os.unlink(path)
+    suite.tally("judged-twice", lifecycles=seeds, events=judged)
 
 
 def expectations(suite):

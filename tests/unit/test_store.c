@@ -146,7 +146,8 @@ TEST(a_newer_format_is_refused_and_nothing_is_touched)
     write_format(&s, "ledgerd data 1\n");
     CHECK_EQ_INT(store_open(s.dir, STORE_WRITE, &store, &err), LEDGER_EINVAL);
     CHECK(strstr(err.msg, "ledgerd rebuild") != NULL);
-    CHECK_EQ_INT(store_open_with(s.dir, STORE_WRITE, &(struct store_options){.older = true}, &store, &err), LEDGER_OK);
+    CHECK_EQ_INT(store_open_with(s.dir, STORE_WRITE, &(struct store_options){.older = true, .map_bytes = SCRATCH_MAP}, &store, &err),
+                 LEDGER_OK);
     CHECK_EQ_INT(store_format_update(store, &err), LEDGER_OK);
     store_close(store);
     store_close(scratch_open(&s));
