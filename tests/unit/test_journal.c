@@ -92,6 +92,17 @@ static int find(const struct scratch *s, const uint8_t *what, size_t n, off_t *a
     return -1;
 }
 
+/* The record from base to base + 1: in which file it is, and where it begins. */
+static int find_record(const struct scratch *s, uint64_t base, off_t *at)
+{
+    uint8_t sizes[16];
+    kv_key_u64(sizes, base);
+    kv_key_u64(sizes + 8, base + 1);
+    int file = find(s, sizes, sizeof sizes, at);
+    *at -= 8;
+    return file;
+}
+
 static void poke(const struct scratch *s, unsigned file, off_t at)
 {
     char path[256];
@@ -154,16 +165,13 @@ TEST(a_damaged_record_is_none_and_hides_no_other)
     struct scratch s;
     struct ledger_err err;
     struct journal *j = begin(&s);
-    off_t at;
-    uint8_t fill[64];
+    off_t begins;
     for (unsigned i = 0; i < 5; i++)
         CHECK_EQ_INT(append(j, i, 6000, (uint8_t)(0x61 + i), &err), LEDGER_OK);
     journal_close(j);
     for (unsigned i = 0; i < 5; i++) {
-        memset(fill, 0x61 + (int)i, sizeof fill);
-        int file = find(&s, fill, sizeof fill, &at);
+        int file = find_record(&s, i, &begins);
         CHECK(file >= 0);
-        const off_t begins = at - (off_t)JOURNAL_HEAD;
         for (unsigned n = 0; n < 60; n++) {
             off_t where = begins + (n < 30 ? (off_t)below(JOURNAL_HEAD) : (off_t)(JOURNAL_HEAD + below(6000)));
             poke(&s, (unsigned)file, where);
@@ -466,36 +474,47 @@ TEST(what_was_recorded_outlives_the_process)
     scratch_remove(&s);
 }
 
+/* A store whose tables are as before its last six batches, which are in the journal. */
+static void six_in_the_journal(struct scratch *s)
+{
+    char cmd[512];
+    struct model m = empty_view(s);
+    snprintf(cmd, sizeof cmd, "cp '%s'/data/data.mdb '%s'/before.mdb", s->dir, s->base);
+    CHECK(system(cmd) == 0);
+    struct store *store = scratch_open(s);
+    for (unsigned i = 0; i < 6; i++)
+        record(store, &m, false);
+    store_close(store);
+    snprintf(cmd, sizeof cmd, "cp '%s'/before.mdb '%s'/data/data.mdb", s->base, s->dir);
+    CHECK(system(cmd) == 0);
+}
+
 TEST(a_batch_that_is_missing_in_the_middle_is_told)
 {
     struct scratch s;
     struct ledger_err err = {0};
     struct store *store;
+    struct store_snapshot *sn;
     const struct store_options o = {.map_bytes = SCRATCH_MAP};
-    const uint8_t sizes[16] = {0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 6}; /* before and after the fourth batch */
     off_t at;
-    int file = -1;
-    for (unsigned tries = 0; file < 0; tries++) { /* again when the process was so slow that the tables had the beginning */
-        CHECK(tries < 50);
-        record_and_die(&s, empty_view(&s), 6);
-        struct kept k = read_back(&s);
-        CHECK_EQ_INT(store_open_with(s.dir, STORE_READ, &o, &store, &err), LEDGER_OK);
-        if (k.n == 6 && in_tables(store) == 2)
-            file = find(&s, sizes, sizeof sizes, &at);
-        else
-            scratch_remove(&s);
-        store_close(store);
-    }
-    poke(&s, (unsigned)file, at + 40);
+    six_in_the_journal(&s);
+    int file = find_record(&s, 5, &at); /* the fourth */
+    CHECK(file >= 0);
+    poke(&s, (unsigned)file, at + 48);
     for (unsigned i = 0; i < 3; i++) {
         enum ledger_rc rc = store_open_with(s.dir, modes[i], &o, &store, &err);
-        struct store_snapshot *sn;
         if (!rc && modes[i] == STORE_BESIDE) {
             rc = store_snapshot_open(store, &sn, &err);
             store_close(store);
         }
         CHECK_EQ_INT(rc, LEDGER_ETAMPER);
         CHECK(strstr(err.msg, "from 6 on") && strstr(err.msg, "ends at 5") && strstr(err.msg, "recorded entries are missing"));
+    }
+    poke(&s, (unsigned)file, at + 48);
+    for (unsigned i = 0; i < 3; i++) {
+        CHECK_EQ_INT(store_open_with(s.dir, modes[i], &o, &store, &err), LEDGER_OK);
+        CHECK_EQ_INT(in_tables(store), modes[i] == STORE_WRITE ? 8 : 2);
+        store_close(store);
     }
     scratch_remove(&s);
 }
@@ -513,7 +532,7 @@ TEST(batches_of_another_history_are_not_put_onto_this_one)
     for (unsigned i = 0; i < 2; i++)
         record(store, &m, false);
     store_close(store);
-    record_and_die(&s, empty_view(&s), 6);
+    six_in_the_journal(&s);
     snprintf(cmd, sizeof cmd, "cp '%s'/data/data.mdb '%s'/data/data.mdb", other.dir, s.dir);
     CHECK(system(cmd) == 0);
     CHECK_EQ_INT(store_open_with(s.dir, STORE_WRITE, &o, &store, &err), LEDGER_ETAMPER);
