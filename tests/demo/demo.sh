@@ -286,8 +286,8 @@ wants "entry $late_entry"
 cat data.good >ledger/data/data.mdb
 
 say "Or the whole data folder goes back to how it was before the bag was given. The daemon's own anchor remembers."
-rm -rf ledger/data
-cp -a ledger.older/data ledger/data
+rm -rf ledger/data ledger/journal
+cp -a ledger.older/data ledger.older/journal ledger/
 show_command ledgerd run ledger
 run 4 timeout 20 "$build/ledgerd" run ledger --listen 127.0.0.1:0
 show_output
