@@ -380,14 +380,18 @@ static enum ledger_rc rewrite(struct backup *b, struct source *so, const struct 
     backup_part_begin(w, b->scratch, part->first);
     while (rc == LEDGER_OK && backup_part_next(&reader, &index, &record, &r, &rc, err)) {
         rc = backup_record_check(b->c, b->scratch, index, &r, &h, &leaf, err);
-        if (rc == LEDGER_OK && to_erase(b, &h, &r)) {
+        if (rc != LEDGER_OK)
+            break;
+        if (to_erase(b, &h, &r)) {
             rc = erased_record(so, index, &r, &record, err);
+            if (rc != LEDGER_OK)
+                return rc;
             *changed = true;
             b->rewritten++;
         }
         backup_part_add(w, record);
     }
-    return rc;
+    return rc == LEDGER_OK ? rc : damaged(b, rc, err);
 }
 
 static enum ledger_rc erase_in(struct backup *b, struct backup_part *part, struct ledger_err *err)

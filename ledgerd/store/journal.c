@@ -171,7 +171,7 @@ static enum ledger_rc grow(struct file *f, uint64_t to, struct ledger_err *err)
     if (f->allocated + by > to)
         to = f->allocated + by;
     if (write_zeros(f->fd, f->allocated, to) != 0)
-        return io_fail(err, errno == ENOSPC || errno == EDQUOT ? LEDGER_EFULL : LEDGER_EIO, "no room for the batch; nothing was recorded");
+        return io_fail(err, errno == ENOSPC || errno == EDQUOT ? LEDGER_EFULL : LEDGER_EIO, "no room for the batch");
     f->allocated = to;
     return LEDGER_OK;
 }

@@ -83,8 +83,6 @@ enum ledger_rc store_begin(struct store *s, struct kv *out, struct ledger_err *e
 enum ledger_rc store_commit(struct store *s, struct ledger_err *err) LEDGER_MUST_USE;
 /* The same for the ledger's own entries, which may use most of the reserve: a full disk must not keep seals from being written. */
 enum ledger_rc store_commit_own(struct store *s, struct ledger_err *err) LEDGER_MUST_USE;
-/* The same for recalls, which may use half of what the ledger's own entries leave of it: whatever else has to stop, a recall goes out. */
-enum ledger_rc store_commit_recall(struct store *s, struct ledger_err *err) LEDGER_MUST_USE;
 /* Called once, in a thread of the store's, when what was recorded cannot be put into the tables and nobody knows what is there: the process
  * must end; the next one takes it from the journal. It must not call the store. NULL: nobody is told. Any thread. */
 void store_watch(struct store *s, void (*broken_cb)(void *ctx, const struct ledger_err *err), void *ctx);

@@ -49,7 +49,7 @@ static enum ledger_rc put_table(struct store_txn *x, struct layer *const *layers
         rc = store_txn_put(x, t, rows[i].key, rows[i].value, false);
     free(rows);
     if (x->code)
-        return ledger_wrap(err, store_fail_mdb(err, x->code, "write"), "nothing was recorded");
+        return store_fail_mdb(err, x->code, "write");
     return rc ? ledger_fail(err, rc, "write of table %u: %s", (unsigned)t, ledger_rc_text(rc)) : LEDGER_OK;
 }
 
@@ -214,7 +214,7 @@ static enum ledger_rc start(struct store *s, struct ledger_err *err)
         return LEDGER_OK;
     int e = pthread_create(&a->thread, NULL, apply_main, s);
     if (e)
-        return ledger_fail(err, LEDGER_EFULL, "a thread cannot be started: %s; nothing was recorded", strerror(e));
+        return ledger_fail(err, LEDGER_EFULL, "a thread cannot be started: %s", strerror(e));
     a->started = true;
     return LEDGER_OK;
 }
@@ -251,7 +251,7 @@ static enum ledger_rc trouble(const struct store *s, struct ledger_err *err)
     const struct store_apply *a = &s->apply;
     if (!a->broken && !a->why.rc)
         return LEDGER_OK;
-    return ledger_fail(err, a->broken ? LEDGER_EIO : LEDGER_EFULL, "%s", a->why.msg);
+    return ledger_fail(err, a->broken ? LEDGER_EIO : LEDGER_EFULL, "what was recorded before waits in the journal: %s", a->why.msg);
 }
 
 enum ledger_rc store_drain(struct store *s, struct ledger_err *err)

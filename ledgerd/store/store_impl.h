@@ -124,6 +124,8 @@ enum ledger_rc store_txn_put(struct store_txn *x, enum kv_table t, struct span k
 /* Ends it. So much disk space has to be left afterwards, or EFULL: nothing was written. Otherwise as store_commit. */
 enum ledger_rc store_txn_commit(struct store_txn *x, uint64_t reserve, struct ledger_err *err) LEDGER_MUST_USE;
 void store_txn_abort(struct store_txn *x);
+/* To whoever wanted something recorded: if there was no room, then it was not. */
+enum ledger_rc store_said(enum ledger_rc rc, struct ledger_err *err);
 uint64_t store_rows_need(size_t rows, size_t bytes); /* an upper estimate of the disk space that such rows take */
 void store_clear_dead_readers(struct store *s);
 bool store_is_log(enum kv_table t);

@@ -332,8 +332,7 @@ enum ledger_rc store_txn_commit(struct store_txn *x, uint64_t reserve, struct le
         store_txn_abort(x);
         if (rc == LEDGER_EFULL || rc == LEDGER_ENOMEM)
             return ledger_fail(err, LEDGER_EFULL,
-                               "commit: a write before it failed (%s); nothing was recorded",
-                               ledger_rc_text(rc));
+                               "commit: a write before it failed (%s)", ledger_rc_text(rc));
         return ledger_fail(err, rc, "commit: a write before it failed: %s", ledger_rc_text(rc));
     }
     uint64_t need = x->bytes < TXN_BYTES_MAX ? x->bytes : TXN_BYTES_MAX,
@@ -342,14 +341,16 @@ enum ledger_rc store_txn_commit(struct store_txn *x, uint64_t reserve, struct le
         store_txn_abort(x);
         return ledger_fail(
             err, LEDGER_EFULL,
-            "the disk is full: %llu bytes are left, %llu are kept in reserve; nothing was recorded",
+            "the disk is full: %llu bytes are left, %llu are kept in reserve",
             (unsigned long long)left, (unsigned long long)reserve);
     }
     int e = mdb_txn_commit(x->txn);
     x->txn = NULL; /* freed, whatever the outcome */
     if (e == MDB_MAP_FULL || e == MDB_TXN_FULL || e == ENOMEM) {
         store_fail_mdb(err, e, "commit");
-        return ledger_wrap(err, LEDGER_EFULL, "nothing was recorded");
+        if (err)
+            err->rc = LEDGER_EFULL;
+        return LEDGER_EFULL;
     }
     if (e) {
         store_fail_mdb(err, e, "commit: what reached the disk is unknown");
@@ -369,19 +370,19 @@ void store_abort(struct store *s)
     s->sink = (struct layer_sink){0};
 }
 
+enum ledger_rc store_said(enum ledger_rc rc, struct ledger_err *err)
+{
+    return rc == LEDGER_EFULL || rc == LEDGER_ENOMEM ? ledger_wrap(err, rc, "nothing was recorded") : rc;
+}
+
 enum ledger_rc store_commit(struct store *s, struct ledger_err *err)
 {
-    return store_txn_commit(&s->direct, s->reserve_bytes, err);
+    return store_said(store_txn_commit(&s->direct, s->reserve_bytes, err), err);
 }
 
 enum ledger_rc store_commit_own(struct store *s, struct ledger_err *err)
 {
-    return store_txn_commit(&s->direct, s->reserve_bytes / 4, err);
-}
-
-enum ledger_rc store_commit_recall(struct store *s, struct ledger_err *err)
-{
-    return store_txn_commit(&s->direct, s->reserve_bytes / 8, err);
+    return store_said(store_txn_commit(&s->direct, s->reserve_bytes / 4, err), err);
 }
 
 bool store_has_room(struct store *s)

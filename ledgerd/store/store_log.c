@@ -201,7 +201,7 @@ enum log_outcome log_append(struct store *s, uint64_t expected_size, uint64_t ep
         return not_written(s, rc, err);
     }
     store_abort(s); /* the layer has it all */
-    rc = record(s, l, batch, err);
+    rc = store_said(record(s, l, batch, err), err);
     if (rc == LEDGER_OK)
         return LOG_APPENDED;
     return rc == LEDGER_EFULL || rc == LEDGER_ENOMEM ? LOG_FULL : LOG_UNKNOWN;
