@@ -23,7 +23,7 @@
 #define LAYERS_ENOUGH 48           /* unless there are so many, */
 #define ROWS_ENOUGH UINT64_C(20000) /* or they have so many rows */
 #define ROWS_ONCE UINT64_C(40000)  /* in one transaction, far below LMDB's limit on dirty pages */
-#define ROWS_MAX UINT64_C(120000)  /* whoever records waits from here on */
+#define ROWS_MAX UINT64_C(50000)   /* whoever records waits from here on: with one more batch a start still takes all over in one transaction */
 #define JOIN_ROWS 4000u            /* no layer is made larger than that of others */
 #define AGAIN_US INT64_C(1000000)
 
@@ -120,12 +120,14 @@ static uint64_t need_of(const struct layer *l)
 /* With the lock, both. */
 static void count_in(struct store_apply *a, const struct layer *l)
 {
+    a->batches += l->n_memory;
     a->rows += l->n_rows;
     a->need += need_of(l);
 }
 
 static void count_out(struct store_apply *a, const struct layer *l)
 {
+    a->batches -= l->n_memory;
     a->rows -= l->n_rows;
     a->need -= need_of(l);
 }
@@ -152,12 +154,10 @@ static bool out_of_room(enum ledger_rc rc)
 static void apply_some(struct store *s)
 {
     struct store_apply *a = &s->apply;
-    struct layer *some[STORE_LAYERS_MAX];
     struct ledger_err err = {0};
     size_t n = a->taken = for_one_transaction(s);
-    memcpy(some, s->layers, n * sizeof *some); /* only this thread takes any off */
     pthread_mutex_unlock(&s->lock);
-    enum ledger_rc rc = store_apply_layers(s, some, n, 0, false, &err);
+    enum ledger_rc rc = store_apply_layers(s, s->layers, n, 0, false, &err); /* these places nobody else touches (join_latest) */
     pthread_mutex_lock(&s->lock);
     if (rc && a->why.rc == LEDGER_OK)
         logline(LOG_ERROR, "recorded batches cannot be put into the tables; they are in the journal", "error=%s", err.msg);
@@ -275,7 +275,7 @@ static enum ledger_rc wait_for_place(struct store *s, struct ledger_err *err)
 {
     struct store_apply *a = &s->apply;
     pthread_mutex_lock(&s->lock);
-    while (!a->broken && !a->why.rc && (s->n_layers == STORE_LAYERS_MAX || a->rows >= ROWS_MAX))
+    while (!a->broken && !a->why.rc && (a->batches >= STORE_LAYERS_MAX || a->rows >= ROWS_MAX))
         pthread_cond_wait(&a->done, &s->lock);
     enum ledger_rc rc = trouble(s, err);
     journal_applied(s->journal, a->applied);

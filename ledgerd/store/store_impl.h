@@ -18,7 +18,7 @@
 /* 1: without the history of states; its view is derived anew. 2: without a journal; an empty one is made. */
 #define STORE_FORMAT 3
 #define STORE_FORMAT_VIEW 2 /* from here on the view is the present one */
-#define STORE_LAYERS_MAX 256
+#define STORE_LAYERS_MAX 8192 /* batches that are recorded and not in the tables, joined or not: so many the next start has to find */
 /* Readers are connections that stream, and workers; each slot is 64 bytes of shared memory. */
 #define STORE_READERS_MAX 2048
 /* Row of KV_META: there are erased records whose bytes may still be in the file. A compaction leaves it out. */
@@ -47,7 +47,8 @@ struct store_apply {
     pthread_t thread;
     bool started, stop, urgent;
     pthread_cond_t wake, done;
-    uint64_t rows, need;    /* of all layers: their number, and the disk space that they take (store_rows_need) */
+    uint64_t batches;       /* of all layers, */
+    uint64_t rows, need;    /* their rows, and the disk space that these take (store_rows_need) */
     uint64_t applied;       /* size of the log in the tables */
     uint64_t tries;
     size_t taken;           /* so many of the oldest layers are being put there just now */

@@ -474,19 +474,35 @@ TEST(what_was_recorded_outlives_the_process)
     scratch_remove(&s);
 }
 
-/* A store whose tables are as before its last six batches, which are in the journal. */
-static void six_in_the_journal(struct scratch *s)
+/* A store whose tables are as before its last n batches, which are in the journal. */
+static struct model in_the_journal(struct scratch *s, unsigned n)
 {
     char cmd[512];
     struct model m = empty_view(s);
     snprintf(cmd, sizeof cmd, "cp '%s'/data/data.mdb '%s'/before.mdb", s->dir, s->base);
     CHECK(system(cmd) == 0);
     struct store *store = scratch_open(s);
-    for (unsigned i = 0; i < 6; i++)
+    for (unsigned i = 0; i < n; i++)
         record(store, &m, false);
     store_close(store);
     snprintf(cmd, sizeof cmd, "cp '%s'/before.mdb '%s'/data/data.mdb", s->base, s->dir);
     CHECK(system(cmd) == 0);
+    return m;
+}
+
+/* More than come while the tables wait, from one client on a fast disk. */
+TEST(many_small_batches_are_taken_over)
+{
+    struct scratch s;
+    struct store *store;
+    const struct store_options o = {.map_bytes = SCRATCH_MAP};
+    struct model m = in_the_journal(&s, 700);
+    for (unsigned i = 0; i < 3; i++) {
+        CHECK_EQ_INT(store_open_with(s.dir, modes[i], &o, &store, NULL), LEDGER_OK);
+        compare_now(store, &m);
+        store_close(store);
+    }
+    scratch_remove(&s);
 }
 
 TEST(a_batch_that_is_missing_in_the_middle_is_told)
@@ -497,7 +513,7 @@ TEST(a_batch_that_is_missing_in_the_middle_is_told)
     struct store_snapshot *sn;
     const struct store_options o = {.map_bytes = SCRATCH_MAP};
     off_t at;
-    six_in_the_journal(&s);
+    in_the_journal(&s, 6);
     int file = find_record(&s, 5, &at); /* the fourth */
     CHECK(file >= 0);
     poke(&s, (unsigned)file, at + 48);
@@ -532,7 +548,7 @@ TEST(batches_of_another_history_are_not_put_onto_this_one)
     for (unsigned i = 0; i < 2; i++)
         record(store, &m, false);
     store_close(store);
-    six_in_the_journal(&s);
+    in_the_journal(&s, 6);
     snprintf(cmd, sizeof cmd, "cp '%s'/data/data.mdb '%s'/data/data.mdb", other.dir, s.dir);
     CHECK(system(cmd) == 0);
     CHECK_EQ_INT(store_open_with(s.dir, STORE_WRITE, &o, &store, &err), LEDGER_ETAMPER);
@@ -548,5 +564,6 @@ TEST_MAIN(TEST_ENTRY(records_come_back_in_their_order_from_both_files),
           TEST_ENTRY(wiping_leaves_nothing),
           TEST_ENTRY(a_snapshot_sees_what_is_recorded_and_never_anything_else),
           TEST_ENTRY(what_was_recorded_outlives_the_process),
+          TEST_ENTRY(many_small_batches_are_taken_over),
           TEST_ENTRY(a_batch_that_is_missing_in_the_middle_is_told),
           TEST_ENTRY(batches_of_another_history_are_not_put_onto_this_one))
