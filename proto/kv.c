@@ -39,7 +39,7 @@ struct kv_mem {
 };
 
 /* Keys are hashes or counters, and an adversary cannot choose where they fall without choosing SHA-256 outputs. */
-static uint64_t hash_key(enum kv_table t, struct span key)
+uint64_t kv_hash(enum kv_table t, struct span key)
 {
     uint64_t h = UINT64_C(1469598103934665603) ^ (uint64_t)t ^ (uint64_t)key.n << 8, word;
     for (size_t i = 0; i < key.n; i += sizeof word) {
@@ -106,7 +106,7 @@ static enum ledger_rc mem_get(void *ctx, enum kv_table t, struct span key, struc
 {
     struct kv_mem *m = ctx;
     if (m->n_slots) {
-        const struct item *it = find_slot(m->slots, m->n_slots, hash_key(t, key), t, key)->item;
+        const struct item *it = find_slot(m->slots, m->n_slots, kv_hash(t, key), t, key)->item;
         if (it) {
             *value = span_of(it->value, it->value_n);
             return LEDGER_OK;
@@ -133,7 +133,7 @@ static enum ledger_rc mem_put(void *ctx, enum kv_table t, struct span key, struc
         return LEDGER_EINVAL;
     if ((m->n_items + 1) * 4 > m->n_slots * 3 && !grow(m))
         return LEDGER_ENOMEM;
-    uint64_t hash = hash_key(t, key);
+    uint64_t hash = kv_hash(t, key);
     struct slot *slot = find_slot(m->slots, m->n_slots, hash, t, key);
     struct item *it = slot->item;
     if (!it && !(it = item_new(m, t, key)))

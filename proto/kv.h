@@ -57,6 +57,9 @@ enum ledger_rc kv_mem_flush(struct kv_mem *m, struct ledger_err *err) LEDGER_MUS
 void kv_mem_discard(struct kv_mem *m);
 size_t kv_mem_bytes(const struct kv_mem *m);
 
+/* For tables in memory; not for anything that is kept. */
+uint64_t kv_hash(enum kv_table t, struct span key);
+
 /* Key builders; out has KV_KEY_MAX bytes; the returned span borrows it. */
 struct span kv_key_u64(uint8_t *out, uint64_t v);
 struct span kv_key_tree(uint8_t *out, unsigned level, uint64_t index);

@@ -17,20 +17,6 @@ struct layer_slot {
     uint32_t hash, row; /* row + 1; 0: free */
 };
 
-uint64_t layer_hash(enum kv_table t, struct span key)
-{
-    uint64_t h = UINT64_C(0x9e3779b97f4a7c15) ^ (uint64_t)t ^ (uint64_t)key.n << 8, word;
-    for (size_t i = 0; i < key.n; i += sizeof word) {
-        size_t n = key.n - i < sizeof word ? key.n - i : sizeof word;
-        word = 0;
-        memcpy(&word, key.p + i, n);
-        h = (h ^ word) * UINT64_C(0xff51afd7ed558ccd);
-        h ^= h >> 32;
-    }
-    h *= UINT64_C(0xc4ceb9fe1a85ec53);
-    return h ^ h >> 32;
-}
-
 /* ---- making ---- */
 
 /* One row off the front; false: malformed. */
@@ -64,7 +50,7 @@ static bool count_rows(const struct journal_record *rec, size_t *n)
 
 static void index_row(struct layer *l, enum kv_table t, size_t row)
 {
-    uint64_t h = layer_hash(t, l->rows[row].key);
+    uint64_t h = kv_hash(t, l->rows[row].key);
     size_t i = h & (l->n_slots - 1);
     while (l->slots[i].row)
         i = (i + 1) & (l->n_slots - 1);

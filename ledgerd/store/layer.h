@@ -33,8 +33,7 @@ struct layer *layer_join(const struct layer *below, const struct layer *above);
 struct layer *layer_keep(struct layer *l);
 void layer_drop(struct layer *l); /* NULL is allowed */
 
-/* The hash serves for every layer that is asked for the same key. */
-uint64_t layer_hash(enum kv_table t, struct span key);
+/* `hash` is kv_hash's: it serves for every layer that is asked for the same key. */
 bool layer_get(const struct layer *l, uint64_t hash, enum kv_table t, struct span key, struct span *value);
 
 /* One table as several layers show it, the later ones above: ascending, each key once, from `first` on. *out is allocated with malloc. False: out

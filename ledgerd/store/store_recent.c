@@ -53,7 +53,7 @@ static struct hash root_after(const struct layer *l)
     uint8_t key[KV_KEY_MAX];
     struct span root, k = kv_key_u64(key, l->record.size);
     struct hash h = HASH_ZERO;
-    if (layer_get(l, layer_hash(KV_CHECKPOINT, k), KV_CHECKPOINT, k, &root) && root.n == HASH_LEN)
+    if (layer_get(l, kv_hash(KV_CHECKPOINT, k), KV_CHECKPOINT, k, &root) && root.n == HASH_LEN)
         memcpy(h.b, root.p, HASH_LEN);
     return h;
 }

@@ -99,7 +99,7 @@ void store_snapshot_close(struct store_snapshot *sn)
 static enum ledger_rc snapshot_get(void *ctx, enum kv_table t, struct span key, struct span *value)
 {
     struct store_snapshot *sn = ctx;
-    uint64_t hash = sn->n_layers ? layer_hash(t, key) : 0;
+    uint64_t hash = sn->n_layers ? kv_hash(t, key) : 0;
     for (size_t i = sn->n_layers; i-- > 0;)
         if (layer_get(sn->layers[i], hash, t, key, value))
             return LEDGER_OK;
