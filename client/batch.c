@@ -126,54 +126,32 @@ LEDGER_API const uint8_t *ledger_batch_event_id(const struct ledger_batch *b, si
 
 /* ---- the tree of ids ---- */
 
-#define ID_LEVELS 11 /* 2^10 ≥ BATCH_EVENTS_MAX */
-struct id_tree {
-    struct hash *level[ID_LEVELS];
-    size_t n[ID_LEVELS];
-};
-
-static bool id_tree_get(void *ctx, unsigned level, uint64_t index, struct hash *out)
+static bool id_leaf(void *ctx, unsigned level, uint64_t index, unsigned n, struct hash *out)
 {
-    struct id_tree *t = ctx;
-    if (level >= ID_LEVELS || index >= t->n[level])
+    const struct ledger_batch *b = ctx;
+    if (level > 0 || n > b->n - index)
         return false;
-    *out = t->level[level][index];
+    for (unsigned i = 0; i < n; i++)
+        merkle_leaf(b->c, span_of(b->events[index + i].id.b, HASH_LEN), &out[i]);
     return true;
 }
 
-static bool id_tree_put(void *ctx, unsigned level, uint64_t index, const struct hash *h)
+static bool id_tree(struct ledger_batch *b, struct arena *a, struct merkle_edge *out)
 {
-    struct id_tree *t = ctx;
-    if (level >= ID_LEVELS || index != t->n[level])
-        return false;
-    t->level[level][t->n[level]++] = *h;
-    return true;
-}
-
-static bool id_tree_fill(struct ledger_batch *b, struct arena *a, struct id_tree *t, struct merkle_store *s)
-{
-    *s = (struct merkle_store){t, id_tree_get, id_tree_put};
-    for (unsigned l = 0; l < ID_LEVELS; l++) {
-        t->n[l] = 0;
-        t->level[l] = arena_alloc(a, ((b->n >> l) + 1) * sizeof(struct hash));
-        if (!t->level[l])
-            return false;
-    }
-    for (size_t i = 0; i < b->n; i++) {
-        struct hash leaf;
-        merkle_leaf(b->c, span_of(b->events[i].id.b, HASH_LEN), &leaf);
-        if (!merkle_append(b->c, s, i, &leaf))
-            return false;
-    }
-    return true;
+    const struct merkle_store ids = {b, id_leaf, NULL};
+    const struct frontier none = {.size = 0};
+    return merkle_edge_make(b->c, a, &ids, &none, b->n, out) == LEDGER_OK;
 }
 
 static enum ledger_rc batch_root(struct ledger_batch *b, struct ledger_err *err)
 {
-    struct id_tree t;
-    struct merkle_store s;
+    struct merkle_edge tree;
     struct arena_mark mark = arena_mark(b->a);
-    bool ok = id_tree_fill(b, b->a, &t, &s) && merkle_root(b->c, &s, b->n, &b->root);
+    bool ok = b->n == 0 || id_tree(b, b->a, &tree);
+    if (b->n == 0)
+        merkle_empty(b->c, &b->root);
+    else if (ok)
+        b->root = *merkle_edge_root(&tree);
     arena_release(b->a, mark);
     return ok ? LEDGER_OK : ledger_fail(err, LEDGER_ENOMEM, "out of memory");
 }
@@ -257,12 +235,11 @@ void batch_leave_unsigned(struct ledger_batch *b)
     b->unsigned_allowed = true;
 }
 
-static bool seal_event(struct ledger_batch *b, const struct merkle_store *s, const struct sigblock *all, size_t i)
+static bool seal_event(struct ledger_batch *b, const struct merkle_edge *ids, const struct sigblock *all, size_t i)
 {
     struct sigblock block = *all;
     struct merkle_path path;
-    if (!merkle_inclusion(b->c, s, i, b->n, &path))
-        return false;
+    merkle_edge_path(ids, i, &path);
     block.index = (unsigned)i;
     block.path = (const uint8_t *)path.h;
     block.path_n = path.n;
@@ -280,13 +257,12 @@ enum ledger_rc batch_seal(struct ledger_batch *b, struct ledger_err *err)
     if (b->n == 0 || (b->n_signatures == 0 && !b->unsigned_allowed))
         return ledger_fail(err, LEDGER_EINVAL, b->n ? "the batch is not signed" : "the batch holds no event");
     struct arena *scratch = arena_new(BATCH_ARENA_MAX);
-    struct id_tree t;
-    struct merkle_store s;
-    bool ok = scratch && id_tree_fill(b, scratch, &t, &s);
+    struct merkle_edge ids;
+    bool ok = scratch && id_tree(b, scratch, &ids);
     struct sigblock block = {.events = (unsigned)b->n, .n = b->n_signatures};
     memcpy(block.sigs, b->sigs, sizeof block.sigs);
     for (size_t i = 0; ok && i < b->n; i++)
-        ok = seal_event(b, &s, &block, i);
+        ok = seal_event(b, &ids, &block, i);
     arena_free(scratch);
     b->sealed = ok;
     return ok ? LEDGER_OK : ledger_fail(err, LEDGER_ENOMEM, "out of memory");

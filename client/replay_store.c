@@ -22,7 +22,7 @@
 #include "profile.h"
 
 #define FORMAT_PREFIX "ledgerd replay "
-#define FORMAT_NUMBER 1
+#define FORMAT_NUMBER 2 /* 1: tree and chain map node by node */
 #define MAP_BYTES (UINT64_C(1) << 40) /* address space, not disk; halved until the system grants it */
 #define MAP_BYTES_MIN (UINT64_C(1) << 30)
 #define CHECKSUM_LEN 8
@@ -87,6 +87,8 @@ static enum ledger_rc check_format(struct replay_store *s, const char *path, str
     if (number > FORMAT_NUMBER)
         return ledger_fail(err, LEDGER_EVERSION, "%s: this state has format %lu, this program knows up to %d; nothing was touched", s->dir,
                            number, FORMAT_NUMBER);
+    if (number < FORMAT_NUMBER)
+        return ledger_fail(err, LEDGER_EINVAL, "%s: this state was made by an earlier version; delete the folder, and it is derived again", s->dir);
     return LEDGER_OK;
 }
 

@@ -399,21 +399,11 @@ bool replayer_root(struct replayer *r, uint64_t size, struct hash *root)
     return merkle_root(r->c, &tree, size, root);
 }
 
-/* The peaks of a tree are its perfect subtrees from the left, the largest first: one for each bit of its size. */
 bool replayer_cursor(struct replayer *r, struct entries_cursor *out)
 {
     struct merkle_store tree = machine_tree(&r->m);
-    uint64_t size = r->size, at = 0;
-    size_t n = 0;
-    *out = (struct entries_cursor){.next = size, .ready = true, .frontier = {.size = size}};
-    for (unsigned level = 64; level-- > 0;) {
-        if (!(size >> level & 1))
-            continue;
-        if (!tree.get(tree.ctx, level, at >> level, &out->frontier.peaks[n++]))
-            return false;
-        at += UINT64_C(1) << level;
-    }
-    return true;
+    *out = (struct entries_cursor){.next = r->size, .ready = true};
+    return frontier_from_store(r->c, &tree, r->size, &out->frontier);
 }
 
 static bool note_key(const char *name, uint8_t out[KV_KEY_MAX], struct span *key)

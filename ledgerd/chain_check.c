@@ -103,7 +103,7 @@ enum ledger_rc chain_check_machine(struct machine *m, struct ledger_err *err)
     if (rc != LEDGER_OK || l->clock_tolerance_us != m->tolerance_us || l->heartbeat_s != m->heartbeat_s || l->epoch != m->epoch ||
         !span_eq(l->origin, span_str(m->origin)) || !span_eq(l->log_key, span_str(m->log_vkey)) || l->log_key_from != m->log_key_from ||
         !span_eq(before, span_str(m->log_vkey_before)) || algorithms_of(l->parameters) != m->algorithms || m->erased_open != 0 ||
-        !tree.get(tree.ctx, 0, m->seal, &leaf) || !hash_eq(&leaf, &m->seal_leaf))
+        !tree.get(tree.ctx, 0, m->seal, 1, &leaf) || !hash_eq(&leaf, &m->seal_leaf))
         return bad(err, m->seal, "the ledger's numbers between batches are not those that it has left");
     return LEDGER_OK;
 }

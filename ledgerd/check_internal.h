@@ -97,5 +97,8 @@ void check_log_keys(struct check *k);
 struct kv check_sink(struct check *k);
 /* Compares one derived row with what is stored; false if it differs, after having named it. */
 bool check_row(struct check *k, enum kv_table t, struct span key, struct span value);
+/* Compares the last node of a derived row of the tree; the others were compared when they came. */
+bool check_node(struct check *k, struct span key, struct span row);
+size_t check_nodes_in(struct span row); /* of a row of the tree */
 
 #endif

@@ -74,8 +74,8 @@ static uint64_t name_row(struct check *k, enum kv_table t, struct span key, stru
     case KV_REFERENCE:
         return number_of(value, 0);
     case KV_TREE:
-        snprintf(what, size, "tree, level %u", key.n ? key.p[0] : 0u);
-        return key.n == 9 && key.p[0] < 64 ? number_of(key, 1) << key.p[0] : VERDICT_NO_INDEX;
+        snprintf(what, size, "tree, level %u", key.n == 9 ? key.p[8] : 0u);
+        return number_of(key, 0);
     case KV_MEMBER:
         if (chain_of_member(k, key, &record) && name_chain(record, chain, sizeof chain))
             snprintf(what, size, "member of %.50s", chain);
@@ -107,6 +107,45 @@ bool check_row(struct check *k, enum kv_table t, struct span key, struct span va
                  rc == LEDGER_OK ? "what is stored is not what follows from the log"
                                  : "is missing from the store");
     return false;
+}
+
+size_t check_nodes_in(struct span row)
+{
+    size_t n = row.n / HASH_LEN;
+    while (n && memcmp(row.p + (n - 1) * HASH_LEN, HASH_ZERO.b, HASH_LEN) == 0)
+        n--;
+    return n;
+}
+
+bool check_node(struct check *k, struct span key, struct span row)
+{
+    struct span stored;
+    char what[64];
+    size_t n = check_nodes_in(row), at = (n - 1) * HASH_LEN;
+    enum ledger_rc rc = kv_get(&k->stored, KV_TREE, key, &stored);
+    if (rc == LEDGER_OK && stored.n == row.n && memcmp(stored.p + at, row.p + at, HASH_LEN) == 0)
+        return true;
+    uint64_t first = name_row(k, KV_TREE, key, row, what, sizeof what);
+    if (rc == LEDGER_OK)
+        check_differ(k, first + ((uint64_t)(n - 1) << key.p[8]), what, "what is stored is not what follows from the log");
+    else if (n == 1)
+        check_differ(k, first, what, "is missing from the store");
+    return false;
+}
+
+/* Nothing stands behind a level's last node. */
+static void check_row_ends(struct check *k)
+{
+    uint8_t key[KV_KEY_MAX];
+    struct span stored;
+    char what[64];
+    const uint64_t size = k->tail.m.size;
+    for (unsigned level = 0; level < 64 && size >> level; level += MERKLE_STEP) {
+        uint64_t nodes = size >> level;
+        struct span row = kv_key_tree(key, level, nodes);
+        if (nodes % MERKLE_ROW && kv_get(&k->stored, KV_TREE, row, &stored) == LEDGER_OK && check_nodes_in(stored) > nodes % MERKLE_ROW)
+            check_differ(k, name_row(k, KV_TREE, row, stored, what, sizeof what), what, "has nodes that do not follow from the log");
+    }
 }
 
 /* ---- rows that change: scan what is stored, then look for what was not met ---- */
@@ -227,7 +266,8 @@ static bool row_is_derived(struct check *k, enum kv_table t, struct span key, st
     if (t == KV_EVENT || t == KV_REFERENCE)
         return index_is_derived(k, t, key, value);
     if (t == KV_TREE)
-        return key.n == 9 && key.p[0] < 64 && number_of(key, 1) < m->size >> key.p[0];
+        return key.n == 9 && key.p[8] < 64 && key.p[8] % MERKLE_STEP == 0 && n >> key.p[8] < m->size >> key.p[8] &&
+               n % ((uint64_t)1 << key.p[8]) == 0 && (n >> key.p[8]) % MERKLE_ROW == 0;
     struct entry_record r; /* a checkpoint belongs to each seal */
     struct header h;
     arena_reset(m->a);
@@ -273,6 +313,8 @@ enum ledger_rc check_view(struct check *k, struct ledger_err *err)
         rc = compare_changing(k, changing[i], &missing, err);
     for (size_t i = 0; i < 6 && !rc; i++)
         rc = compare_growing(k, growing[i], err);
+    if (!rc)
+        check_row_ends(k);
     if (!rc && missing)
         rc = kv_mem_flush(k->derived, err);
     return rc;

@@ -160,7 +160,6 @@ enum ledger_rc writer_record(struct writer *w, struct own_job *job,
 /* writer_stored.c: begins a transaction whose reads are checked. */
 enum ledger_rc writer_begin(struct writer *w, struct ledger_err *err) LEDGER_MUST_USE;
 /* Before anything is sealed: is what is stored of the tree still the tree that was signed last? */
-enum ledger_rc writer_check_tree(struct writer *w, uint64_t size, struct ledger_err *err) LEDGER_MUST_USE;
 /* Signs a committed checkpoint and keeps the note as the latest. */
 void writer_sign(struct writer *w, const struct checkpoint *cp);
 

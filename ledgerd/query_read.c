@@ -120,7 +120,7 @@ static enum ledger_rc check_raw(struct query *q, uint64_t index, struct stored *
 {
     struct hash h;
     merkle_leaf(q->c, e->header, &e->leaf);
-    if (!q->tree.get(q->tree.ctx, 0, index, &h) || !hash_eq(&h, &e->leaf))
+    if (!q->tree.get(q->tree.ctx, 0, index, 1, &h) || !hash_eq(&h, &e->leaf))
         return read_bad(err, index, "its header is not the leaf of the tree");
     if (e->h.kind == OWN_SEAL)
         return e->event.n || e->block.n ? read_bad(err, index, "a seal with content") : LEDGER_OK;

@@ -81,10 +81,7 @@ static enum ledger_rc begin_view(struct rebuild *rb, struct ledger_err *err)
     enum ledger_rc rc = store_begin(rb->store, &rb->txn, err);
     if (rc)
         return rc;
-    rb->m = (struct machine){.c = rb->c, .a = rb->a, .kv = rb->txn, .index_key = *store_index_key(rb->store), .wire = true};
-    enum ledger_rc begun = machine_load(&rb->m, NULL);
-    bool usable = begun == LEDGER_OK || begun == LEDGER_ENOTFOUND; /* not what an earlier version left unfinished */
-    if (log_rebuilding(&rb->txn) && usable) { /* interrupted: go on */
+    if (log_rebuilding_same(&rb->txn)) { /* interrupted: go on */
         store_abort(rb->store);
         return LEDGER_OK;
     }

@@ -101,24 +101,24 @@ static bool row_says(struct scrub_view *v, enum kv_table t, struct span key, uin
     return rbuf_done(&r) && n == index;
 }
 
-/* The leaf, and every node that became complete with it. */
+/* The leaf, and every stored node that became complete with it. */
 static void check_tree(struct scrub_view *v, uint64_t index, struct span header)
 {
     struct merkle_store tree = machine_tree(&v->m);
-    struct hash want, left, got;
+    struct hash want, got, row[MERKLE_ROW];
     merkle_leaf(v->c, header, &want);
-    if (!tree.get(tree.ctx, 0, index, &got) || !hash_eq(&want, &got)) {
+    if (!tree.get(tree.ctx, 0, index, 1, &got) || !hash_eq(&want, &got)) {
         found(v, index, "its header is not the leaf that the tree has at its place");
         return;
     }
-    for (unsigned level = 0; index >> level & 1; level++) {
-        uint64_t i = index >> level;
-        if (!tree.get(tree.ctx, level, i - 1, &left)) {
-            found(v, (i - 1) << level, "a node of the tree above it is missing");
+    for (unsigned level = 0; (index >> level) % MERKLE_ROW == MERKLE_ROW - 1; level += MERKLE_STEP) {
+        uint64_t above = index >> (level + MERKLE_STEP);
+        if (!tree.get(tree.ctx, level, above * MERKLE_ROW, MERKLE_ROW, row) || !tree.get(tree.ctx, level + MERKLE_STEP, above, 1, &got)) {
+            found(v, (above * MERKLE_ROW) << level, "a node of the tree above it is missing");
             return;
         }
-        merkle_node(v->c, &left, &got, &want);
-        if (!tree.get(tree.ctx, level + 1, i / 2, &got) || !hash_eq(&want, &got)) {
+        merkle_fold(v->c, row, MERKLE_ROW);
+        if (!hash_eq(&row[0], &got)) {
             found(v, index, "a node of the tree above it does not follow from its leaves");
             return;
         }

@@ -75,7 +75,7 @@ static enum ledger_rc check_entry(struct machine *m, uint64_t index, int64_t *re
         return bad(err, index, "event or signature block are not those that the header names");
     struct merkle_store tree = machine_tree(m);
     merkle_leaf(m->c, r.header, &leaf);
-    if (!tree.get(tree.ctx, 0, index, &stored) || !hash_eq(&leaf, &stored))
+    if (!tree.get(tree.ctx, 0, index, 1, &stored) || !hash_eq(&leaf, &stored))
         return bad(err, index, "the header is not the leaf that the tree has at its place");
     return LEDGER_OK;
 }
@@ -84,16 +84,14 @@ static enum ledger_rc check_entry(struct machine *m, uint64_t index, int64_t *re
 static enum ledger_rc check_nodes(struct machine *m, uint64_t from, struct ledger_err *err)
 {
     struct merkle_store tree = machine_tree(m);
-    for (unsigned level = 1; level < 64 && (m->size >> level) > 0; level++) {
+    for (unsigned level = MERKLE_STEP; level < 64 && (m->size >> level) > 0; level += MERKLE_STEP) {
         uint64_t first = (from + (UINT64_C(1) << level) - 1) >> level;
         for (uint64_t i = first; i < m->size >> level; i++) {
-            struct hash l, r, want, got;
-            if (!tree.get(tree.ctx, level - 1, 2 * i, &l) ||
-                !tree.get(tree.ctx, level - 1, 2 * i + 1, &r) ||
-                !tree.get(tree.ctx, level, i, &got))
+            struct hash row[MERKLE_ROW], got;
+            if (!tree.get(tree.ctx, level - MERKLE_STEP, i * MERKLE_ROW, MERKLE_ROW, row) || !tree.get(tree.ctx, level, i, 1, &got))
                 return bad(err, i << level, "a node of the tree above it is missing");
-            merkle_node(m->c, &l, &r, &want);
-            if (!hash_eq(&want, &got))
+            merkle_fold(m->c, row, MERKLE_ROW);
+            if (!hash_eq(&row[0], &got))
                 return bad(err, i << level,
                            "a node of the tree above it does not follow from its leaves");
         }
@@ -107,7 +105,7 @@ static enum ledger_rc check_seal(struct machine *m, const struct header *h, stru
     struct merkle_store tree = machine_tree(m);
     if (m->seal != m->size - 1 || h->kind != OWN_SEAL)
         return bad(err, m->size - 1, "the last entry is no seal");
-    if (!tree.get(tree.ctx, 0, m->seal, &leaf) || !hash_eq(&leaf, &m->seal_leaf) ||
+    if (!tree.get(tree.ctx, 0, m->seal, 1, &leaf) || !hash_eq(&leaf, &m->seal_leaf) ||
         !hash_eq(&h->map_root, &m->map_root) || h->chains != m->chains || h->epoch != m->epoch ||
         h->recorded_us != m->recorded_us)
         return bad(err, m->seal, "the view was not left by this seal");
@@ -136,11 +134,14 @@ static enum ledger_rc check_checkpoint(struct store_snapshot *sn, struct tail *t
 {
     uint64_t size = 0;
     struct hash root, stored;
-    struct merkle_store tree = machine_tree(&t->m);
     enum ledger_rc rc = log_checkpoint(sn, &size, &stored, err);
     if (rc)
         return ledger_wrap(err, LEDGER_ETAMPER, "the last checkpoint");
-    if (size != t->m.size || !merkle_root(t->m.c, &tree, size, &root) || !hash_eq(&root, &stored))
+    rc = machine_tree_load(&t->m, err);
+    if (rc)
+        return bad(err, t->m.size - 1, "a node of the tree above it is missing");
+    frontier_root(t->m.c, &t->m.tree, &root);
+    if (size != t->m.size || !hash_eq(&root, &stored))
         return bad(err, t->m.size - 1, "the tree's root is not the one of the last checkpoint");
     t->root = root;
     return LEDGER_OK;

@@ -59,12 +59,13 @@ struct id_leaves {
     const struct work *work;
 };
 
-static bool id_leaf(void *ctx, unsigned level, uint64_t index, struct hash *out)
+static bool id_leaf(void *ctx, unsigned level, uint64_t index, unsigned n, struct hash *out)
 {
     const struct id_leaves *ids = ctx;
-    if (level > 0 || index >= ids->work->job->n_events)
+    if (level > 0 || n > ids->work->job->n_events - index)
         return false;
-    merkle_leaf(ids->c, span_of(ids->work->events[index].ev.id.b, HASH_LEN), out);
+    for (unsigned i = 0; i < n; i++)
+        merkle_leaf(ids->c, span_of(ids->work->events[index + i].ev.id.b, HASH_LEN), &out[i]);
     return true;
 }
 
@@ -75,7 +76,7 @@ static enum ledger_rc make_paths(struct worker *w, struct work *work, struct led
     struct merkle_edge tree;
     struct merkle_path path;
     size_t n = work->job->n_events;
-    if (merkle_edge_make(w->c, w->a, &s, 0, n, &tree))
+    if (merkle_edge_make(w->c, w->a, &s, &(const struct frontier){.size = 0}, n, &tree))
         return over_budget(err);
     work->root = *merkle_edge_root(&tree);
     for (size_t i = 0; i < n; i++) {

@@ -118,13 +118,10 @@ static enum ledger_rc seal(struct writer *w, struct batch *b, struct ledger_err 
 {
     struct appended_entry out;
     arena_reset(w->a);
-    enum ledger_rc rc = writer_check_tree(w, b->before.size, err);
-    if (rc)
-        return rc;
     return machine_seal(&w->m, clock_watch_real_us(&w->clock), &out, &b->cp, err);
 }
 
-/* What is recorded by this batch stands at the right edge of the tree, which was compared with the root: one hash an entry. What was
+/* What is recorded by this batch stands at the right edge of the tree, whose root was compared: one hash an entry. What was
  * recorded before has a path of its own. A receipt that would not verify shows that the store is damaged: better found here than
  * by the client. */
 static bool find_path(struct writer *w, const struct batch *b, const struct merkle_edge *edge, const struct job_result *r,
@@ -165,7 +162,7 @@ static enum ledger_rc make_edge(struct writer *w, const struct batch *b, struct 
     *edge = (struct merkle_edge){0};
     if (b->before.size == b->cp.size)
         return LEDGER_OK;
-    enum ledger_rc rc = merkle_edge_make(w->c, w->a, &tree, b->before.size, b->cp.size, edge);
+    enum ledger_rc rc = merkle_edge_make(w->c, w->a, &tree, &b->before.tree, b->cp.size, edge);
     if (rc == LEDGER_ENOMEM)
         return no_receipt_room(err);
     if (rc || !hash_eq(merkle_edge_root(edge), &b->cp.root))

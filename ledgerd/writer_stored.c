@@ -2,8 +2,8 @@
 /*
  * writer_stored: what the writer reads of the store. What rotted there must not become part of what is recorded and signed: a state would be
  * judged upon as if it were true, a node of the tree would give a root that no proof leads to. So a chain's record is compared with
- * its head's header when it is read (chain_check.h), the tree with the root that was signed last before it is sealed, and the chain map with
- * its old root while it is changed (chainmap.h). Members of lists and rows of indexes have no hash of their own that is near; the
+ * its head's header when it is read (chain_check.h), the tree's right edge is kept in memory from the start on, where it gave the root that was signed
+ * last (tail.h, machine_tree_load), and the chain map is compared with its old root while it is changed (chainmap.h). Members of lists and rows of indexes have no hash of their own that is near; the
  * scrub reads them.
  *
  * A record that is still, byte for byte, what it was when it was last compared with its head, or what was then written here, is not compared
@@ -72,14 +72,4 @@ enum ledger_rc writer_begin(struct writer *w, struct ledger_err *err)
     enum ledger_rc rc = log_begin(w->p->o.store, &w->stored, err);
     w->txn = (struct kv){w, checked_get, checked_put};
     return rc;
-}
-
-enum ledger_rc writer_check_tree(struct writer *w, uint64_t size, struct ledger_err *err)
-{
-    struct merkle_store tree = machine_tree(&w->m);
-    struct hash root;
-    if (size == 0 || (merkle_root(w->c, &tree, size, &root) && hash_eq(&root, &w->root)))
-        return LEDGER_OK;
-    return ledger_fail(err, LEDGER_ETAMPER, "stored data does not verify: the tree is not the one of the checkpoint of %llu entries",
-                       (unsigned long long)size);
 }

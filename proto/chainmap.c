@@ -2,16 +2,21 @@
 /*
  * chainmap: storage and proofs of the verifiable map (chainmap.h).
  *
- * KV_MAP holds a record for each inner node under (u16 depth ‖ the first depth bits of the keys below it): its two slots. A
- * slot is empty, a leaf (a whole one-leaf subtree) or an inner node. The root's own slot stands under the key ff ff.
+ * KV_MAP holds inner nodes in groups of GROUP_LEVELS levels, each under (u16 depth ‖ the first depth bits of the keys below it) of its
+ * uppermost node: a way down reads a row for each fourth level, and a change writes as few. A node is its two slots. A slot is
+ * empty, a leaf (a whole one-leaf subtree) or an inner node, whose own slots follow right there if it is of the same group. The root's
+ * own slot stands under the key ff ff.
  * A batch is applied in two steps: the leaves are set in the nodes on their ways, loaded once each; then the changed nodes are
- * hashed, children before parents, and written.
+ * hashed, children before parents, and their groups written.
  */
 #include "chainmap.h"
 
 #include <string.h>
 
 #include "state.h"
+
+#define GROUP_LEVELS 4u
+#define GROUP_NODES 15u
 
 enum tag { TAG_EMPTY = 0, TAG_LEAF = 1, TAG_INNER = 2 };
 
@@ -27,6 +32,7 @@ struct node {
     struct hash prefix; /* its first `depth` bits count */
     struct slot s[2];
     struct slot *up;    /* the slot that holds this node */
+    bool known;         /* it is the node that `up` names */
     bool dirty;
     struct node *next_dirty;
 };
@@ -123,8 +129,31 @@ static enum ledger_rc root_load(const struct kv *kv, struct slot *root, struct l
     return rbuf_done(&r) ? LEDGER_OK : ledger_fail(err, LEDGER_ETAMPER, "chain map: the root's record is malformed");
 }
 
-static enum ledger_rc node_load(const struct kv *kv, unsigned depth, const struct hash *prefix, struct slot s[2],
-                                struct ledger_err *err)
+/* Does a group end above nodes of that depth? */
+static bool group_begins(unsigned depth)
+{
+    return depth % GROUP_LEVELS == 0;
+}
+
+/* nodes[0] and what follows it in the record; `n` counts how many are taken. */
+static void nodes_read(struct rbuf *r, struct node nodes[GROUP_NODES], unsigned *n, unsigned depth)
+{
+    struct node *at = &nodes[(*n)++];
+    at->depth = depth;
+    for (unsigned i = 0; i < 2 && !r->failed; i++) {
+        struct slot *s = &at->s[i];
+        slot_read(r, s);
+        if (s->tag != TAG_INNER || group_begins(depth + 1))
+            continue;
+        s->child = &nodes[*n];
+        s->child->up = s;
+        nodes_read(r, nodes, n, depth + 1);
+    }
+}
+
+/* The group of the node at that depth, a multiple of GROUP_LEVELS; nodes[0] is that node, the others hang below it. */
+static enum ledger_rc group_load(const struct kv *kv, unsigned depth, const struct hash *prefix, struct node nodes[GROUP_NODES],
+                                 unsigned *n, struct ledger_err *err)
 {
     uint8_t key[KV_KEY_MAX];
     struct span v;
@@ -134,8 +163,8 @@ static enum ledger_rc node_load(const struct kv *kv, unsigned depth, const struc
                            ledger_rc_text(rc));
     struct rbuf r;
     rbuf_init(&r, v);
-    slot_read(&r, &s[0]);
-    slot_read(&r, &s[1]);
+    *n = 0;
+    nodes_read(&r, nodes, n, depth);
     return rbuf_done(&r) ? LEDGER_OK : ledger_fail(err, LEDGER_ETAMPER, "chain map: node at depth %u is malformed", depth);
 }
 
@@ -147,6 +176,7 @@ static struct node *node_new(struct update *u, unsigned depth, const struct hash
     n->depth = depth;
     n->prefix = *prefix;
     n->up = up;
+    n->known = true;
     up->child = n;
     return n;
 }
@@ -160,36 +190,54 @@ static void mark(struct update *u, struct node *n)
     u->dirty = n;
 }
 
-/* The same, and it is the node that the slot above it names. */
-static enum ledger_rc node_load_checked(struct crypto *c, const struct kv *kv, unsigned depth, const struct hash *prefix,
-                                        const struct hash *named, struct slot s[2], struct ledger_err *err)
+/* Is it the node that the slot above it names? */
+static enum ledger_rc node_check(struct crypto *c, const struct node *n, const struct hash *named, struct ledger_err *err)
 {
     struct hash h;
-    enum ledger_rc rc = node_load(kv, depth, prefix, s, err);
-    if (rc)
-        return rc;
-    inner_hash(c, &s[0].hash, &s[1].hash, &h);
+    inner_hash(c, &n->s[0].hash, &n->s[1].hash, &h);
     return hash_eq(&h, named) ? LEDGER_OK
-                              : ledger_fail(err, LEDGER_ETAMPER, "chain map: node at depth %u is not the one that its parent names", depth);
+                              : ledger_fail(err, LEDGER_ETAMPER, "chain map: node at depth %u is not the one that its parent names", n->depth);
+}
+
+static enum ledger_rc no_memory(struct update *u)
+{
+    return ledger_fail(u->err, LEDGER_ENOMEM, "chain map: out of memory");
+}
+
+/* The stored group below a slot. */
+static enum ledger_rc hang_group(struct update *u, struct slot *s, unsigned depth, const struct hash *key)
+{
+    struct node *nodes = arena_alloc(u->a, GROUP_NODES * sizeof *nodes);
+    unsigned n;
+    if (!nodes)
+        return no_memory(u);
+    enum ledger_rc rc = group_load(u->kv, depth, key, nodes, &n, u->err);
+    nodes[0].prefix = *key;
+    nodes[0].up = s;
+    s->child = nodes;
+    return rc;
 }
 
 /* The node below an inner slot, or a new node that pushes the slot's leaf one level down. */
 static enum ledger_rc descend(struct update *u, struct slot *s, unsigned depth, const struct hash *key, struct node **out)
 {
-    if (s->child) {
-        *out = s->child;
+    if (s->tag == TAG_LEAF) {
+        const struct slot old = *s;
+        struct node *n = *out = node_new(u, depth, key, s);
+        if (!n)
+            return no_memory(u);
+        n->s[key_bit(&old.key, depth)] = old;
+        s->tag = TAG_INNER;
         return LEDGER_OK;
     }
-    struct slot old = *s;
-    struct node *n = node_new(u, depth, key, s);
-    if (!n)
-        return ledger_fail(u->err, LEDGER_ENOMEM, "chain map: out of memory");
-    *out = n;
-    if (old.tag == TAG_INNER)
-        return node_load_checked(u->c, u->kv, depth, key, &old.hash, n->s, u->err);
-    n->s[key_bit(&old.key, depth)] = old;
-    s->tag = TAG_INNER;
-    return LEDGER_OK;
+    enum ledger_rc rc = s->child ? LEDGER_OK : hang_group(u, s, depth, key);
+    if (rc)
+        return rc;
+    *out = s->child;
+    if (!s->child->known)
+        rc = node_check(u->c, s->child, &s->hash, u->err);
+    s->child->known = true;
+    return rc;
 }
 
 static enum ledger_rc set_leaf(struct update *u, const struct map_leaf *leaf)
@@ -212,14 +260,23 @@ static enum ledger_rc set_leaf(struct update *u, const struct map_leaf *leaf)
     }
 }
 
-static enum ledger_rc node_store(struct update *u, const struct node *n)
+/* What nodes_read reads. */
+static void nodes_write(struct wbuf *w, const struct node *n)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        slot_write(w, &n->s[i]);
+        if (n->s[i].tag == TAG_INNER && !group_begins(n->depth + 1))
+            nodes_write(w, n->s[i].child);
+    }
+}
+
+static enum ledger_rc group_store(struct update *u, const struct node *n)
 {
     uint8_t key[KV_KEY_MAX];
     struct arena_mark m = arena_mark(u->a);
     struct wbuf w;
     wbuf_init(&w, u->a);
-    slot_write(&w, &n->s[0]);
-    slot_write(&w, &n->s[1]);
+    nodes_write(&w, n);
     struct span v = wbuf_span(&w);
     enum ledger_rc rc = v.p ? kv_put(u->kv, KV_MAP, node_key(key, n->depth, &n->prefix), v) : LEDGER_ENOMEM;
     arena_release(u->a, m);
@@ -247,7 +304,8 @@ enum ledger_rc chainmap_apply(struct crypto *c, struct arena *a, const struct kv
         rc = set_leaf(&u, &leaves[i]);
     for (struct node *d = u.dirty; d && !rc; d = d->next_dirty) {
         inner_hash(c, &d->s[0].hash, &d->s[1].hash, &d->up->hash);
-        rc = node_store(&u, d);
+        if (group_begins(d->depth))
+            rc = group_store(&u, d);
     }
     if (!rc && n)
         rc = root_store(&u);
@@ -299,16 +357,23 @@ enum ledger_rc chainmap_prove(struct crypto *c, const struct kv *kv, const struc
 {
     memset(out, 0, sizeof *out);
     struct slot s;
+    struct node nodes[GROUP_NODES];
+    unsigned n;
     enum ledger_rc rc = root_load(kv, &s, err);
     while (!rc && s.tag == TAG_INNER) {
         if (out->depth >= MAP_DEPTH_MAX)
             return ledger_fail(err, LEDGER_ETAMPER, "chain map: deeper than a key is long");
-        struct slot pair[2];
-        rc = node_load_checked(c, kv, out->depth, key, &s.hash, pair, err);
+        const struct node *at = s.child;
+        if (group_begins(out->depth)) {
+            rc = group_load(kv, out->depth, key, nodes, &n, err);
+            at = nodes;
+        }
+        if (!rc)
+            rc = node_check(c, at, &s.hash, err);
         unsigned bit = key_bit(key, out->depth);
         if (!rc) {
-            put_sibling(out, &pair[1 - bit]);
-            s = pair[bit];
+            put_sibling(out, &at->s[1 - bit]);
+            s = at->s[bit];
         }
     }
     if (rc)

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "merkle.h"
+
 #define CLASS_MIN_BITS 4u /* 16 bytes */
 #define CLASSES 40u
 
@@ -239,8 +241,9 @@ struct span kv_key_u64(uint8_t *out, uint64_t v)
 
 struct span kv_key_tree(uint8_t *out, unsigned level, uint64_t index)
 {
-    out[0] = (uint8_t)level;
-    put_u64(out + 1, index);
+    uint64_t row = index / MERKLE_ROW;
+    put_u64(out, row ? row << (level + MERKLE_STEP) : 0);
+    out[8] = (uint8_t)level;
     return span_of(out, 9);
 }
 

@@ -21,8 +21,8 @@ enum kv_table {
     KV_KEYHOLDER, /* key id → party id: every key that was ever held */
     KV_REFERENCE, /* hash of (first signer, reference) → u64 index */
     KV_EVENT,     /* event id → u64 index */
-    KV_MAP,       /* path → chain map node (chainmap.h) */
-    KV_TREE,      /* u8 level ‖ u64 index → perfect-subtree hash (merkle.h) */
+    KV_MAP,       /* path → nodes of the chain map (chainmap.c) */
+    KV_TREE,      /* u64 first leaf ‖ u8 level → MERKLE_ROW perfect-subtree hashes of that level; zeros where there is none yet (merkle.h) */
     KV_CHECKPOINT,/* u64 size → root: the unsigned checkpoint of each batch */
     KV_TABLES
 };
@@ -62,6 +62,7 @@ uint64_t kv_hash(enum kv_table t, struct span key);
 
 /* Key builders; out has KV_KEY_MAX bytes; the returned span borrows it. */
 struct span kv_key_u64(uint8_t *out, uint64_t v);
+/* The row that has node (level, index). By the first leaf below it: so the table grows at its end, but for one row in thousands. */
 struct span kv_key_tree(uint8_t *out, unsigned level, uint64_t index);
 struct span kv_key_member(uint8_t *out, const struct hash *chain_key, unsigned log, uint64_t number);
 

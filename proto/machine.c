@@ -13,20 +13,33 @@
 #include "machine_internal.h"
 #include "state_history.h"
 
-static bool tree_get(void *ctx, unsigned level, uint64_t index, struct hash *out)
+static bool tree_get(void *ctx, unsigned level, uint64_t index, unsigned n, struct hash *out)
 {
     uint8_t key[KV_KEY_MAX];
     struct span v;
-    if (kv_get(ctx, KV_TREE, kv_key_tree(key, level, index), &v) || v.n != HASH_LEN)
+    size_t at = index % MERKLE_ROW;
+    if (kv_get(ctx, KV_TREE, kv_key_tree(key, level, index), &v) || v.n != MERKLE_ROW * HASH_LEN || n > MERKLE_ROW - at)
         return false;
-    memcpy(out->b, v.p, HASH_LEN);
+    memcpy(out, v.p + at * HASH_LEN, n * HASH_LEN);
+    for (unsigned i = 0; i < n; i++)
+        if (hash_is_zero(&out[i]))
+            return false;
     return true;
 }
 
+/* Rows are of one length from the first node on, so that the store never has to move one. */
 static bool tree_put(void *ctx, unsigned level, uint64_t index, const struct hash *h)
 {
-    uint8_t key[KV_KEY_MAX];
-    return kv_put(ctx, KV_TREE, kv_key_tree(key, level, index), span_of(h->b, HASH_LEN)) == LEDGER_OK;
+    uint8_t key[KV_KEY_MAX], row[MERKLE_ROW * HASH_LEN] = {0};
+    struct span there, k = kv_key_tree(key, level, index);
+    size_t at = index % MERKLE_ROW * HASH_LEN;
+    if (at) {
+        if (kv_get(ctx, KV_TREE, k, &there) || there.n != sizeof row)
+            return false;
+        memcpy(row, there.p, at);
+    }
+    memcpy(row + at, h->b, HASH_LEN);
+    return kv_put(ctx, KV_TREE, k, span_of(row, sizeof row)) == LEDGER_OK;
 }
 
 struct merkle_store machine_tree(struct machine *m)
@@ -37,6 +50,24 @@ struct merkle_store machine_tree(struct machine *m)
 struct merkle_store kv_tree(struct kv *kv)
 {
     return (struct merkle_store){kv, tree_get, tree_put};
+}
+
+enum ledger_rc machine_tree_load(struct machine *m, struct ledger_err *err)
+{
+    struct merkle_store tree = machine_tree(m);
+    if (m->tree.size == m->size || frontier_from_store(m->c, &tree, m->size, &m->tree))
+        return LEDGER_OK;
+    m->tree = (struct frontier){.size = 0};
+    return ledger_fail(err, LEDGER_ETAMPER, "a hash of the tree is missing");
+}
+
+static enum ledger_rc append_leaf(struct machine *m, const struct hash *leaf, struct ledger_err *err)
+{
+    struct merkle_store tree = machine_tree(m);
+    enum ledger_rc rc = machine_tree_load(m, err);
+    if (!rc && !merkle_append(m->c, &tree, &m->tree, leaf))
+        rc = ledger_fail(err, LEDGER_EIO, "tree: a hash could not be written");
+    return rc;
 }
 
 enum ledger_rc machine_put(struct machine *m, enum kv_table t, struct span key, struct span value, struct ledger_err *err)
@@ -142,9 +173,8 @@ enum ledger_rc machine_append(struct machine *m, struct header *h, struct conten
     merkle_leaf(m->c, out->header, &out->leaf);
     uint8_t key[KV_KEY_MAX];
     rc = machine_put(m, KV_LOG, kv_key_u64(key, h->index), record, err);
-    struct merkle_store tree = machine_tree(m);
-    if (!rc && !m->partial && !merkle_append(m->c, &tree, m->size, &out->leaf))
-        rc = ledger_fail(err, LEDGER_EIO, "tree: a stored hash is missing or could not be written");
+    if (!rc && !m->partial)
+        rc = append_leaf(m, &out->leaf, err);
     for (size_t i = 0; i < n && !rc; i++)
         rc = machine_save_chain(m, &adv[i], out, err);
     if (!rc)

@@ -48,6 +48,7 @@ struct machine {
     /* The key that signs checkpoints from log_key_from on, and the one that did so before ("" if that is the first). */
     uint64_t log_key_from;
     char log_vkey[NOTE_NAME_MAX + 200], log_vkey_before[NOTE_NAME_MAX + 200];
+    struct frontier tree;  /* the tree's right edge, once machine_tree_load or an append has read it: tree.size == size */
     /* What was verified last at each position: events of one batch share their signatures, which are then checked once. */
     struct hash verified[SIGNATURES_READ_MAX];
 };
@@ -115,6 +116,9 @@ enum ledger_rc machine_find_event(struct machine *m, const struct hash *event_id
 enum ledger_rc machine_seal(struct machine *m, int64_t recorded_us, struct appended_entry *out, struct checkpoint *cp,
                             struct ledger_err *err) LEDGER_MUST_USE;
 
+/* Reads the tree's right edge, if it is not there. From then on appending goes by it alone: what rots in the stored tree cannot become part of a
+ * root. ETAMPER: a hash is missing. */
+enum ledger_rc machine_tree_load(struct machine *m, struct ledger_err *err) LEDGER_MUST_USE;
 /* The tree of a kv, for proofs; borrows kv. */
 struct merkle_store kv_tree(struct kv *kv);
 struct merkle_store machine_tree(struct machine *m);

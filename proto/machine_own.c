@@ -68,6 +68,7 @@ static bool meta_decode(struct machine *m, struct span v)
     m->log_key_from = rbuf_u64(&r);
     struct span origin = rbuf_str(&r), vkey = rbuf_str(&r), before = rbuf_str(&r);
     m->batch_first = m->size;
+    m->tree = (struct frontier){.size = 0};
     return rbuf_done(&r) && copy_text(m->origin, sizeof m->origin, origin) &&
            copy_text(m->log_vkey, sizeof m->log_vkey, vkey) &&
            copy_text(m->log_vkey_before, sizeof m->log_vkey_before, before);
@@ -89,9 +90,10 @@ enum ledger_rc machine_simulate(struct machine *m, struct ledger_err *err)
     struct merkle_store tree = machine_tree(m);
     struct hash nothing;
     merkle_empty(m->c, &nothing);
+    m->tree = (struct frontier){.size = 0};
     m->wire = false;
     m->recorded_us = INT64_MIN; /* lines carry their own recorded times, of any year */
-    if (!merkle_append(m->c, &tree, 0, &nothing))
+    if (!merkle_append(m->c, &tree, &m->tree, &nothing))
         return ledger_fail(err, LEDGER_ENOMEM, "simulation: out of memory");
     m->size = m->batch_first = 1; /* 0 means "none" in states */
     return LEDGER_OK;
@@ -530,11 +532,9 @@ static enum ledger_rc update_map(struct machine *m, struct ledger_err *err)
 static enum ledger_rc save_checkpoint(struct machine *m, struct checkpoint *cp, struct ledger_err *err)
 {
     uint8_t key[KV_KEY_MAX];
-    struct merkle_store tree = machine_tree(m);
     cp->origin = span_str(m->origin);
     cp->size = m->size;
-    if (!merkle_root(m->c, &tree, m->size, &cp->root))
-        return ledger_fail(err, LEDGER_ETAMPER, "seal: a hash of the tree is missing");
+    frontier_root(m->c, &m->tree, &cp->root);
     struct span meta = meta_encode(m);
     enum ledger_rc rc = meta.p ? LEDGER_OK : LEDGER_ENOMEM;
     if (!rc)

@@ -44,26 +44,41 @@ void merkle_empty(struct crypto *c, struct hash *out)
     *out = empty;
 }
 
-bool merkle_append(struct crypto *c, const struct merkle_store *s, uint64_t size,
-                   const struct hash *leaf)
+void merkle_fold(struct crypto *c, struct hash *h, unsigned n)
 {
-    if (size == UINT64_MAX)
+    LEDGER_REQUIRE(n > 0 && (n & (n - 1)) == 0);
+    for (; n > 1; n /= 2)
+        for (unsigned i = 0; i < n / 2; i++)
+            merkle_node(c, &h[2 * i], &h[2 * i + 1], &h[i]);
+}
+
+bool merkle_node_at(struct crypto *c, const struct merkle_store *s, unsigned level, uint64_t index, struct hash *out)
+{
+    struct hash row[MERKLE_ROW / 2];
+    unsigned above = level % MERKLE_STEP;
+    if (!s->get(s->ctx, level - above, index << above, 1u << above, row))
         return false;
+    merkle_fold(c, row, 1u << above);
+    *out = row[0];
+    return true;
+}
+
+bool merkle_append(struct crypto *c, const struct merkle_store *s, struct frontier *f, const struct hash *leaf)
+{
+    if (f->size == UINT64_MAX)
+        return false;
+    size_t n = frontier_peaks(f);
     struct hash h = *leaf;
-    uint64_t index = size;
-    unsigned level = 0;
-    if (!s->put(s->ctx, level, index, &h))
-        return false;
-    while (index & 1) {
-        struct hash left;
-        if (!s->get(s->ctx, level, index - 1, &left))
+    uint64_t index = f->size;
+    for (unsigned level = 0;; level++, index >>= 1) {
+        if (level % MERKLE_STEP == 0 && !s->put(s->ctx, level, index, &h))
             return false;
-        merkle_node(c, &left, &h, &h);
-        level++;
-        index >>= 1;
-        if (!s->put(s->ctx, level, index, &h))
-            return false;
+        if (!(index & 1))
+            break;
+        merkle_node(c, &f->peaks[--n], &h, &h);
     }
+    f->peaks[n] = h;
+    f->size++;
     return true;
 }
 
@@ -78,13 +93,13 @@ static bool run_root(struct crypto *c, const struct merkle_store *s, uint64_t be
         /* The digits above this one are the leaves before this subtree. */
         uint64_t index = (begin >> level) + ((n >> level) - 1);
         if (first) {
-            if (!s->get(s->ctx, level, index, out))
+            if (!merkle_node_at(c, s, level, index, out))
                 return false;
             first = false;
             continue;
         }
         struct hash left;
-        if (!s->get(s->ctx, level, index, &left))
+        if (!merkle_node_at(c, s, level, index, &left))
             return false;
         merkle_node(c, &left, out, out);
     }
@@ -277,6 +292,16 @@ void frontier_append(struct crypto *c, struct frontier *f, const struct hash *le
     f->size++;
 }
 
+bool frontier_from_store(struct crypto *c, const struct merkle_store *s, uint64_t size, struct frontier *out)
+{
+    size_t n = 0;
+    *out = (struct frontier){.size = size};
+    for (unsigned level = 64; level-- > 0;)
+        if (size >> level & 1 && !merkle_node_at(c, s, level, (size >> level) - 1, &out->peaks[n++]))
+            return false;
+    return true;
+}
+
 /*
  * RFC 6962: for each bit that is set in `index` there is one left sibling on the inclusion path, the root of the perfect subtree of that
  * size; together they cover the leaves before. The path goes upwards, so the largest comes last. Bits that are not set have a right
@@ -340,19 +365,30 @@ static struct hash *row_new(struct arena *a, struct merkle_edge *e, unsigned lev
     return e->row[level];
 }
 
-/* The nodes of a row that have one of the leaves below them, and the left sibling of the first. */
-static bool row_fill(struct crypto *c, const struct merkle_store *s, struct merkle_edge *e, unsigned level)
+static bool leaves_get(const struct merkle_store *s, uint64_t at, uint64_t end, struct hash *out)
+{
+    while (at < end) {
+        uint64_t left = end - at, n = MERKLE_ROW - at % MERKLE_ROW;
+        n = n < left ? n : left;
+        if (!s->get(s->ctx, 0, at, (unsigned)n, out))
+            return false;
+        at += n;
+        out += n;
+    }
+    return true;
+}
+
+/* The nodes of a row that have one of the leaves below them, and the left sibling of the first: that is the peak of the bit that is set there in
+ * the number of leaves before, and the larger peaks are those of the bits above. */
+static bool row_fill(struct crypto *c, const struct merkle_store *s, const struct frontier *before, struct merkle_edge *e, unsigned level)
 {
     uint64_t at = e->first >> level, begin = row_first(e, level), end = level_nodes(e->size, level);
-    if (at != begin && !s->get(s->ctx, level, begin, &e->row[level][0]))
-        return false;
+    if (at != begin)
+        e->row[level][0] = before->peaks[__builtin_popcountll(at >> 1)];
+    if (level == 0)
+        return leaves_get(s, at, end, &e->row[0][at - begin]);
     for (; at < end; at++) {
         struct hash *out = &e->row[level][at - begin];
-        if (level == 0) {
-            if (!s->get(s->ctx, 0, at, out))
-                return false;
-            continue;
-        }
         const struct hash *pair = &e->row[level - 1][2 * at - row_first(e, level - 1)];
         if (2 * at + 1 < level_nodes(e->size, level - 1))
             merkle_node(c, &pair[0], &pair[1], out);
@@ -362,16 +398,16 @@ static bool row_fill(struct crypto *c, const struct merkle_store *s, struct merk
     return true;
 }
 
-enum ledger_rc merkle_edge_make(struct crypto *c, struct arena *a, const struct merkle_store *s, uint64_t first, uint64_t size,
+enum ledger_rc merkle_edge_make(struct crypto *c, struct arena *a, const struct merkle_store *s, const struct frontier *before, uint64_t size,
                                 struct merkle_edge *out)
 {
-    *out = (struct merkle_edge){.first = first, .size = size};
-    if (first >= size)
+    *out = (struct merkle_edge){.first = before->size, .size = size};
+    if (before->size >= size)
         return LEDGER_EINVAL;
     for (unsigned level = 0;; level++) {
         if (!row_new(a, out, level))
             return LEDGER_ENOMEM;
-        if (!row_fill(c, s, out, level))
+        if (!row_fill(c, s, before, out, level))
             return LEDGER_ENOTFOUND;
         out->levels = level;
         if (level_nodes(size, level) == 1)

@@ -132,20 +132,20 @@ bool tile_hashes(const struct merkle_store *tree, const struct tile *t, struct h
 {
     if (t->level >= TILE_LEVELS)
         return false;
-    for (unsigned i = 0; i < t->width; i++)
-        if (!tree->get(tree->ctx, TILE_HEIGHT * t->level, t->index * TILE_WIDTH + i, &out[i]))
+    for (unsigned i = 0; i < t->width; i += MERKLE_ROW) {
+        unsigned n = t->width - i < MERKLE_ROW ? t->width - i : MERKLE_ROW;
+        if (!tree->get(tree->ctx, TILE_HEIGHT * t->level, t->index * TILE_WIDTH + i, n, &out[i]))
             return false;
+    }
     return true;
 }
 
 void tile_fold(struct crypto *c, const struct hash *hashes, unsigned n, struct hash *out)
 {
     struct hash h[TILE_WIDTH];
-    LEDGER_REQUIRE(n > 0 && n <= TILE_WIDTH && (n & (n - 1)) == 0);
+    LEDGER_REQUIRE(n <= TILE_WIDTH);
     memcpy(h, hashes, n * sizeof *h);
-    for (; n > 1; n /= 2)
-        for (unsigned i = 0; i < n / 2; i++)
-            merkle_node(c, &h[2 * i], &h[2 * i + 1], &h[i]);
+    merkle_fold(c, h, n);
     *out = h[0];
 }
 

@@ -156,7 +156,7 @@ static struct span last_place(struct auditor *a, uint64_t size)
     struct hash leaf;
     struct wbuf w;
     struct merkle_store tree = machine_tree(replayer_machine(a->replayer));
-    if (!tree.get(tree.ctx, 0, size - 1, &leaf) || !merkle_inclusion(a->c, &tree, size - 1, a->newest_size, &path))
+    if (!tree.get(tree.ctx, 0, size - 1, 1, &leaf) || !merkle_inclusion(a->c, &tree, size - 1, a->newest_size, &path))
         return SPAN_NONE;
     wbuf_init(&w, a->scratch);
     wbuf_bytes(&w, leaf.b, HASH_LEN);

@@ -51,6 +51,8 @@ enum ledger_rc log_checkpoint(struct store_snapshot *sn, uint64_t *size, struct 
 
 /* A rebuild of the view is under way: nobody may write to the log, or trust the view. */
 bool log_rebuilding(const struct kv *kv);
+/* One that makes a view of the present format: so it can go on. */
+bool log_rebuilding_same(const struct kv *kv);
 /* Inside a write transaction. */
 enum ledger_rc log_set_rebuilding(struct store *s, bool on, struct ledger_err *err) LEDGER_MUST_USE;
 

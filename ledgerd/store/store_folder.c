@@ -90,7 +90,7 @@ enum ledger_rc store_is_older(const char *dir, bool *older, struct ledger_err *e
 {
     unsigned number;
     enum ledger_rc rc = store_format_check(dir, &number, err);
-    *older = !rc && number < STORE_FORMAT_VIEW;
+    *older = !rc && number < STORE_FORMAT;
     return rc;
 }
 
@@ -278,15 +278,6 @@ enum ledger_rc store_create(const char *dir, struct ledger_err *err)
     return rc;
 }
 
-/* A folder of before there were journals gets one, which is empty, and the number that keeps older programs away from it. */
-static enum ledger_rc give_journal(struct store *s, struct ledger_err *err)
-{
-    enum ledger_rc rc = journal_create(s->dir, err);
-    if (!rc && s->format == STORE_FORMAT_VIEW && !(rc = store_format_update(s, err)))
-        s->format = STORE_FORMAT;
-    return rc;
-}
-
 static enum ledger_rc tables_end(struct store *s, uint64_t *size, struct hash *root, struct ledger_err *err)
 {
     MDB_txn *txn;
@@ -304,7 +295,7 @@ static enum ledger_rc take_over(struct store *s, struct ledger_err *err)
 {
     uint64_t size = 0;
     struct hash root;
-    if (s->format < STORE_FORMAT)
+    if (s->format < STORE_FORMAT_JOURNAL)
         return LEDGER_OK;
     enum ledger_rc rc = store_recent_read(s->dir, s->layers, &s->n_layers, err);
     if (rc || !s->n_layers)
@@ -331,8 +322,8 @@ static enum ledger_rc open_data(struct store *s, enum store_mode mode, struct le
     s->mode = mode;
     if (!rc)
         rc = store_env_open(path, &o, &s->env, err);
-    if (!rc && mode == STORE_WRITE && s->format < STORE_FORMAT)
-        rc = give_journal(s, err);
+    if (!rc && mode == STORE_WRITE && s->format < STORE_FORMAT_JOURNAL)
+        rc = journal_create(s->dir, err); /* empty; the older program, until the view is derived anew, knows nothing of it */
     if (!rc && mode != STORE_BESIDE)
         rc = take_over(s, err);
     if (!rc && mode == STORE_WRITE)
@@ -383,7 +374,7 @@ static enum ledger_rc finish_erasure(struct store *s, struct ledger_err *err)
 static enum ledger_rc check_format(struct store *s, const struct store_options *o, struct ledger_err *err)
 {
     enum ledger_rc rc = store_format_check(s->dir, &s->format, err);
-    if (rc || s->format >= STORE_FORMAT_VIEW || (o && o->older))
+    if (rc || s->format == STORE_FORMAT || (o && o->older))
         return rc;
     return ledger_fail(err, LEDGER_EINVAL, "%s: the data has an earlier format; `ledgerd rebuild %s` brings it up to date "
                        "(so does `ledgerd run`); the log stays as it is", s->dir, s->dir);

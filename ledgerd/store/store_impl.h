@@ -15,9 +15,10 @@
 #include "layer.h"
 #include "store.h"
 
-/* 1: without the history of states; its view is derived anew. 2: without a journal; an empty one is made. */
-#define STORE_FORMAT 3
-#define STORE_FORMAT_VIEW 2 /* from here on the view is the present one */
+/* 1: without the history of states. 2: without a journal; an empty one is made. 3: tree and chain map node by node. The view of each is derived
+ * anew. */
+#define STORE_FORMAT 4
+#define STORE_FORMAT_JOURNAL 3 /* from here on there is a journal */
 #define STORE_LAYERS_MAX 8192 /* batches that are recorded and not in the tables, joined or not: so many the next start has to find */
 /* Readers are connections that stream, and workers; each slot is 64 bytes of shared memory. */
 #define STORE_READERS_MAX 2048

@@ -256,6 +256,20 @@ static int put_log(struct store_txn *x, MDB_val *k, MDB_val *v)
     return is_erased_form(&there, v) ? mdb_put(x->txn, x->env->dbi[KV_LOG], k, v, 0) : MDB_KEYEXIST;
 }
 
+/* A table that grows at its end: its pages become full. */
+static int put_growing(struct store_txn *x, enum kv_table t, MDB_val *k, MDB_val *v)
+{
+    int e = mdb_put(x->txn, x->env->dbi[t], k, v, MDB_APPEND);
+    return e == MDB_KEYEXIST ? mdb_put(x->txn, x->env->dbi[t], k, v, 0) : e;
+}
+
+static int put_row(struct store_txn *x, enum kv_table t, MDB_val *k, MDB_val *v, bool replace)
+{
+    if (t == KV_LOG && !replace)
+        return put_log(x, k, v);
+    return t == KV_TREE || t == KV_CHECKPOINT ? put_growing(x, t, k, v) : mdb_put(x->txn, x->env->dbi[t], k, v, 0);
+}
+
 uint64_t store_rows_need(size_t rows, size_t bytes)
 {
     return (uint64_t)rows * PAGE_ESTIMATE + 2 * (uint64_t)bytes;
@@ -271,7 +285,7 @@ enum ledger_rc store_txn_put(struct store_txn *x, enum kv_table t, struct span k
         return LEDGER_EINVAL;
     memcpy(copy, key.p, key.n);
     MDB_val k = {key.n, copy}, v = {value.n, (void *)(uintptr_t)(value.n ? value.p : nothing)};
-    int e = t == KV_LOG && !replace ? put_log(x, &k, &v) : mdb_put(x->txn, x->env->dbi[t], &k, &v, 0);
+    int e = put_row(x, t, &k, &v, replace);
     x->bytes += store_rows_need(1, value.n);
     if (e == MDB_KEYEXIST)
         return x->rc = LEDGER_EINTERNAL;

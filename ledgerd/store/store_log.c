@@ -11,6 +11,7 @@
 #include "store_impl.h"
 
 static const char rebuilding_key[] = "rebuilding";
+static const uint8_t view_format[1] = {STORE_FORMAT}; /* of the view that is being made */
 static const char erasing_key[] = STORE_ERASING_KEY;
 
 static bool key_number(struct span key, uint64_t *out)
@@ -256,11 +257,17 @@ bool log_rebuilding(const struct kv *kv)
     return kv_get(kv, KV_META, span_str(rebuilding_key), &value) == LEDGER_OK;
 }
 
+bool log_rebuilding_same(const struct kv *kv)
+{
+    struct span value;
+    return kv_get(kv, KV_META, span_str(rebuilding_key), &value) == LEDGER_OK && span_eq(value, span_of(view_format, sizeof view_format));
+}
+
 enum ledger_rc log_set_rebuilding(struct store *s, bool on, struct ledger_err *err)
 {
     if (!on)
         return store_remove(s, KV_META, span_str(rebuilding_key), err);
-    return store_replace(s, KV_META, span_str(rebuilding_key), SPAN_LIT("1"), err);
+    return store_replace(s, KV_META, span_str(rebuilding_key), span_of(view_format, sizeof view_format), err);
 }
 
 bool log_erasing(const struct kv *kv)

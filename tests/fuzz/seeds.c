@@ -655,10 +655,10 @@ static void of_trees(struct world *w)
     (void)path;
 }
 
-static bool level_get(void *ctx, unsigned level, uint64_t index, struct hash *out)
+static bool level_get(void *ctx, unsigned level, uint64_t index, unsigned n, struct hash *out)
 {
     const struct hash (*tree)[256] = ctx;
-    *out = tree[level][index];
+    memcpy(out, &tree[level][index], n * sizeof *out);
     return true;
 }
 
@@ -674,11 +674,12 @@ static void of_consistency(struct world *w)
     static const unsigned SIZES[][2] = {{1, 2}, {3, 7}, {100, 256}, {7, 7}, {64, 200}};
     struct hash (*tree)[256] = arena_alloc(w->a, 9 * sizeof *tree);
     const struct merkle_store s = {tree, level_get, level_put};
+    struct frontier edge = {.size = 0};
     for (unsigned i = 0; i < 256; i++) {
         uint8_t one = (uint8_t)i;
         struct hash leaf;
         merkle_leaf(w->c, span_of(&one, 1), &leaf);
-        CHECK(merkle_append(w->c, &s, i, &leaf));
+        CHECK(merkle_append(w->c, &s, &edge, &leaf));
     }
     for (unsigned i = 0; i < sizeof SIZES / sizeof SIZES[0]; i++) {
         struct merkle_path p;

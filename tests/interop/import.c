@@ -19,16 +19,18 @@ struct import {
     struct hash nodes[LEVELS][LEAVES_MAX];
     bool have[LEVELS][LEAVES_MAX];
     struct merkle_store store;
-    uint64_t size;
+    struct frontier edge;
     unsigned line, trees, roots, proofs, notes, refused;
 };
 
-static bool node_get(void *ctx, unsigned level, uint64_t index, struct hash *out)
+static bool node_get(void *ctx, unsigned level, uint64_t index, unsigned n, struct hash *out)
 {
     struct import *m = ctx;
-    if (level >= LEVELS || index >= LEAVES_MAX || !m->have[level][index])
-        return false;
-    *out = m->nodes[level][index];
+    for (unsigned i = 0; i < n; i++) {
+        if (level >= LEVELS || index + i >= LEAVES_MAX || !m->have[level][index + i])
+            return false;
+        out[i] = m->nodes[level][index + i];
+    }
     return true;
 }
 
@@ -93,7 +95,7 @@ static void take_tree(struct import *m, char **rest)
 {
     CHECK(number(rest) <= LEAVES_MAX);
     memset(m->have, 0, sizeof m->have);
-    m->size = 0;
+    m->edge.size = 0;
     m->trees++;
 }
 
@@ -101,8 +103,7 @@ static void take_leaf(struct import *m, char **rest)
 {
     struct hash leaf;
     merkle_leaf(m->c, bytes(m, rest), &leaf);
-    CHECK(merkle_append(m->c, &m->store, m->size, &leaf));
-    m->size++;
+    CHECK(merkle_append(m->c, &m->store, &m->edge, &leaf));
 }
 
 static struct hash root_of(struct import *m, uint64_t size)
@@ -144,7 +145,7 @@ static void take_inclusion(struct import *m, char **rest)
     uint64_t index = number(rest), size = number(rest);
     size_t n = path_of(bytes(m, rest), path);
     struct hash root = root_of(m, size);
-    CHECK(node_get(m, 0, index, &leaf));
+    CHECK(node_get(m, 0, index, 1, &leaf));
     agree(m, expected, merkle_verify_inclusion(m->c, index, size, &leaf, path, n, &root));
     CHECK(merkle_inclusion(m->c, &m->store, index, size, &ours));
     if (expected)

@@ -349,7 +349,7 @@ def test_newer_and_older_formats_are_refused_unharmed():
         after = files_below(l.base)
         changed = [n for n in before.keys() | after.keys() if before.get(n) != after.get(n)]
         need(set(changed) <= {"ledger/data/lock.mdb"}, f"touched: {changed}")  # that there were readers
-        l.become("data-1")
+        l.become("data-3")
         l.tool("backup", backup_of(l, "old")).expect(1, "earlier format", "rebuild")
         l.tool("rebuild").expect(0)
         backup(l, name="old")

@@ -176,6 +176,20 @@ static void change(struct scratch *s, enum change what, enum kv_table t, struct 
     store_close(store);
 }
 
+/* Copies a row of known length. */
+static void stored_row(struct scratch *s, enum kv_table t, struct span key, struct span out)
+{
+    struct store *store = scratch_open(s);
+    struct kv kv;
+    struct span v;
+    CHECK_EQ_INT(store_begin(store, &kv, NULL), LEDGER_OK);
+    CHECK_EQ_INT(kv_get(&kv, t, key, &v), LEDGER_OK);
+    CHECK_EQ_INT(v.n, out.n);
+    memcpy((uint8_t *)(uintptr_t)out.p, v.p, v.n);
+    store_abort(store);
+    store_close(store);
+}
+
 TEST(a_whole_folder_verifies_and_is_counted)
 {
     struct scratch s;
@@ -331,10 +345,26 @@ TEST(differences_are_named)
         output,
         "{\"entry\":null,\"what\":\"state of item M-2\",\"text\":\"is missing from the store\"}"));
     CHECK_EQ_INT(rebuild(&s), 0);
-    change(&s, CHANGE_SET, KV_TREE, kv_key_tree(key, 1, 3), span_of(k.b, HASH_LEN));
+    uint8_t row[MERKLE_ROW * HASH_LEN];
+    struct span tree = kv_key_tree(key, 0, 6);
+    stored_row(&s, KV_TREE, tree, span_of(row, sizeof row));
+    row[6 * HASH_LEN + 1] ^= 1;
+    change(&s, CHANGE_SET, KV_TREE, tree, span_of(row, sizeof row));
     must_be(&s, 1, "tree");
-    CHECK(
-        strstr(output, "entry 6: tree, level 1: what is stored is not what follows from the log"));
+    CHECK(strstr(output, "entry 6: tree, level 0: what is stored is not what follows from the log"));
+    row[6 * HASH_LEN + 1] ^= 1;
+    change(&s, CHANGE_SET, KV_TREE, tree, span_of(row, sizeof row));
+    must_be(&s, 0, "entries");
+    tree = kv_key_tree(key, 0, 16); /* not complete */
+    stored_row(&s, KV_TREE, tree, span_of(row, sizeof row));
+    row[sizeof row - 1] = 1;
+    change(&s, CHANGE_SET, KV_TREE, tree, span_of(row, sizeof row));
+    must_be(&s, 1, "tree");
+    CHECK(strstr(output, "entry 16: tree, level 0: has nodes that do not follow from the log"));
+    change(&s, CHANGE_REMOVE, KV_TREE, tree, SPAN_NONE);
+    must_be(&s, 1, "tree");
+    CHECK(strstr(output, "entry 16: tree, level 0: is missing from the store"));
+    CHECK(strstr(output, "1 difference"));
     scratch_remove(&s);
 }
 

@@ -13,12 +13,15 @@ struct memory {
     bool have[LEVELS][WIDTH];
 };
 
-static bool memory_get(void *ctx, unsigned level, uint64_t index, struct hash *out)
+static bool memory_get(void *ctx, unsigned level, uint64_t index, unsigned n, struct hash *out)
 {
     struct memory *m = ctx;
-    if (level >= LEVELS || index >= WIDTH || !m->have[level][index])
-        return false;
-    *out = m->h[level][index];
+    CHECK(level % MERKLE_STEP == 0 && n > 0 && index / MERKLE_ROW == (index + n - 1) / MERKLE_ROW);
+    for (unsigned i = 0; i < n; i++) {
+        if (level >= LEVELS || index + i >= WIDTH || !m->have[level][index + i])
+            return false;
+        out[i] = m->h[level][index + i];
+    }
     return true;
 }
 
@@ -27,7 +30,7 @@ static bool memory_put(void *ctx, unsigned level, uint64_t index, const struct h
     struct memory *m = ctx;
     if (level >= LEVELS || index >= WIDTH)
         return false;
-    CHECK(!m->have[level][index]);
+    CHECK(level % MERKLE_STEP == 0 && !m->have[level][index]);
     m->have[level][index] = true;
     m->h[level][index] = *h;
     return true;
@@ -37,6 +40,7 @@ struct tree {
     struct crypto *c;
     struct memory memory;
     struct merkle_store store;
+    struct frontier edge;
     struct hash leaves[LEAVES];
     struct hash roots[LEAVES + 1]; /* computed naively */
 };
@@ -71,7 +75,7 @@ static struct tree *tree_new(void)
     for (size_t i = 0; i < LEAVES; i++) {
         uint8_t data = (uint8_t)i;
         merkle_leaf(t->c, span_of(&data, 1), &t->leaves[i]);
-        CHECK(merkle_append(t->c, &t->store, i, &t->leaves[i]));
+        CHECK(merkle_append(t->c, &t->store, &t->edge, &t->leaves[i]));
     }
     for (size_t n = 0; n <= LEAVES; n++)
         t->roots[n] = naive_root(t->c, t->leaves, n);
@@ -123,7 +127,7 @@ TEST(known_tree)
     struct memory *m = calloc(1, sizeof *m);
     CHECK(c && m);
     struct merkle_store s = {m, memory_get, memory_put};
-    struct frontier f = {.size = 0};
+    struct frontier f = {.size = 0}, edge = {.size = 0};
     struct hash root, leaf;
     for (size_t i = 0; i <= 8; i++) {
         struct hash want = vectors_hash(RFC_ROOTS[i]);
@@ -134,7 +138,7 @@ TEST(known_tree)
         if (i == 8)
             break;
         merkle_leaf(c, vectors_hex(RFC_LEAVES[i]), &leaf);
-        CHECK(merkle_append(c, &s, i, &leaf));
+        CHECK(merkle_append(c, &s, &edge, &leaf));
         frontier_append(c, &f, &leaf);
     }
     struct merkle_path p;
@@ -330,11 +334,13 @@ TEST(every_edge)
     struct arena *a = arena_new(1 << 16), *none = arena_new(64);
     struct merkle_path p, q;
     struct merkle_edge e;
+    struct frontier before;
     CHECK(a && none);
     for (uint64_t size = 1; size <= LEAVES; size++)
         for (uint64_t first = 0; first < size; first++) {
             arena_reset(a);
-            CHECK_EQ_INT(merkle_edge_make(t->c, a, &t->store, first, size, &e), LEDGER_OK);
+            CHECK(frontier_from_store(t->c, &t->store, first, &before));
+            CHECK_EQ_INT(merkle_edge_make(t->c, a, &t->store, &before, size, &e), LEDGER_OK);
             CHECK_EQ_MEM(merkle_edge_root(&e)->b, t->roots[size].b, HASH_LEN);
             for (uint64_t index = first; index < size; index++) {
                 CHECK_EQ_MEM(merkle_edge_leaf(&e, index)->b, t->leaves[index].b, HASH_LEN);
@@ -344,14 +350,22 @@ TEST(every_edge)
                 CHECK_EQ_MEM(p.h, q.h, p.n * sizeof *p.h);
             }
         }
-    CHECK_EQ_INT(merkle_edge_make(t->c, a, &t->store, 5, 5, &e), LEDGER_EINVAL);
-    CHECK_EQ_INT(merkle_edge_make(t->c, none, &t->store, 0, LEAVES, &e), LEDGER_ENOMEM);
-    CHECK_EQ_INT(merkle_edge_make(t->c, a, &t->store, 60, LEAVES + 1, &e), LEDGER_ENOTFOUND); /* no such leaf */
-    t->memory.have[4][0] = false; /* left of the edge, and needed */
-    CHECK_EQ_INT(merkle_edge_make(t->c, a, &t->store, 20, LEAVES, &e), LEDGER_ENOTFOUND);
+    CHECK(frontier_from_store(t->c, &t->store, 5, &before));
+    CHECK_EQ_INT(merkle_edge_make(t->c, a, &t->store, &before, 5, &e), LEDGER_EINVAL);
+    CHECK_EQ_INT(merkle_edge_make(t->c, none, &t->store, &before, LEAVES, &e), LEDGER_ENOMEM);
+    CHECK_EQ_INT(merkle_edge_make(t->c, a, &t->store, &before, LEAVES + 1, &e), LEDGER_ENOTFOUND); /* no such leaf */
+    t->memory.have[4][0] = false; /* left of the edge, where only the peaks are needed */
+    CHECK_EQ_INT(merkle_edge_make(t->c, a, &t->store, &before, LEAVES, &e), LEDGER_OK);
+    CHECK(!frontier_from_store(t->c, &t->store, 20, &before));
     arena_free(none);
     arena_free(a);
     tree_free(t);
+}
+
+static bool refuse_put(void *ctx, unsigned level, uint64_t index, const struct hash *h)
+{
+    (void)ctx, (void)level, (void)index, (void)h;
+    return false;
 }
 
 TEST(store_with_holes)
@@ -373,14 +387,22 @@ TEST(store_with_holes)
             t->memory.have[level][i] = true;
         }
     }
-    t->memory.have[2][16] = false;
+    t->memory.have[0][66] = false;
     CHECK(!merkle_root(t->c, &t->store, 68, &root));
-    t->memory.have[0][68] = false;
-    t->memory.have[0][69] = t->memory.have[1][34] = false;
-    CHECK(merkle_append(t->c, &t->store, 68, &t->leaves[68]));
-    t->memory.have[0][68] = false;
-    CHECK(!merkle_append(t->c, &t->store, 69, &t->leaves[69]));
-    CHECK(!merkle_append(t->c, &t->store, UINT64_MAX, &t->leaves[69]));
+    CHECK(!frontier_from_store(t->c, &t->store, 68, &t->edge));
+    t->memory.have[0][66] = true;
+    CHECK(frontier_from_store(t->c, &t->store, 68, &t->edge));
+    for (size_t i = 64; i < LEAVES; i++)
+        t->memory.have[0][i] = false;
+    CHECK(merkle_append(t->c, &t->store, &t->edge, &t->leaves[68])); /* by the edge alone */
+    frontier_root(t->c, &t->edge, &root);
+    CHECK_EQ_MEM(root.b, t->roots[69].b, HASH_LEN);
+    const struct frontier before = t->edge;
+    t->store.put = refuse_put;
+    CHECK(!merkle_append(t->c, &t->store, &t->edge, &t->leaves[69]));
+    CHECK_EQ_MEM(&before, &t->edge, sizeof before);
+    t->edge.size = UINT64_MAX;
+    CHECK(!merkle_append(t->c, &t->store, &t->edge, &t->leaves[69]));
     tree_free(t);
 }
 
@@ -389,11 +411,12 @@ struct uniform {
     struct hash level[64];
 };
 
-static bool uniform_get(void *ctx, unsigned level, uint64_t index, struct hash *out)
+static bool uniform_get(void *ctx, unsigned level, uint64_t index, unsigned n, struct hash *out)
 {
     const struct uniform *u = ctx;
     CHECK(level < 64 && (level == 0 || index < UINT64_C(1) << (64 - level)));
-    *out = u->level[level];
+    for (unsigned i = 0; i < n; i++)
+        out[i] = u->level[level];
     return true;
 }
 

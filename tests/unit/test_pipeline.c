@@ -439,19 +439,19 @@ TEST(a_receipt_of_a_damaged_tree_is_not_sent)
     struct request q;
     struct kv kv;
     struct span v;
-    uint8_t key[KV_KEY_MAX], copy[HASH_LEN];
+    uint8_t key[KV_KEY_MAX], copy[MERKLE_ROW * HASH_LEN];
     run_begin(&s, &r);
     run_register(&r, "wh", "WAREHOUSE", KEY_WAREHOUSE);
     struct span ev = pen_material(&s.pen, "M-1");
     CHECK_EQ_INT(run_one(&r, &s.pen, ev, "wh", KEY_WAREHOUSE, &q), JOB_ACCEPTED);
-    uint64_t index = q.job.results[0].index;
+    uint64_t sibling = q.job.results[0].index ^ 1;
     request_fini(&q);
     CHECK_EQ_INT(store_begin(r.store, &kv, NULL), LEDGER_OK); /* the writer stands still: nobody asks anything of it */
-    CHECK_EQ_INT(kv_get(&kv, KV_TREE, kv_key_tree(key, 0, index ^ 1), &v), LEDGER_OK);
-    CHECK_EQ_INT(v.n, HASH_LEN);
-    memcpy(copy, v.p, HASH_LEN);
-    copy[7] ^= 1;
-    CHECK_EQ_INT(store_replace(r.store, KV_TREE, kv_key_tree(key, 0, index ^ 1), span_of(copy, HASH_LEN), NULL), LEDGER_OK);
+    CHECK_EQ_INT(kv_get(&kv, KV_TREE, kv_key_tree(key, 0, sibling), &v), LEDGER_OK);
+    CHECK_EQ_INT(v.n, sizeof copy);
+    memcpy(copy, v.p, sizeof copy);
+    copy[sibling % MERKLE_ROW * HASH_LEN + 7] ^= 1;
+    CHECK_EQ_INT(store_replace(r.store, KV_TREE, kv_key_tree(key, 0, sibling), span_of(copy, sizeof copy), NULL), LEDGER_OK);
     CHECK_EQ_INT(store_commit(r.store, NULL), LEDGER_OK);
     struct span sig = pen_sign(&s.pen, &ev, 1, "wh", KEY_WAREHOUSE, SPAN_NONE);
     request_init(&q, &r, &ev, 1, &sig, 1);

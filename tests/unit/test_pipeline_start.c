@@ -328,8 +328,8 @@ TEST(a_damaged_tail_is_not_signed)
     } damage[] = {
         {KV_LOG, span_of("\0\0\0\0\0\0\0\4", 8), 120},
         {KV_LOG, span_of("\0\0\0\0\0\0\0\4", 8), 300},
-        {KV_TREE, span_of("\0\0\0\0\0\0\0\0\4", 9), 3},
-        {KV_TREE, span_of("\1\0\0\0\0\0\0\0\1", 9), 3},
+        {KV_TREE, span_of("\0\0\0\0\0\0\0\0\0", 9), 4 * HASH_LEN + 3},
+        {KV_TREE, span_of("\0\0\0\0\0\0\0\0\0", 9), 3}, /* no leaf of the tail, but part of the root */
         {KV_CHECKPOINT, span_of("\0\0\0\0\0\0\0\7", 8), 0},
         {KV_META, span_of("machine", 7), 60},
     };
@@ -341,6 +341,14 @@ TEST(a_damaged_tail_is_not_signed)
         CHECK_EQ_INT(rc, LEDGER_ETAMPER);
         flip(&s, damage[i].t, damage[i].key, damage[i].at);
     }
+    for (unsigned i = 0; i < 3; i++) { /* a start and its seals take a few entries each */
+        run_must_start(&r);
+        run_stop(&r);
+    }
+    const struct span above = span_of("\0\0\0\0\0\0\0\0\4", 9); /* the node over the first sixteen */
+    flip(&s, KV_TREE, above, 3);
+    CHECK_EQ_INT(run_start(&r), LEDGER_ETAMPER);
+    flip(&s, KV_TREE, above, 3);
     run_must_start(&r);
     run_end(&s, &r);
 }

@@ -128,6 +128,13 @@ static void refused(struct world *w, struct asked *q, const char *path)
     CHECK(strstr(q->err.msg, "does not verify"));
 }
 
+/* A bit of one node of the tree. */
+static void tamper_node(struct world *w, unsigned level, uint64_t index)
+{
+    uint8_t key[KV_KEY_MAX];
+    tamper(w, KV_TREE, kv_key_tree(key, level, index), (MERKLE_ROW - 1 - index % MERKLE_ROW) * HASH_LEN + 3);
+}
+
 TEST(damage_is_not_given_out)
 {
     struct world *w = large_ledger();
@@ -137,13 +144,15 @@ TEST(damage_is_not_given_out)
     struct entry_record rec;
     struct store_snapshot *sn;
     asked_init(&q);
-    tamper(w, KV_TREE, kv_key_tree(key, 0, 300), 3);
+    tamper_node(w, 0, 300);
     refused(w, &q, "tile/0/001");
-    CHECK_EQ_INT(ask_tile(w, &q, "tile/0/001.p/44"), LEDGER_OK);
+    refused(w, &q, "tile/0/001.p/44"); /* its path to the root leads past that row */
+    CHECK_EQ_INT(ask_tile(w, &q, "tile/0/000"), LEDGER_OK);
     CHECK_EQ_INT(ask_tile(w, &q, "tile/entries/001"), LEDGER_OK);
-    tamper(w, KV_TREE, kv_key_tree(key, 8, 1), 0);
+    tamper_node(w, 8, 1);
     refused(w, &q, "tile/1/000.p/2");
     CHECK_EQ_INT(ask_tile(w, &q, "tile/1/000.p/1"), LEDGER_ETAMPER); /* its path to the root is damaged */
+    tamper_node(w, 8, 1);
     MUST(store_snapshot_open(w->store, &sn, err));
     struct kv kv = store_snapshot_kv(sn);
     MUST(kv_get(&kv, KV_LOG, kv_key_u64(key, 7), &record));
@@ -155,7 +164,7 @@ TEST(damage_is_not_given_out)
     struct span note;
     struct ledger_err why = {.rc = LEDGER_OK};
     CHECK_EQ_INT(tiles_checkpoint(&(struct query_env){.store = w->store}, q.a, &note, &why), LEDGER_OK);
-    tamper(w, KV_TREE, kv_key_tree(key, 9, 0), 0); /* of what the root is folded from */
+    tamper_node(w, 8, 0); /* of what the root is folded from */
     CHECK_EQ_INT(tiles_checkpoint(&(struct query_env){.store = w->store}, q.a, &note, &why), LEDGER_ETAMPER);
     arena_free(q.a);
     world_close(w);

@@ -118,9 +118,10 @@ static void world_init(struct world *w, size_t n)
     CHECK(w->c && w->mem && w->leaves);
     w->kv = kv_mem_kv(w->mem);
     w->tree = kv_tree(&w->kv);
+    struct frontier edge = {.size = 0};
     for (size_t i = 0; i < n; i++) {
         leaf_of(w->c, i, &w->leaves[i]);
-        CHECK(merkle_append(w->c, &w->tree, i, &w->leaves[i]));
+        CHECK(merkle_append(w->c, &w->tree, &edge, &w->leaves[i]));
     }
 }
 
