@@ -177,7 +177,8 @@ enum ledger_rc pipeline_submit(struct pipeline *p, struct job *job)
         if (!p->next_new)
             p->next_new = job;
         p->jobs++;
-        pthread_cond_signal(&p->new_work);
+        pthread_cond_signal(p->idle ? &p->ready_work : &p->new_work);
+        p->idle = false;
     }
     pthread_mutex_unlock(&p->lock);
     if (rc)

@@ -62,6 +62,7 @@ struct writer {
     struct pipeline *p;
     struct crypto *c;
     struct arena *a;
+    struct worker *worker; /* for a job that comes while there is nothing to write */
     struct machine m;
     struct kv stored;     /* the store's write transaction */
     struct kv txn;        /* the same, its chains checked before they are judged upon */
@@ -104,6 +105,7 @@ struct pipeline {
     unsigned jobs;           /* taken and not answered yet */
     struct own_job *own_first, **own_end; /* entries of the ledger's own, in order */
     unsigned own_jobs;                    /* waiting in that list */
+    bool idle;               /* the writer waits for work, of any kind */
     bool stopping, dead, fenced; /* fenced: stats.text says why */
     struct pipeline_stats stats;
 };
@@ -114,7 +116,15 @@ static inline struct work *work_of(const struct job *job)
 }
 
 /* workers.c */
+struct worker;
 void *worker_main(void *pipeline);
+struct worker *worker_new(struct pipeline *p); /* NULL: out of memory */
+void worker_free(struct worker *w);
+/* What a worker does to a job that it has taken; without the lock. */
+void worker_prepare(struct worker *w, struct job *job);
+/* With the lock: the first new job, of which there is one; and it is ready. */
+struct job *work_take(struct pipeline *p);
+void work_give(struct pipeline *p, struct job *job);
 void work_free(struct job *job);
 
 /* writer.c */
@@ -159,7 +169,6 @@ enum ledger_rc writer_record(struct writer *w, struct own_job *job,
 
 /* writer_stored.c: begins a transaction whose reads are checked. */
 enum ledger_rc writer_begin(struct writer *w, struct ledger_err *err) LEDGER_MUST_USE;
-/* Before anything is sealed: is what is stored of the tree still the tree that was signed last? */
 /* Signs a committed checkpoint and keeps the note as the latest. */
 void writer_sign(struct writer *w, const struct checkpoint *cp);
 

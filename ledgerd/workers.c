@@ -4,11 +4,14 @@
  * are decoded strictly, the root of their ids is computed, each signature is verified once for all
  * of them, and each event's signature block is made.
  *
+ * A writer that has nothing to do is one more worker: whoever is alone waits for one change of thread less.
+ *
  * A worker judges nothing. Its verdict on a signature holds for one key id; the writer asks again
  * whether that is the party's key at the time of recording, and verifies itself what a worker could
  * not (a party registered a moment ago).
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "event.h"
@@ -215,48 +218,76 @@ static enum ledger_rc prepare(struct worker *w, struct work *work, struct ledger
     return rc ? rc : make_blocks(work, err);
 }
 
+struct worker *worker_new(struct pipeline *p)
+{
+    struct worker *w = calloc(1, sizeof *w);
+    if (!w)
+        return NULL;
+    w->p = p;
+    w->c = crypto_new();
+    w->a = arena_new(WORK_BUDGET);
+    if (w->c && w->a)
+        return w;
+    worker_free(w);
+    return NULL;
+}
+
+void worker_free(struct worker *w)
+{
+    if (!w)
+        return;
+    arena_free(w->a);
+    crypto_free(w->c);
+    free(w);
+}
+
+void worker_prepare(struct worker *w, struct job *job)
+{
+    arena_reset(w->a);
+    job->rc = prepare(w, work_of(job), &job->err);
+}
+
 /* ---- the thread ---- */
 
-static struct job *take(struct pipeline *p)
+struct job *work_take(struct pipeline *p)
 {
-    pthread_mutex_lock(&p->lock);
-    while (!p->next_new && !p->stopping && !p->dead)
-        pthread_cond_wait(&p->new_work, &p->lock);
-    struct job *job = p->dead ? NULL : p->next_new;
-    if (job) {
-        p->next_new = job->next;
-        work_of(job)->state = WORK_TAKEN;
-    }
-    pthread_mutex_unlock(&p->lock);
+    struct job *job = p->next_new;
+    p->next_new = job->next;
+    work_of(job)->state = WORK_TAKEN;
     return job;
 }
 
-static void give(struct pipeline *p, struct job *job)
+void work_give(struct pipeline *p, struct job *job)
 {
-    pthread_mutex_lock(&p->lock);
     work_of(job)->state = WORK_READY;
     p->stats.signatures += work_of(job)->block.n;
     if (p->head == job)
         pthread_cond_signal(&p->ready_work);
-    pthread_mutex_unlock(&p->lock);
 }
 
 void *worker_main(void *pipeline)
 {
     struct pipeline *p = pipeline;
-    struct worker w = {.p = p, .c = crypto_new(), .a = arena_new(WORK_BUDGET)};
-    if (!w.c || !w.a) {
+    struct worker *w = worker_new(p);
+    if (!w) {
         struct ledger_err err;
         ledger_fail(&err, LEDGER_ENOMEM, "a verification worker could not start");
         pipeline_fatal(p, &err);
-    } else {
-        for (struct job *job; (job = take(p));) {
-            arena_reset(w.a);
-            job->rc = prepare(&w, work_of(job), &job->err);
-            give(p, job);
-        }
+        return NULL;
     }
-    arena_free(w.a);
-    crypto_free(w.c);
+    pthread_mutex_lock(&p->lock);
+    while (!p->dead && (p->next_new || !p->stopping)) {
+        if (!p->next_new) {
+            pthread_cond_wait(&p->new_work, &p->lock);
+            continue;
+        }
+        struct job *job = work_take(p);
+        pthread_mutex_unlock(&p->lock);
+        worker_prepare(w, job);
+        pthread_mutex_lock(&p->lock);
+        work_give(p, job);
+    }
+    pthread_mutex_unlock(&p->lock);
+    worker_free(w);
     return NULL;
 }

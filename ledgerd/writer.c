@@ -26,12 +26,13 @@ static enum ledger_rc allocate(struct writer *w, struct ledger_err *err)
 {
     w->c = crypto_new();
     w->a = arena_new(SCRATCH_BUDGET);
+    w->worker = worker_new(w->p);
     w->batch = kv_mem_new(&w->txn, BATCH_BUDGET);
     if (w->batch) {
         w->rows = kv_mem_kv(w->batch);
         w->group = kv_mem_new(&w->rows, BATCH_BUDGET);
     }
-    if (!w->c || !w->a || !w->batch || !w->group)
+    if (!w->c || !w->a || !w->worker || !w->batch || !w->group)
         return ledger_fail(err, LEDGER_ENOMEM, "the writer: out of memory");
     return LEDGER_OK;
 }
@@ -130,6 +131,7 @@ void writer_fini(struct writer *w)
 {
     kv_mem_free(w->group);
     kv_mem_free(w->batch);
+    worker_free(w->worker);
     arena_free(w->a);
     crypto_free(w->c);
 }
@@ -159,19 +161,38 @@ static bool front_ready(const struct pipeline *p)
     return p->head && work_of(p->head)->state == WORK_READY;
 }
 
-/* Waits until there is something to do; with the lock. */
+/* With the lock, which is given up meanwhile. */
+static void prepare_front(struct writer *w)
+{
+    struct job *job = work_take(w->p);
+    pthread_mutex_unlock(&w->p->lock);
+    worker_prepare(w->worker, job);
+    pthread_mutex_lock(&w->p->lock);
+    work_give(w->p, job);
+}
+
+static int wait_until(struct pipeline *p, int64_t due_us)
+{
+    if (due_us == INT64_MAX)
+        return pthread_cond_wait(&p->ready_work, &p->lock);
+    struct timespec until = {.tv_sec = due_us / US_PER_S, .tv_nsec = due_us % US_PER_S * 1000};
+    return pthread_cond_timedwait(&p->ready_work, &p->lock, &until);
+}
+
+/* Waits until there is something to do; with the lock. What nobody has prepared yet, and everything else waits for, it prepares itself. */
 static void wait_for_work(struct writer *w)
 {
     struct pipeline *p = w->p;
     int64_t due = next_due_us(w);
     int e = 0;
     while (!front_ready(p) && !p->own_first && !p->dead && !(p->stopping && !p->head) && e == 0) {
-        if (due == INT64_MAX) {
-            e = pthread_cond_wait(&p->ready_work, &p->lock);
+        if (p->head && p->next_new == p->head) {
+            prepare_front(w);
             continue;
         }
-        struct timespec until = {.tv_sec = due / US_PER_S, .tv_nsec = due % US_PER_S * 1000};
-        e = pthread_cond_timedwait(&p->ready_work, &p->lock, &until);
+        p->idle = !p->head;
+        e = wait_until(p, due);
+        p->idle = false;
     }
 }
 

@@ -19,7 +19,7 @@
 #include "log.h"
 #include "store_impl.h"
 
-#define DELAY_US INT64_C(100000)   /* the oldest layer waits so long for others */
+#define DELAY_US INT64_C(1000000)    /* the oldest layer waits so long for others */
 #define LAYERS_ENOUGH 48           /* unless there are so many, */
 #define ROWS_ENOUGH UINT64_C(20000) /* or they have so many rows */
 #define ROWS_ONCE UINT64_C(40000)  /* in one transaction, far below LMDB's limit on dirty pages */
