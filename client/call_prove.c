@@ -35,6 +35,7 @@ struct prove_work {
     struct gathered current; /* the chain whose parts are coming */
     bool gathering, snapshot;
     struct proven_chain pc;  /* it, while it is being verified */
+    struct map_known *known;
     struct proven_subject *subjects;
     size_t n, cap;
 };
@@ -199,10 +200,13 @@ static bool no_memory(struct verdict *v, const char *what)
     return verdict_bad(v, VERDICT_DAMAGED, VERDICT_NO_INDEX, what, "it needs more memory than there may be");
 }
 
-static bool verify_one(struct ledger_client *cl, struct call *k, struct gathered *g, struct proven_chain *pc, struct proven_subject *out)
+static bool verify_one(struct ledger_client *cl, struct call *k, struct prove_work *w, struct proven_subject *out)
 {
     struct reply *r = k->reply;
+    struct gathered *g = &w->current;
+    struct proven_chain *pc = &w->pc;
     struct verifier vf = session_verifier(cl, r->a);
+    vf.known = w->known ? w->known : (w->known = map_known_new(r->a));
     const struct prove_request *rq = &k->rq.u.prove;
     *out = (struct proven_subject){.name = {g->proof.claim.type, g->proof.claim.id}, .claim = g->proof.claim};
     struct arena_mark mark = arena_mark(r->a);
@@ -237,7 +241,7 @@ static bool end_chain(struct ledger_client *cl, struct call *k, struct prove_wor
         w->cap = cap;
     }
     return (join_logs(a, &w->current) || no_memory(&k->reply->verdict, "a list of members")) &&
-           verify_one(cl, k, &w->current, &w->pc, &w->subjects[w->n++]);
+           verify_one(cl, k, w, &w->subjects[w->n++]);
 }
 
 static enum call_step gather(struct ledger_client *cl, struct call *k, struct prove_work *w, const struct message_proof *p)

@@ -32,6 +32,7 @@ struct prove {
     /* The chain being sent; NULL between two. */
     struct wanted *current;
     struct chain *chain; /* its record; allocated once */
+    struct map_reader *reader;
     enum phase phase;
     unsigned log; /* PHASE_LOGS: the next member to send … */
     uint64_t number;
@@ -102,6 +103,8 @@ static enum ledger_rc start(struct query *q, struct reply *r, struct ledger_err 
     if (!st || !ch)
         return no_room(err);
     st->chain = ch;
+    if (req->n_chains > 1 || states_asked(req))
+        st->reader = map_reader_new(q->a); /* it may do without */
     q->long_answer = req->history_all || req->closure != LEDGERD__V1__CLOSURE__CLOSURE_NONE;
     q->side = arena_new(QUERY_BUDGET);
     if (!q->side)
@@ -146,7 +149,7 @@ static enum ledger_rc add_map_proof(struct query *q, struct reply *r, const stru
 {
     struct map_proof proof;
     struct ledger_err why = {.rc = LEDGER_OK};
-    if (chainmap_prove(q->c, &q->m.kv, &ch->key, &proof, &why) != LEDGER_OK)
+    if (chainmap_prove(q->c, ((const struct prove *)q->state)->reader, &q->m.kv, &ch->key, &proof, &why) != LEDGER_OK)
         return read_failed(err, &why);
     bool present = proof.end == MAP_PRESENT;
     bool same =

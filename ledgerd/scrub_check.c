@@ -282,8 +282,8 @@ static void check_map(struct scrub_view *v, const struct chain *ch)
 {
     struct map_proof *p = arena_alloc(v->side, sizeof *p);
     struct ledger_err err;
-    if (!p || chainmap_prove(v->c, &v->m.kv, &ch->key, p, &err) != LEDGER_OK || p->end != MAP_PRESENT || p->leaf.count != ch->count ||
-        !hash_eq(&p->leaf.head, &ch->head) || !map_proof_verify(v->c, p, &ch->key, &v->m.map_root))
+    if (!p || chainmap_prove(v->c, NULL, &v->m.kv, &ch->key, p, &err) != LEDGER_OK || p->end != MAP_PRESENT || p->leaf.count != ch->count ||
+        !hash_eq(&p->leaf.head, &ch->head) || !map_proof_verify(v->c, NULL, p, &ch->key, &v->m.map_root))
         found(v, ch->head_index, "the chain map does not lead from the last seal to it as the head of its chain");
 }
 

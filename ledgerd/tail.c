@@ -120,10 +120,10 @@ static enum ledger_rc check_map(struct machine *m, struct ledger_err *err)
     if (!p)
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     chain_key(m->c, &m->index_key, CHAIN_LEDGER, span_str(m->origin), &key);
-    enum ledger_rc rc = chainmap_prove(m->c, &m->kv, &key, p, err);
+    enum ledger_rc rc = chainmap_prove(m->c, NULL, &m->kv, &key, p, err);
     if (rc)
         return rc;
-    if (p->end != MAP_PRESENT || !map_proof_verify(m->c, p, &key, &m->map_root))
+    if (p->end != MAP_PRESENT || !map_proof_verify(m->c, NULL, p, &key, &m->map_root))
         return bad(err, m->seal,
                    "the chain map does not lead from the seal's root to the ledger's own chain");
     return LEDGER_OK;

@@ -140,6 +140,7 @@ static void nodes_read(struct rbuf *r, struct node nodes[GROUP_NODES], unsigned 
 {
     struct node *at = &nodes[(*n)++];
     at->depth = depth;
+    at->known = false;
     for (unsigned i = 0; i < 2 && !r->failed; i++) {
         struct slot *s = &at->s[i];
         slot_read(r, s);
@@ -352,24 +353,54 @@ static enum ledger_rc fill_leaf(struct crypto *c, const struct kv *kv, const str
                                  : ledger_fail(err, LEDGER_ETAMPER, "chain map: a chain's record and its leaf differ");
 }
 
-enum ledger_rc chainmap_prove(struct crypto *c, const struct kv *kv, const struct hash *key, struct map_proof *out,
+/* The uppermost group and those below it: eight levels. */
+#define READER_GROUPS (1u + (1u << GROUP_LEVELS))
+struct map_reader {
+    struct hash root;
+    bool have[READER_GROUPS];
+    struct node nodes[READER_GROUPS][GROUP_NODES];
+};
+
+struct map_reader *map_reader_new(struct arena *a)
+{
+    return arena_alloc(a, sizeof(struct map_reader));
+}
+
+/* The group of the node at that depth, a multiple of GROUP_LEVELS: in the reader, if it is one that it keeps, else in `own`. */
+static enum ledger_rc group_find(struct map_reader *reader, const struct kv *kv, unsigned depth, const struct hash *key, struct node *own,
+                                 struct node **out, struct ledger_err *err)
+{
+    unsigned n, i = depth ? 1u + (key->b[0] >> (8 - GROUP_LEVELS)) : 0;
+    bool kept = reader && depth <= GROUP_LEVELS;
+    *out = kept ? reader->nodes[i] : own;
+    if (kept && reader->have[i])
+        return LEDGER_OK;
+    enum ledger_rc rc = group_load(kv, depth, key, *out, &n, err);
+    if (kept)
+        reader->have[i] = !rc;
+    return rc;
+}
+
+enum ledger_rc chainmap_prove(struct crypto *c, struct map_reader *reader, const struct kv *kv, const struct hash *key, struct map_proof *out,
                               struct ledger_err *err)
 {
     memset(out, 0, sizeof *out);
     struct slot s;
-    struct node nodes[GROUP_NODES];
-    unsigned n;
+    struct node nodes[GROUP_NODES], *at = NULL;
     enum ledger_rc rc = root_load(kv, &s, err);
+    if (!rc && reader && !hash_eq(&reader->root, &s.hash)) {
+        memset(reader->have, 0, sizeof reader->have);
+        reader->root = s.hash;
+    }
     while (!rc && s.tag == TAG_INNER) {
         if (out->depth >= MAP_DEPTH_MAX)
             return ledger_fail(err, LEDGER_ETAMPER, "chain map: deeper than a key is long");
-        const struct node *at = s.child;
-        if (group_begins(out->depth)) {
-            rc = group_load(kv, out->depth, key, nodes, &n, err);
-            at = nodes;
-        }
-        if (!rc)
+        at = s.child;
+        if (group_begins(out->depth))
+            rc = group_find(reader, kv, out->depth, key, nodes, &at, err);
+        if (!rc && !at->known)
             rc = node_check(c, at, &s.hash, err);
+        at->known = !rc;
         unsigned bit = key_bit(key, out->depth);
         if (!rc) {
             put_sibling(out, &at->s[1 - bit]);
@@ -443,28 +474,91 @@ enum ledger_rc map_proof_decode(struct span s, struct map_proof *out, struct led
     return rbuf_done(&r) ? LEDGER_OK : ledger_fail(err, LEDGER_EINVAL, "map proof: wrong length");
 }
 
-bool map_proof_verify(struct crypto *c, const struct map_proof *p, const struct hash *key, const struct hash *root)
+/* By depth, and then by the bits of the key that lead there. */
+#define KNOWN_LEVELS 8u
+struct pair { struct hash h[2]; };
+struct map_known {
+    struct hash root;
+    bool have[1u << KNOWN_LEVELS];
+    struct pair pairs[1u << KNOWN_LEVELS];
+};
+
+struct map_known *map_known_new(struct arena *a)
+{
+    return arena_alloc(a, sizeof(struct map_known));
+}
+
+static unsigned known_place(const struct hash *key, unsigned depth)
+{
+    return 1u << depth | (unsigned)key->b[0] >> (8 - depth);
+}
+
+/* A way along a proof, from either end: how far down it is, how many siblings are above, and the node there. */
+struct step {
+    unsigned depth;
+    size_t siblings;
+    struct hash h;
+};
+
+/* As far down as the nodes are known; false: the proof says something else of one of them. */
+static bool go_down(const struct map_known *known, const struct map_proof *p, const struct hash *key, struct step *at)
+{
+    for (; at->depth < p->depth && at->depth < KNOWN_LEVELS && known->have[known_place(key, at->depth)]; at->depth++) {
+        const struct pair *pair = &known->pairs[known_place(key, at->depth)];
+        const struct hash *sibling = &HASH_ZERO;
+        unsigned bit = key_bit(key, at->depth);
+        if (bit_at(p->bitmap, at->depth)) {
+            if (at->siblings == p->n)
+                return false;
+            sibling = &p->siblings[at->siblings++];
+        }
+        if (!hash_eq(sibling, &pair->h[1 - bit]))
+            return false;
+        at->h = pair->h[bit];
+    }
+    return true;
+}
+
+/* One level up; the node that is passed, as its two slots. */
+static bool go_up(struct crypto *c, const struct map_proof *p, const struct hash *key, struct step *at, struct pair *passed)
+{
+    unsigned bit = key_bit(key, --at->depth);
+    passed->h[bit] = at->h;
+    passed->h[1 - bit] = HASH_ZERO;
+    if (bit_at(p->bitmap, at->depth)) {
+        if (at->siblings == 0)
+            return false;
+        passed->h[1 - bit] = p->siblings[--at->siblings];
+    }
+    inner_hash(c, &passed->h[0], &passed->h[1], &at->h);
+    return true;
+}
+
+bool map_proof_verify(struct crypto *c, struct map_known *known, const struct map_proof *p, const struct hash *key, const struct hash *root)
 {
     struct map_leaf leaf = p->leaf;
     if (p->end == MAP_PRESENT)
         leaf.key = *key;
     if (p->end == MAP_OTHER && (hash_eq(&leaf.key, key) || !prefix_eq(&leaf.key, key, p->depth)))
         return false;
-    struct hash h = HASH_ZERO;
-    if (p->end != MAP_EMPTY)
-        leaf_hash(c, &leaf, &h);
-    size_t next = p->n;
-    for (unsigned d = p->depth; d-- > 0;) {
-        struct hash sibling = HASH_ZERO;
-        if (bit_at(p->bitmap, d)) {
-            if (next == 0)
-                return false;
-            sibling = p->siblings[--next];
-        }
-        if (key_bit(key, d))
-            inner_hash(c, &sibling, &h, &h);
-        else
-            inner_hash(c, &h, &sibling, &h);
+    struct step down = {.h = *root}, up = {.depth = p->depth, .siblings = p->n};
+    struct pair passed, upper[KNOWN_LEVELS];
+    if (known && !hash_eq(&known->root, root)) {
+        memset(known->have, 0, sizeof known->have);
+        known->root = *root;
     }
-    return next == 0 && hash_eq(&h, root);
+    if (known && !go_down(known, p, key, &down))
+        return false;
+    if (p->end != MAP_EMPTY)
+        leaf_hash(c, &leaf, &up.h);
+    while (up.depth > down.depth)
+        if (!go_up(c, p, key, &up, up.depth <= KNOWN_LEVELS ? &upper[up.depth - 1] : &passed))
+            return false;
+    if (up.siblings != down.siblings || !hash_eq(&up.h, &down.h))
+        return false;
+    for (unsigned d = down.depth; known && d < p->depth && d < KNOWN_LEVELS; d++) {
+        known->have[known_place(key, d)] = true;
+        known->pairs[known_place(key, d)] = upper[d];
+    }
+    return true;
 }

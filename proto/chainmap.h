@@ -43,15 +43,21 @@ struct map_proof {
     enum map_end end;
     struct map_leaf leaf; /* PRESENT: count and head of the key; OTHER: the other leaf */
 };
-/* From KV_MAP and KV_CHAIN. ETAMPER: what is stored does not fit together. */
-enum ledger_rc chainmap_prove(struct crypto *c, const struct kv *kv, const struct hash *key, struct map_proof *out,
+/* The upper nodes of one map, which many proofs have in common, once they were read and checked. For one root: with another it begins anew. From
+ * the arena; NULL: out of memory. One thread. */
+struct map_reader *map_reader_new(struct arena *a);
+/* From KV_MAP and KV_CHAIN. `reader` may be NULL. ETAMPER: what is stored does not fit together. */
+enum ledger_rc chainmap_prove(struct crypto *c, struct map_reader *reader, const struct kv *kv, const struct hash *key, struct map_proof *out,
                               struct ledger_err *err) LEDGER_MUST_USE;
 /* u16 depth ‖ bitmap (⌈depth/8⌉ bytes, unused bits zero) ‖ u8 end ‖ [PRESENT: u64 count ‖ head] [OTHER: key ‖ u64 count ‖ head] ‖
  * siblings. */
 struct span map_proof_encode(struct arena *a, const struct map_proof *p);
 enum ledger_rc map_proof_decode(struct span s, struct map_proof *out, struct ledger_err *err) LEDGER_MUST_USE;
-/* Does the proof lead from this root to this key? Presence or absence is then what p->end says. */
-bool map_proof_verify(struct crypto *c, const struct map_proof *p, const struct hash *key, const struct hash *root)
+/* The upper nodes of one map as proofs have shown them, so that they are hashed once for many proofs; what a proof says of them is still
+ * compared. For one root: with another it begins anew. From the arena; NULL: out of memory. One thread. */
+struct map_known *map_known_new(struct arena *a);
+/* Does the proof lead from this root to this key? Presence or absence is then what p->end says. `known` may be NULL. */
+bool map_proof_verify(struct crypto *c, struct map_known *known, const struct map_proof *p, const struct hash *key, const struct hash *root)
     LEDGER_MUST_USE;
 
 #endif

@@ -67,6 +67,8 @@ struct crypto {
     EVP_MAC *hmac;
     struct mac macs[MACS], *mac; /* mac: used last */
     EVP_PKEY_CTX *ec; /* makes keys from points */
+    bool has_valid;
+    uint8_t valid[crypto_sign_PUBLICKEYBYTES]; /* the Ed25519 key that was found valid last: asked again with each note of a log */
     uint64_t clock;   /* counts uses of the cache, to find the oldest */
     struct p256_slot cache[P256_CACHE];
 };
@@ -394,18 +396,24 @@ bool crypto_verify(struct crypto *c, enum sig_alg alg, struct span key, struct s
  * passed. Since the installed library may be older: (L − 1)·A is −A exactly when L·A is the neutral
  * element, and −A is A with the sign bit of x turned.
  */
-static bool ed25519_key_valid(const uint8_t key[32])
+static bool ed25519_key_valid(struct crypto *c, const uint8_t key[32])
 {
     static const uint8_t order_minus_1[32] = {0xec, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58,
                                               0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14,
                                               0,    0,    0,    0,    0,    0,    0,    0,
                                               0,    0,    0,    0,    0,    0,    0,    0x10};
     uint8_t negative[32];
+    if (c->has_valid && memcmp(c->valid, key, sizeof c->valid) == 0)
+        return true;
     if (crypto_core_ed25519_is_valid_point(key) != 1 ||
         crypto_scalarmult_ed25519_noclamp(negative, order_minus_1, key) != 0)
         return false;
     negative[31] ^= 0x80;
-    return memcmp(negative, key, sizeof negative) == 0;
+    if (memcmp(negative, key, sizeof negative) != 0)
+        return false;
+    memcpy(c->valid, key, sizeof c->valid);
+    c->has_valid = true;
+    return true;
 }
 
 static bool p256_point_valid(struct crypto *c, struct span point)
@@ -420,7 +428,7 @@ bool crypto_key_valid(struct crypto *c, enum sig_alg alg, struct span key)
 {
     switch (alg) {
     case SIG_ED25519:
-        return key.n == crypto_sign_PUBLICKEYBYTES && ed25519_key_valid(key.p);
+        return key.n == crypto_sign_PUBLICKEYBYTES && ed25519_key_valid(c, key.p);
     case SIG_P256:
         return key.n == P256_COMPRESSED && p256_point_valid(c, key);
     }

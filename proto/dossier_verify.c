@@ -492,6 +492,7 @@ static bool verify_all(const struct verifier *vf, const struct dossier *d, struc
 {
     struct verdict unwanted;
     struct verifier with_key = *vf;
+    with_key.known = map_known_new(with_key.a);
     struct dossier_check k = {.vf = &with_key, .d = d, .p = out, .v = v ? v : &unwanted, .prune = prune};
     memset(out, 0, sizeof *out);
     memset(k.v, 0, sizeof *k.v);

@@ -31,6 +31,7 @@ struct verifier {
     const struct policy *policy;
     struct hash index_key;      /* for chain keys; a receipt needs none */
     const char *origin;         /* the ledger that is meant; NULL: any that the policy lists */
+    struct map_known *known;    /* for many chains of one snapshot (chainmap.h); may be NULL */
 };
 
 struct snapshot {

@@ -120,7 +120,7 @@ bool verify_chain(const struct verifier *vf, const struct snapshot *s, const str
     chain_key(vf->c, &vf->index_key, claim->type, claim->id, &out->chain.key);
     if (map_proof_decode(claim->map_proof, &proof, NULL))
         return bad(v, claim, VERDICT_NO_INDEX, "its map proof is malformed");
-    if (!map_proof_verify(vf->c, &proof, &out->chain.key, &s->seal.map_root))
+    if (!map_proof_verify(vf->c, vf->known, &proof, &out->chain.key, &s->seal.map_root))
         return bad(v, claim, VERDICT_NO_INDEX, "its map proof does not lead to the seal's map root");
     if (proof.end == MAP_PRESENT)
         return check_present(vf, s, claim, &proof.leaf, out, v);

@@ -24,9 +24,9 @@ enum ledger_rc __real_chainmap_apply(struct crypto *c, struct arena *a, const st
                                      struct hash *root, struct ledger_err *err);
 enum ledger_rc __wrap_chainmap_apply(struct crypto *c, struct arena *a, const struct kv *kv, const struct map_leaf *leaves, size_t n,
                                      struct hash *root, struct ledger_err *err);
-enum ledger_rc __real_chainmap_prove(struct crypto *c, const struct kv *kv, const struct hash *key, struct map_proof *out,
+enum ledger_rc __real_chainmap_prove(struct crypto *c, struct map_reader *reader, const struct kv *kv, const struct hash *key, struct map_proof *out,
                                      struct ledger_err *err);
-enum ledger_rc __wrap_chainmap_prove(struct crypto *c, const struct kv *kv, const struct hash *key, struct map_proof *out,
+enum ledger_rc __wrap_chainmap_prove(struct crypto *c, struct map_reader *reader, const struct kv *kv, const struct hash *key, struct map_proof *out,
                                      struct ledger_err *err);
 enum ledger_rc __real_read_chain(struct query *q, const struct hash *key, struct chain *out, struct ledger_err *err);
 enum ledger_rc __wrap_read_chain(struct query *q, const struct hash *key, struct chain *out, struct ledger_err *err);
@@ -282,13 +282,13 @@ static enum ledger_rc still_get(void *ctx, enum kv_table t, struct span key, str
     return LEDGER_OK;
 }
 
-enum ledger_rc __wrap_chainmap_prove(struct crypto *c, const struct kv *kv, const struct hash *key, struct map_proof *out,
+enum ledger_rc __wrap_chainmap_prove(struct crypto *c, struct map_reader *reader, const struct kv *kv, const struct hash *key, struct map_proof *out,
                                      struct ledger_err *err)
 {
     struct arena *a = liar.old ? arena_new((size_t)16 << 20) : NULL;
     struct still st = {kv, c, a};
     struct kv shown = {&st, still_get, NULL};
-    enum ledger_rc rc = __real_chainmap_prove(c, a ? &shown : kv, key, out, err);
+    enum ledger_rc rc = __real_chainmap_prove(c, a ? NULL : reader, a ? &shown : kv, key, out, err);
     arena_free(a);
     return rc;
 }

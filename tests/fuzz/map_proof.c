@@ -15,13 +15,13 @@ FUZZ_TARGET(map_proof)
     if (r.failed || map_proof_decode(bytes, p, NULL))
         return false;
     HOLDS(span_eq(map_proof_encode(f->a, p), bytes));
-    bool good = map_proof_verify(f->c, p, &key, &root);
+    bool good = map_proof_verify(f->c, NULL, p, &key, &root);
     if (!good)
         return false;
     struct hash other = root;
     other.b[0] ^= 1;
-    HOLDS(!map_proof_verify(f->c, p, &key, &other));
+    HOLDS(!map_proof_verify(f->c, NULL, p, &key, &other));
     p->leaf.count++;
-    HOLDS(p->end == MAP_EMPTY || !map_proof_verify(f->c, p, &key, &root));
+    HOLDS(p->end == MAP_EMPTY || !map_proof_verify(f->c, NULL, p, &key, &root));
     return true;
 }

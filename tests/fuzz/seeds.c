@@ -274,7 +274,7 @@ static void of_chain(struct world *w, const struct kv *kv, const struct hash *ro
     struct wbuf stored = begin(w), compact = begin(w), b = begin(w);
     snprintf(name, sizeof name, "%s-%s", chain_type_name(type), id);
     chain_key(w->c, &w->index_key, type, span_str(id), &key);
-    MUST(chainmap_prove(w->c, kv, &key, &proof, err));
+    MUST(chainmap_prove(w->c, NULL, kv, &key, &proof, err));
     wbuf_hash(&b, &key);
     wbuf_hash(&b, root);
     struct span bytes = map_proof_encode(w->a, &proof);

@@ -12,6 +12,26 @@ static struct kv_mem *mem;
 static struct kv kv;
 static struct map_leaf leaves[N]; /* ascending */
 static struct hash root;
+static struct map_reader *reader; /* both have seen every proof of the test that came before */
+static struct map_known *known;
+
+/* With what was read before, and without: the same proof. */
+static enum ledger_rc prove(const struct hash *key, struct map_proof *out)
+{
+    struct map_proof again;
+    enum ledger_rc rc = chainmap_prove(c, NULL, &kv, key, out, NULL);
+    CHECK_EQ_INT(chainmap_prove(c, reader, &kv, key, &again, NULL), rc);
+    CHECK_EQ_MEM(out, &again, sizeof again);
+    return rc;
+}
+
+/* With what was proven before, and without: the same verdict. */
+static bool verifies(const struct map_proof *p, const struct hash *key, const struct hash *under)
+{
+    bool good = map_proof_verify(c, NULL, p, key, under);
+    CHECK(map_proof_verify(c, known, p, key, under) == good);
+    return good;
+}
 
 static void random_hash(uint64_t seed, struct hash *out)
 {
@@ -73,6 +93,9 @@ static void setup(size_t n)
     crypto_free(c);
     c = crypto_new();
     a = arena_new(256 << 20);
+    reader = map_reader_new(a);
+    known = map_known_new(a);
+    CHECK(reader && known);
     root = HASH_ZERO;
     mem = kv_mem_new(NULL, 256 << 20);
     kv = kv_mem_kv(mem);
@@ -121,16 +144,16 @@ TEST(presence_is_proven)
     setup(N);
     for (size_t i = 0; i < N; i++) {
         struct map_proof p, q;
-        CHECK_EQ_INT(chainmap_prove(c, &kv, &leaves[i].key, &p, NULL), LEDGER_OK);
+        CHECK_EQ_INT(prove(&leaves[i].key, &p), LEDGER_OK);
         CHECK_EQ_INT(p.end, MAP_PRESENT);
         CHECK_EQ_INT(p.leaf.count, leaves[i].count);
-        CHECK(map_proof_verify(c, &p, &leaves[i].key, &root));
+        CHECK(verifies(&p, &leaves[i].key, &root));
         struct span s = map_proof_encode(a, &p);
         CHECK_EQ_INT(map_proof_decode(s, &q, NULL), LEDGER_OK);
-        CHECK(map_proof_verify(c, &q, &leaves[i].key, &root));
+        CHECK(verifies(&q, &leaves[i].key, &root));
         q.leaf.count++;
-        CHECK(!map_proof_verify(c, &q, &leaves[i].key, &root));
-        CHECK(!map_proof_verify(c, &p, &leaves[(i + 1) % N].key, &root));
+        CHECK(!verifies(&q, &leaves[i].key, &root));
+        CHECK(!verifies(&p, &leaves[(i + 1) % N].key, &root));
     }
 }
 
@@ -147,13 +170,13 @@ TEST(absence_is_proven)
             key = leaves[i % N].key;
             key.b[31 - i % 20] ^= 0x80;
         }
-        CHECK_EQ_INT(chainmap_prove(c, &kv, &key, &p, NULL), LEDGER_OK);
+        CHECK_EQ_INT(prove(&key, &p), LEDGER_OK);
         CHECK(p.end != MAP_PRESENT);
         empty += p.end == MAP_EMPTY;
         other += p.end == MAP_OTHER;
-        CHECK(map_proof_verify(c, &p, &key, &root));
+        CHECK(verifies(&p, &key, &root));
         CHECK_EQ_INT(map_proof_decode(map_proof_encode(a, &p), &q, NULL), LEDGER_OK);
-        CHECK(map_proof_verify(c, &q, &key, &root));
+        CHECK(verifies(&q, &key, &root));
     }
     CHECK(empty > 10 && other > 10);
 }
@@ -163,22 +186,22 @@ TEST(presence_cannot_be_shown_as_absence)
     setup(N);
     for (size_t i = 0; i < N; i++) {
         struct map_proof p;
-        CHECK_EQ_INT(chainmap_prove(c, &kv, &leaves[i].key, &p, NULL), LEDGER_OK);
+        CHECK_EQ_INT(prove(&leaves[i].key, &p), LEDGER_OK);
         struct map_proof lie = p;
         lie.end = MAP_OTHER; /* its own leaf as somebody else's */
         lie.leaf.key = leaves[i].key;
-        CHECK(!map_proof_verify(c, &lie, &leaves[i].key, &root));
+        CHECK(!verifies(&lie, &leaves[i].key, &root));
         lie = p;
         lie.end = MAP_EMPTY;
-        CHECK(!map_proof_verify(c, &lie, &leaves[i].key, &root));
+        CHECK(!verifies(&lie, &leaves[i].key, &root));
         lie = p;
         lie.end = MAP_OTHER; /* a leaf from elsewhere in the map */
         lie.leaf = leaves[(i + N / 2) % N];
-        CHECK(!map_proof_verify(c, &lie, &leaves[i].key, &root));
+        CHECK(!verifies(&lie, &leaves[i].key, &root));
         if (p.depth) { /* a path that stops early */
             lie = p;
             lie.depth--;
-            CHECK(!map_proof_verify(c, &lie, &leaves[i].key, &root));
+            CHECK(!verifies(&lie, &leaves[i].key, &root));
         }
     }
 }
@@ -202,7 +225,7 @@ TEST(a_misplaced_leaf_proves_no_absence)
         p.siblings[0] = right;
         const struct hfield l[] = {HFIX(left.b, HASH_LEN), HFIX(right.b, HASH_LEN)}, r[] = {l[1], l[0]};
         crypto_labelled(c, LABEL_MAP_NODE, side ? l : r, 2, &top); /* where the asked key would be */
-        CHECK(!map_proof_verify(c, &p, &key, &top));
+        CHECK(!verifies(&p, &key, &top));
     }
 }
 
@@ -211,14 +234,14 @@ TEST(every_altered_byte_is_noticed)
     setup(60);
     for (size_t i = 0; i < 60; i += 7) {
         struct map_proof p, q;
-        CHECK_EQ_INT(chainmap_prove(c, &kv, &leaves[i].key, &p, NULL), LEDGER_OK);
+        CHECK_EQ_INT(prove(&leaves[i].key, &p), LEDGER_OK);
         struct span s = map_proof_encode(a, &p);
         for (size_t at = 0; at < s.n; at++) {
             uint8_t copy[MAP_PROOF_BYTES_MAX];
             memcpy(copy, s.p, s.n);
             copy[at] ^= 0x41;
             if (map_proof_decode(span_of(copy, s.n), &q, NULL) == LEDGER_OK)
-                CHECK(!map_proof_verify(c, &q, &leaves[i].key, &root));
+                CHECK(!verifies(&q, &leaves[i].key, &root));
         }
         CHECK(map_proof_decode(span_of(s.p, s.n - 1), &q, NULL) != LEDGER_OK);
     }
@@ -230,9 +253,45 @@ TEST(empty_map)
     struct hash key;
     setup(0);
     random_hash(1, &key);
-    CHECK_EQ_INT(chainmap_prove(c, &kv, &key, &p, NULL), LEDGER_OK);
+    CHECK_EQ_INT(prove(&key, &p), LEDGER_OK);
     CHECK_EQ_INT(p.end, MAP_EMPTY);
-    CHECK(map_proof_verify(c, &p, &key, &HASH_ZERO));
+    CHECK(verifies(&p, &key, &HASH_ZERO));
+}
+
+/* A proof that fits below, and shows something else than was proven before above. */
+TEST(what_is_known_is_still_compared)
+{
+    setup(N);
+    for (size_t i = 0; i < N; i++) {
+        struct map_proof p;
+        CHECK_EQ_INT(prove(&leaves[i].key, &p), LEDGER_OK);
+        CHECK(verifies(&p, &leaves[i].key, &root));
+        for (size_t at = 0; at < p.n; at++) {
+            p.siblings[at].b[i % HASH_LEN] ^= 1;
+            CHECK(!verifies(&p, &leaves[i].key, &root));
+            p.siblings[at].b[i % HASH_LEN] ^= 1;
+        }
+        p.siblings[p.n++] = root; /* one too many */
+        CHECK(!verifies(&p, &leaves[i].key, &root));
+    }
+}
+
+/* Another root, another map: nothing of the old one is left. */
+TEST(a_changed_map_is_read_and_proven_anew)
+{
+    setup(N);
+    struct map_proof before, after;
+    const struct hash old = root;
+    CHECK_EQ_INT(prove(&leaves[7].key, &before), LEDGER_OK);
+    CHECK(verifies(&before, &leaves[7].key, &root));
+    leaves[3].count++;
+    put_record(&leaves[3]);
+    CHECK_EQ_INT(chainmap_apply(c, a, &kv, &leaves[3], 1, &root, NULL), LEDGER_OK);
+    CHECK_EQ_INT(prove(&leaves[7].key, &after), LEDGER_OK);
+    CHECK(verifies(&after, &leaves[7].key, &root));
+    CHECK(!verifies(&before, &leaves[7].key, &root));
+    CHECK(verifies(&before, &leaves[7].key, &old));
+    CHECK(!verifies(&after, &leaves[7].key, &old));
 }
 
 TEST(a_changed_record_is_noticed)
@@ -242,9 +301,10 @@ TEST(a_changed_record_is_noticed)
     struct map_leaf l = leaves[3];
     l.count += 5;
     put_record(&l);
-    CHECK_EQ_INT(chainmap_prove(c, &kv, &l.key, &p, NULL), LEDGER_ETAMPER);
+    CHECK_EQ_INT(prove(&l.key, &p), LEDGER_ETAMPER);
 }
 
 TEST_MAIN(TEST_ENTRY(root_is_the_definition), TEST_ENTRY(presence_is_proven), TEST_ENTRY(absence_is_proven),
           TEST_ENTRY(presence_cannot_be_shown_as_absence), TEST_ENTRY(a_misplaced_leaf_proves_no_absence), TEST_ENTRY(every_altered_byte_is_noticed), TEST_ENTRY(empty_map),
+          TEST_ENTRY(what_is_known_is_still_compared), TEST_ENTRY(a_changed_map_is_read_and_proven_anew),
           TEST_ENTRY(a_changed_record_is_noticed))

@@ -222,6 +222,10 @@ TEST(ed25519_keys_refused)
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         CHECK(!crypto_key_valid(c, SIG_ED25519, vectors_hex(bad[i])));
     CHECK(!crypto_key_valid(c, SIG_ED25519, SPAN_LIT("short")));
+    static const uint8_t zeros[32];
+    struct crypto *fresh = crypto_new(); /* which has found no key valid yet */
+    CHECK(fresh && !crypto_key_valid(fresh, SIG_ED25519, span_of(zeros, sizeof zeros)));
+    crypto_free(fresh);
     CHECK(!crypto_key_valid(c, SIG_P256, SPAN_LIT("short")));
     CHECK(!crypto_key_valid(c, (enum sig_alg)3, SPAN_LIT("short")));
     crypto_free(c);

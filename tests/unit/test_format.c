@@ -464,10 +464,10 @@ static void make_proofs(void)
     CHECK(merkle_consistency(c, &tree, 2, m.size, &path));
     emit_path("consistency-2-7", &path);
     struct hash key = key_of(CHAIN_ITEM, SERUM);
-    CHECK_EQ_INT(chainmap_prove(c, &m.kv, &key, &proof, NULL), LEDGER_OK);
+    CHECK_EQ_INT(chainmap_prove(c, NULL, &m.kv, &key, &proof, NULL), LEDGER_OK);
     emit("map-proof-serum", map_proof_encode(a, &proof));
     key = key_of(CHAIN_ITEM, ABSENT);
-    CHECK_EQ_INT(chainmap_prove(c, &m.kv, &key, &proof, NULL), LEDGER_OK);
+    CHECK_EQ_INT(chainmap_prove(c, NULL, &m.kv, &key, &proof, NULL), LEDGER_OK);
     CHECK(proof.end != MAP_PRESENT);
     emit("map-proof-absent", map_proof_encode(a, &proof));
 }
@@ -694,10 +694,10 @@ TEST(the_documents_proofs_verify)
     CHECK(verify_consistency(&vf, 2, &first, 7, &snap.cp.root, of_document("consistency-2-7"), &v));
     memcpy(key.b, of_document("chain-key-serum").p, HASH_LEN);
     CHECK_EQ_INT(map_proof_decode(of_document("map-proof-serum"), &proof, NULL), LEDGER_OK);
-    CHECK(map_proof_verify(c, &proof, &key, &snap.seal.map_root) && proof.end == MAP_PRESENT);
+    CHECK(map_proof_verify(c, NULL, &proof, &key, &snap.seal.map_root) && proof.end == MAP_PRESENT);
     memcpy(key.b, of_document("chain-key-absent").p, HASH_LEN);
     CHECK_EQ_INT(map_proof_decode(of_document("map-proof-absent"), &proof, NULL), LEDGER_OK);
-    CHECK(map_proof_verify(c, &proof, &key, &snap.seal.map_root) && proof.end != MAP_PRESENT);
+    CHECK(map_proof_verify(c, NULL, &proof, &key, &snap.seal.map_root) && proof.end != MAP_PRESENT);
     end_machine();
 }
 
