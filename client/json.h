@@ -67,7 +67,9 @@ void json_tree(struct json_writer *w, const struct json *j);
 void json_put_string(struct json_writer *w, const char *name, struct span text);
 void json_put_uint(struct json_writer *w, const char *name, uint64_t v);
 void json_put_bool(struct json_writer *w, const char *name, bool b);
-/* What was written, with a newline at the end if pretty; SPAN_NONE when over the arena's budget. */
+/* What was written so far, for a document that is printed in parts; it is forgotten with the next thing written. SPAN_NONE: see below. */
+struct span json_take(struct json_writer *w);
+/* What was written (since json_take), with a newline at the end if pretty; SPAN_NONE when over the arena's budget. */
 struct span json_written(struct json_writer *w);
 
 #endif

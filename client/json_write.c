@@ -218,6 +218,13 @@ void json_put_bool(struct json_writer *w, const char *name, bool b)
     json_bool(w, b);
 }
 
+struct span json_take(struct json_writer *w)
+{
+    struct span part = wbuf_span(&w->out);
+    w->out.n = 0;
+    return part;
+}
+
 struct span json_written(struct json_writer *w)
 {
     LEDGER_REQUIRE(w->depth == 0 && w->filled);

@@ -21,7 +21,7 @@
 
 /* A response is cut when it has grown beyond this; the last record or proof may lead it over by up
  * to 200 KiB. */
-#define QUERY_RESPONSE_BYTES ((size_t)256 * 1024)
+#define QUERY_RESPONSE_BYTES ((size_t)64 * 1024)
 /* The budget that the arena given to query_next must have left: a response's parts and its
  * encoding. */
 #define QUERY_ARENA_BYTES ((size_t)4 * 1024 * 1024)

@@ -90,7 +90,9 @@ const char *ctl_names(struct ctl *ctl, const struct witnessed_note *w); /* "w1, 
 int ctl_read_file(struct ctl *ctl, const char *path, size_t max, struct span *out);
 /* Writes a new file (refuses to overwrite unless force). */
 int ctl_write_file(struct ctl *ctl, const char *path, struct span bytes, bool force);
-/* Prints a finished JSON document. */
+/* Of a document that may become very long: prints what there is of it, if that is enough to be worth it. */
+void ctl_print_json_part(struct json_writer *w);
+/* Prints a finished JSON document, or what is left of it. */
 int ctl_print_json(struct ctl *ctl, struct json_writer *w);
 
 /* ---- output.c ---- */

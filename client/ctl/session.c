@@ -239,6 +239,16 @@ int ctl_write_file(struct ctl *ctl, const char *path, struct span bytes, bool fo
     return EXIT_GOOD;
 }
 
+#define JSON_PART_BYTES ((size_t)64 << 10)
+
+void ctl_print_json_part(struct json_writer *w)
+{
+    if (w->out.failed || w->out.n < JSON_PART_BYTES)
+        return;
+    struct span part = json_take(w);
+    fwrite(part.p, 1, part.n, stdout);
+}
+
 int ctl_print_json(struct ctl *ctl, struct json_writer *w)
 {
     struct span s = json_written(w);

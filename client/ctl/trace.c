@@ -220,8 +220,10 @@ static int print_json(struct trace *t, const struct reply *r, struct span id)
     json_put_string(&w, "direction", span_str(t->back ? "back" : "forward"));
     json_name(&w, SPAN_LIT("items"));
     json_array(&w);
-    for (size_t i = 0; i < t->n; i++)
+    for (size_t i = 0; i < t->n; i++) {
         chain_json(&w, item_from(t, &t->nodes[i]));
+        ctl_print_json_part(&w);
+    }
     json_end(&w);
     json_name(&w, SPAN_LIT("edges"));
     json_array(&w);
@@ -230,6 +232,7 @@ static int print_json(struct trace *t, const struct reply *r, struct span id)
         for (size_t k = 0; k < n_arcs(t, pc); k++) {
             struct arc a = arc_at(t, pc, k);
             edge_json(&w, pc->chain.id, &a);
+            ctl_print_json_part(&w);
         }
     }
     json_end(&w);

@@ -157,8 +157,6 @@ void connection_flush(struct connection *c)
         say_closing(c);
         return;
     }
-    if (c->tls)
-        tls_trim(c->tls);
     if (c->high && c->pending_counted < PENDING_LOW) {
         c->high = false;
         connection_pump(c);

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tls: OpenSSL between two memory BIOs. Memory BIOs never block a write, so SSL_write takes everything; what bounds the output is
- * the connection, which stops asking for more.
+ * tls: OpenSSL between two queues of bytes (bytes.h), by a BIO of our own: OpenSSL's memory BIO grows in small steps, each of which copies and
+ * wipes, which was a third of what streaming costs, and never shrinks. A write never blocks, so SSL_write takes everything; what bounds
+ * the output is the connection, which stops asking for more.
  *
  * Failure modes: after TLS_FAILED only the output (an alert) is of use. OpenSSL's error queue belongs to the thread, so it is cleared
  * before each call and emptied after a failure; an answer is never made from the queue alone, because some failures leave it empty.
  */
 #include "tls.h"
+
+#include "bytes.h"
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
@@ -17,8 +20,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BUFFER_KEEP 8192 /* a larger BIO buffer is given back when it is empty */
-
 struct tls_context {
     SSL_CTX *ssl;
     X509_CRL *crl;
@@ -27,7 +28,7 @@ struct tls_context {
 
 struct tls {
     SSL *ssl;
-    BIO *in, *out; /* borrowed: the SSL owns them */
+    struct bytes in, out; /* its BIOs read and write them */
     bool failed;
     char fault[160];
     struct tls_peer peer;
@@ -156,6 +157,61 @@ int64_t tls_context_expires(const struct tls_context *c)
     return c->expires_s;
 }
 
+/* ---- a BIO over a queue of bytes ---- */
+
+static int queue_write(BIO *b, const char *bytes, size_t n, size_t *written)
+{
+    BIO_clear_retry_flags(b);
+    *written = n;
+    return bytes_add(BIO_get_data(b), span_of(bytes, n));
+}
+
+static int queue_read(BIO *b, char *out, size_t max, size_t *n)
+{
+    struct bytes *q = BIO_get_data(b);
+    struct span there = bytes_span(q);
+    BIO_clear_retry_flags(b);
+    *n = there.n < max ? there.n : max;
+    if (*n == 0) {
+        BIO_set_retry_read(b);
+        return 0;
+    }
+    memcpy(out, there.p, *n);
+    bytes_drop(q, *n);
+    return 1;
+}
+
+static long queue_ctrl(BIO *b, int cmd, long number, void *p)
+{
+    (void)number, (void)p;
+    if (cmd == BIO_CTRL_PENDING)
+        return (long)bytes_count(BIO_get_data(b));
+    return cmd == BIO_CTRL_FLUSH;
+}
+
+/* Made once, in the loop thread. */
+static const BIO_METHOD *queue_method(void)
+{
+    static BIO_METHOD *m;
+    if (!m && (m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "queue")) != NULL) {
+        BIO_meth_set_write_ex(m, queue_write);
+        BIO_meth_set_read_ex(m, queue_read);
+        BIO_meth_set_ctrl(m, queue_ctrl);
+    }
+    return m;
+}
+
+static BIO *queue_bio(struct bytes *q)
+{
+    const BIO_METHOD *m = queue_method();
+    BIO *b = m ? BIO_new(m) : NULL;
+    if (!b)
+        return NULL;
+    BIO_set_data(b, q);
+    BIO_set_init(b, 1);
+    return b;
+}
+
 /* ---- engine ---- */
 
 struct tls *tls_new(struct tls_context *c)
@@ -165,16 +221,14 @@ struct tls *tls_new(struct tls_context *c)
     if (!t)
         return NULL;
     t->ssl = SSL_new(c->ssl);
-    t->in = BIO_new(BIO_s_mem());
-    t->out = BIO_new(BIO_s_mem());
-    if (!t->ssl || !t->in || !t->out) {
-        BIO_free(t->in);
-        BIO_free(t->out);
-        SSL_free(t->ssl);
-        OPENSSL_free(t);
+    BIO *in = queue_bio(&t->in), *out = queue_bio(&t->out);
+    if (!t->ssl || !in || !out) {
+        BIO_free(in);
+        BIO_free(out);
+        tls_free(t);
         return NULL;
     }
-    SSL_set_bio(t->ssl, t->in, t->out); /* takes both */
+    SSL_set_bio(t->ssl, in, out); /* takes both */
     SSL_set_accept_state(t->ssl);
     return t;
 }
@@ -184,13 +238,14 @@ void tls_free(struct tls *t)
     if (!t)
         return;
     SSL_free(t->ssl);
+    bytes_fini(&t->in);
+    bytes_fini(&t->out);
     OPENSSL_free(t);
 }
 
 bool tls_feed(struct tls *t, struct span bytes)
 {
-    size_t written = 0;
-    return bytes.n == 0 || (BIO_write_ex(t->in, bytes.p, bytes.n, &written) == 1 && written == bytes.n);
+    return bytes_add(&t->in, bytes);
 }
 
 /* Says why in a few words: the certificate's fault if there is one, else the library's. */
@@ -283,55 +338,17 @@ bool tls_open(const struct tls *t)
 
 bool tls_has_input(const struct tls *t)
 {
-    return SSL_has_pending(t->ssl) || BIO_pending(t->in) > 0;
+    return SSL_has_pending(t->ssl) || bytes_count(&t->in) > 0;
 }
 
 struct span tls_output(const struct tls *t)
 {
-    char *p = NULL;
-    long n = BIO_get_mem_data(t->out, &p);
-    return n > 0 ? span_of(p, (size_t)n) : SPAN_NONE;
+    return bytes_span(&t->out);
 }
 
-/* Reading is the one way to take bytes off a memory BIO without taking it apart. */
 void tls_output_drop(struct tls *t, size_t n)
 {
-    uint8_t sink[4096];
-    struct span all = tls_output(t);
-    if (n >= all.n) {
-        (void)BIO_reset(t->out);
-        return;
-    }
-    while (n) {
-        size_t taken = 0;
-        if (BIO_read_ex(t->out, sink, n < sizeof sink ? n : sizeof sink, &taken) != 1)
-            return;
-        n -= taken;
-    }
-}
-
-/* A memory BIO never shrinks: an empty one that has grown is replaced. */
-static BIO *replacement(BIO *b)
-{
-    BUF_MEM *m = NULL;
-    if (BIO_get_mem_ptr(b, &m) <= 0 || !m || m->max <= BUFFER_KEEP || BIO_pending(b) > 0)
-        return NULL;
-    return BIO_new(BIO_s_mem());
-}
-
-void tls_trim(struct tls *t)
-{
-    if (t->failed || !tls_open(t))
-        return;
-    BIO *in = replacement(t->in), *out = replacement(t->out);
-    if (in) {
-        SSL_set0_rbio(t->ssl, in);
-        t->in = in;
-    }
-    if (out) {
-        SSL_set0_wbio(t->ssl, out);
-        t->out = out;
-    }
+    bytes_drop(&t->out, n);
 }
 
 const char *tls_fault(const struct tls *t)

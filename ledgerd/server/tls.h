@@ -49,8 +49,6 @@ bool tls_open(const struct tls *t);       /* the handshake is complete and the p
 bool tls_has_input(const struct tls *t);  /* bytes were fed that are no complete record yet */
 struct span tls_output(const struct tls *t);       /* borrowed until the next call */
 void tls_output_drop(struct tls *t, size_t n);     /* the first n bytes of it were taken */
-/* Gives back buffers that a burst has made large. Cheap; to be called when a connection falls idle. */
-void tls_trim(struct tls *t);
 const char *tls_fault(const struct tls *t);        /* a few words; "" if nothing failed */
 
 struct tls_peer {

@@ -275,10 +275,9 @@ static void good_in_pieces(size_t piece)
     CHECK_EQ_INT(tls_read(t, buf, sizeof buf, &n), TLS_AGAIN);
     CHECK(!tls_has_input(t));
 
-    /* From the server, several records at once, with the buffers trimmed in between. */
+    /* From the server, several records at once. */
     for (size_t i = 0; i < sizeof big; i++)
         big[i] = (uint8_t)(i * 7 + i / 256);
-    tls_trim(t);
     CHECK_EQ_INT(tls_write(t, span_of(big, sizeof big)), TLS_OK);
     size_t got = 0;
     for (int i = 0; got < sizeof back && i < 200000; i++) {
@@ -288,7 +287,6 @@ static void good_in_pieces(size_t piece)
     }
     CHECK_EQ_INT(got, sizeof back);
     CHECK(memcmp(big, back, sizeof big) == 0);
-    tls_trim(t);
     CHECK_EQ_INT(tickets_seen, 0);
 
     /* The end, as the client sees it and as the server sees it. */
@@ -444,7 +442,6 @@ TEST(garbage)
     CHECK(tls_fault(t)[0]);
     CHECK(!tls_open(t));
     tls_close_notify(t);
-    tls_trim(t);
     tls_free(t);
     t = tls_new(h.context);
     CHECK(tls_feed(t, SPAN_LIT("\x16\x03\x01\x02")));
