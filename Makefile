@@ -85,7 +85,7 @@ help:
 	@echo "make demo      a CAR-T lot from collection to bedside, seen from three chairs (installs what it needs)"
 	@echo "make demo-consortium  two organisations, two witnesses, and an operator who rewrites history"
 	@echo "make check     all tests (installs what they need); SAN=address,undefined or SAN=thread for sanitizers"
-	@echo "make check-long  the long forms of the tests: hours; ONLY=faults for one suite"
+	@echo "make check-long  the long forms of the tests: hours; SHARE=10 for a tenth of them, ONLY=faults for one suite"
 	@echo "make mutants   a deliberate fault at a time: do the tests notice? ONLY=name for one"
 	@echo "make all       build/ledgerd, build/ledgerctl, build/libledgerd.so, build/libledgerd.a"
 	@echo "make bench     durable events a second, and what a large ledger costs; LARGE=1 for ten million entries, STRICT=1 fails below a target"
@@ -208,7 +208,7 @@ check: deps-check
 # The long forms of the suites: thousands of crashes, faults, cuts; ends in a table of what was done how often.
 check-long: deps-check
 	$(Q)$(SUBMAKE) check-programs
-	$(Q)LEDGERD_LONG=1 python3 tests/run.py --build $(O) $(if $(SAN),--sanitizer $(SAN)) $(ONLY)
+	$(Q)LEDGERD_LONG=$(or $(SHARE),100) python3 tests/run.py --build $(O) $(if $(SAN),--sanitizer $(SAN)) $(ONLY)
 
 # Builds with one deliberate fault each, of which the tests must notice every one: docs/mutants.md. ONLY=name runs one.
 mutants: deps-check

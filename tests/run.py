@@ -6,7 +6,7 @@ Each suite is a program that prints such a line at its end: the unit tests (one 
 drive the built programs from outside. A suite that prints no such line, or ends with a signal or in no time, counts as one failure.
 So does each report of a sanitizer, in whatever program of a suite: these go to files, so that none is lost in an output that nobody
 reads, or taken for the failure that a test expects. Two suites run at once; the output of a suite is shown only if something in it
-failed or was skipped. A long run (LEDGERD_LONG=1) ends in a table of what was done how often.
+failed or was skipped. A long run (LEDGERD_LONG=100: whole; 10: a tenth) ends in a table of what was done how often.
 """
 import argparse
 import collections
@@ -28,8 +28,8 @@ ROOT = os.path.dirname(HERE)
 SANITIZERS = {"ASAN_OPTIONS": "exitcode=99:detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1",
               "UBSAN_OPTIONS": "exitcode=99:print_stacktrace=1",
               "TSAN_OPTIONS": "exitcode=99:halt_on_error=1:second_deadlock_stack=1"}
-# What a long run sets, unless the caller has: the counts of suites that are told them one by one.
-LONG_COUNTS = {"LEDGERD_SEEDS": "500", "LEDGERD_PLAY_SEEDS": "100", "LEDGERD_ERASE_KILLS": "200"}
+# What a long run sets, unless the caller has: the counts of suites that are told them one by one, in a whole one.
+LONG_COUNTS = {"LEDGERD_SEEDS": 500, "LEDGERD_PLAY_SEEDS": 100, "LEDGERD_ERASE_KILLS": 200}
 running = set()
 
 
@@ -58,13 +58,17 @@ def built_with(build):
     return found.group(1) if found else ""
 
 
+def long_share(environment):
+    return float(environment.get("LEDGERD_LONG") or 0) / 100
+
+
 def make_environment(build, sanitizer):
     environment = dict(os.environ, LEDGERD_BUILD=build)
     environment.pop("LEDGERD_PROFILE", None)  # the caller's own ledger is none of the tests' business
     environment.setdefault("LEDGERD_SHARED", os.path.join(os.path.dirname(ROOT), "shared"))
     environment.setdefault("LEDGERD_TIME_FACTOR", "5" if sanitizer else "1")
-    if environment.get("LEDGERD_LONG") == "1":
-        environment = {**LONG_COUNTS, **environment}
+    if long_share(environment):
+        environment = {**{name: str(max(10, round(n * long_share(environment)))) for name, n in LONG_COUNTS.items()}, **environment}
     if "thread" in sanitizer:
         environment.setdefault("LEDGERD_MAP_SIZE", "1G")  # it leaves no room for 1 TiB of addresses
     return environment
@@ -152,7 +156,7 @@ def main():
     build = os.path.abspath(options.build)
     sanitizer = built_with(build) if options.sanitizer is None else options.sanitizer
     environment = make_environment(build, sanitizer)
-    limit = 600 * int(environment["LEDGERD_TIME_FACTOR"]) * (60 if environment.get("LEDGERD_LONG") == "1" else 1)
+    limit = 600 * int(environment["LEDGERD_TIME_FACTOR"]) * (60 if long_share(environment) else 1)
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
     total, tallies = [0, 0, 0], []
@@ -162,7 +166,8 @@ def main():
             total = [a + b for a, b in zip(total, done[1:4])]
             tallies += [line for line in done[-1].splitlines() if TALLY.match(line)]
             tallies += [f"TALLY {done[0].replace('.', '-')} failed={done[2]}"] if done[2] else []
-    if environment.get("LEDGERD_LONG") == "1":
+    if long_share(environment):
+        print(f"\n{100 * long_share(environment):g} % of the long forms:")
         table(tallies)
     print(f"{total[0]} passed, {total[1]} failed, {total[2]} skipped")
     return 1 if total[1] or total[0] == 0 else 0

@@ -606,8 +606,10 @@ int main(int argc, char **argv)
             return 2;
         }
     }
+    const char *share = getenv("LEDGERD_LONG"); /* percent */
+    unsigned many = share ? (unsigned)(strtod(share, NULL) * WORLDS_LONG / 100) : 0;
     if (worlds == 0)
-        worlds = replaying ? 1 : getenv("LEDGERD_LONG") ? WORLDS_LONG : WORLDS;
+        worlds = replaying ? 1 : many > WORLDS ? many : WORLDS;
     for (unsigned i = 0; i < worlds; i++)
         run_world(seed + i, steps, &t);
     tell(&t);

@@ -17,13 +17,12 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "..", "system"), HERE]
 import cases  # noqa: E402
 import ledger  # noqa: E402
-from cases import tallied  # noqa: E402
+from cases import many, tallied  # noqa: E402
 from cosigner import Witness, answers, hangs_up  # noqa: E402
 from ledger import Ledger, acknowledged, eventually, files_below, material, need, program, run  # noqa: E402
 from witnessed import Witnessed  # noqa: E402
 
 
-LONG = os.environ.get("LEDGERD_LONG") == "1"
 
 
 def backup_of(l, name="backup"):
@@ -75,7 +74,7 @@ def test_hot_and_incremental(done):
     with Ledger() as l:
         l.start().register_warehouse()
         path = l.write_lines("many.jsonl", [material(f"L-{i}", id=f"many {i}", signers=[{"party": "u.wh", "meaning": f"authorship {i % 2}"}])
-                                            for i in range(6000 if LONG else 300)])
+                                            for i in range(many(300, 6000))])
         load = l.ctl_start("record", "-f", path, "--keys", l.keys, "--json", out=os.path.join(l.base, "load"))
         sizes = []
         while load.poll() is None or done["backups"] < 2:
@@ -84,7 +83,7 @@ def test_hot_and_incremental(done):
             need(made["entries_new"] == made["size"] - made["went_on_at"], f"{made}")
             sizes.append(made["size"])
             done["backups"] += 1
-        need(load.wait() == 0 and len(acknowledged(open(os.path.join(l.base, "load")).read())) == (6000 if LONG else 300), "the load was disturbed")
+        need(load.wait() == 0 and len(acknowledged(open(os.path.join(l.base, "load")).read())) == many(300, 6000), "the load was disturbed")
         last = backup(l, "--verify-all")
         need(last["size"] == l.size() and last["verified"] == "all" and not last["keys"], f"{last}")
         again = backup(l)
@@ -181,7 +180,7 @@ def test_erasures_while_backups_run(done):
     """A compaction puts another file in the place of the one that a backup reads; neither disturbs the other."""
     with Ledger() as l:
         l.start().register_warehouse()
-        signed, n = qa(l), 40 if LONG else 5
+        signed, n = qa(l), many(5, 40)
         l.record(*[f"SECRET-{i:04d}" for i in range(n)], *[f"M-{i}" for i in range(100)]).expect(0)
         numbers = [i for i, e in l.log_entries().items() if e.get("event_id") and "SECRET-" in json.dumps(e)]
         need(len(numbers) == n, f"{numbers}")
@@ -260,7 +259,7 @@ def test_an_interrupted_run_leaves_the_former_backup(done):
         l.start().register_warehouse()
         l.record("M-0").expect(0)
         backup(l)
-        for i in range(200 if LONG else 6):
+        for i in range(many(6, 200)):
             l.record(*[f"I-{i}-{k}" for k in range(20)]).expect(0)
             process = subprocess.Popen([program("ledgerd"), "backup", l.dir, backup_of(l), "--quiet"], stderr=subprocess.DEVNULL)
             time.sleep(0.004 * (i % 12))  # not to wait for anything: to hit different moments

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Nothing lost: the daemon under several clients that keep what they were promised, killed at every step of its write path, on a disk that
-fails at every call, and without power at any moment; then started again and asked for all of it. With LEDGERD_LONG=1 as often as one
-leaves it running over lunch.
+fails at every call, and without power at any moment; then started again and asked for all of it. With LEDGERD_LONG=100 as often as one
+leaves it running over lunch; 10: a tenth of that.
 
     faults.py BUILD [TEST…]
 """
@@ -21,11 +21,10 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import cases  # noqa: E402
 import disk  # noqa: E402
 import ledger  # noqa: E402
-from cases import Skip, tallied  # noqa: E402
+from cases import LONG, Skip, many, tallied  # noqa: E402
 from disk import Load, Shim, check_promises, check_whole, ended, start  # noqa: E402
 from ledger import Ledger, eventually, need, program, run  # noqa: E402
 
-LONG = os.environ.get("LEDGERD_LONG") == "1"
 SANITIZED = os.environ.get("LEDGERD_TIME_FACTOR", "1") != "1"  # memory and speed are no matter then
 SEED = int(os.environ.get("LEDGERD_SEED", "1"))
 # Steps of the write path: kinds of calls, and how many of them pass before. A batch writes some pages, syncs, and writes the durable page
@@ -36,10 +35,6 @@ STEPS = [((disk.WRITE,), 0), ((disk.WRITE,), 1), ((disk.WRITE,), 2), ((disk.WRIT
 STEPS_OF_A_START = 60  # at most looked at
 NOTHING = ("lost", "doubled", "forked")
 OPEN_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-
-
-def many(short, long):
-    return long if LONG else short
 
 
 class Kept:
@@ -124,7 +119,7 @@ def test_kill_in_the_start(done):
         load = Load(l, clients=2)
         load.grows()
         for action in disk.KILL_BEFORE, disk.KILL_MIDDLE, disk.KILL_AFTER:
-            for step in range(0, STEPS_OF_A_START, many(3, 1)):
+            for step in many(range(0, STEPS_OF_A_START, 3), range(STEPS_OF_A_START)):
                 if l.daemon:
                     l.stop(9)
                 shim.arm(action, step)
@@ -223,7 +218,7 @@ def test_faults_in_the_start(done):
         load = Load(l, clients=2)
         load.grows()
         for action in disk.EIO, disk.ENOSPC, disk.EIO_AFTER:
-            for step in range(0, STEPS_OF_A_START, many(4, 1)):
+            for step in many(range(0, STEPS_OF_A_START, 4), range(STEPS_OF_A_START)):
                 if l.daemon:
                     l.stop(9)
                 shim.arm(action, step)

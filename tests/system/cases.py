@@ -13,6 +13,19 @@ import ledger
 from ledger import Failure
 
 
+LONG = float(os.environ.get("LEDGERD_LONG", "0")) / 100  # how much of the long forms is done: 1 is all of them, 0 the short ones
+
+
+def many(short, long):
+    """How often, or what of (a sequence; spread evenly): in a long run the share of `long` that was asked for, and never less than in a short one."""
+    if not LONG:
+        return short
+    if isinstance(long, int):
+        return max(short, round(long * LONG))
+    n = max(len(short), round(len(long) * LONG))
+    return [long[i * len(long) // n] for i in range(n)]
+
+
 class Skip(Exception):
     """The test cannot be made here."""
 

@@ -294,6 +294,36 @@ TEST(a_changed_map_is_read_and_proven_anew)
     CHECK(!verifies(&after, &leaves[7].key, &old));
 }
 
+/* A stored node, of any group, that is not the one above it names. */
+TEST(a_rotten_node_is_not_proven)
+{
+    setup(N);
+    unsigned found = 0;
+    for (unsigned depth = 0; depth <= 8; depth += 4) {
+        uint8_t row[2 + 1 + 1] = {0, (uint8_t)depth, leaves[9].key.b[0], 0}, copy[2048];
+        if (depth == 4)
+            row[2] &= 0xf0;
+        struct span key = span_of(row, 2 + (depth + 7) / 8), v;
+        struct map_proof p;
+        if (kv_get(&kv, KV_MAP, key, &v))
+            continue;
+        CHECK(v.n <= sizeof copy && v.n > 33);
+        for (size_t at = 0; at < v.n; at += 3) {
+            memcpy(copy, v.p, v.n);
+            copy[at] ^= 1;
+            CHECK_EQ_INT(kv_put(&kv, KV_MAP, key, span_of(copy, v.n)), LEDGER_OK);
+            reader = map_reader_new(a);
+            if (prove(&leaves[9].key, &p) == LEDGER_OK)
+                CHECK(verifies(&p, &leaves[9].key, &root)); /* it is on no way to this leaf */
+            else
+                found++;
+            copy[at] ^= 1;
+            CHECK_EQ_INT(kv_put(&kv, KV_MAP, key, span_of(copy, v.n)), LEDGER_OK);
+        }
+    }
+    CHECK(found > 20);
+}
+
 TEST(a_changed_record_is_noticed)
 {
     setup(40);
@@ -306,5 +336,5 @@ TEST(a_changed_record_is_noticed)
 
 TEST_MAIN(TEST_ENTRY(root_is_the_definition), TEST_ENTRY(presence_is_proven), TEST_ENTRY(absence_is_proven),
           TEST_ENTRY(presence_cannot_be_shown_as_absence), TEST_ENTRY(a_misplaced_leaf_proves_no_absence), TEST_ENTRY(every_altered_byte_is_noticed), TEST_ENTRY(empty_map),
-          TEST_ENTRY(what_is_known_is_still_compared), TEST_ENTRY(a_changed_map_is_read_and_proven_anew),
+          TEST_ENTRY(what_is_known_is_still_compared), TEST_ENTRY(a_changed_map_is_read_and_proven_anew), TEST_ENTRY(a_rotten_node_is_not_proven),
           TEST_ENTRY(a_changed_record_is_noticed))
