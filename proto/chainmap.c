@@ -129,7 +129,7 @@ static enum ledger_rc root_load(const struct kv *kv, struct slot *root, struct l
     return rbuf_done(&r) ? LEDGER_OK : ledger_fail(err, LEDGER_ETAMPER, "chain map: the root's record is malformed");
 }
 
-/* Does a group end above nodes of that depth? */
+/* Do nodes of that depth each begin a group? */
 static bool group_begins(unsigned depth)
 {
     return depth % GROUP_LEVELS == 0;
@@ -154,18 +154,18 @@ static void nodes_read(struct rbuf *r, struct node nodes[GROUP_NODES], unsigned 
 
 /* The group of the node at that depth, a multiple of GROUP_LEVELS; nodes[0] is that node, the others hang below it. */
 static enum ledger_rc group_load(const struct kv *kv, unsigned depth, const struct hash *prefix, struct node nodes[GROUP_NODES],
-                                 unsigned *n, struct ledger_err *err)
+                                 struct ledger_err *err)
 {
     uint8_t key[KV_KEY_MAX];
     struct span v;
+    unsigned n = 0;
     enum ledger_rc rc = kv_get(kv, KV_MAP, node_key(key, depth, prefix), &v);
     if (rc)
         return ledger_fail(err, rc == LEDGER_ENOTFOUND ? LEDGER_ETAMPER : rc, "chain map: node at depth %u: %s", depth,
                            ledger_rc_text(rc));
     struct rbuf r;
     rbuf_init(&r, v);
-    *n = 0;
-    nodes_read(&r, nodes, n, depth);
+    nodes_read(&r, nodes, &n, depth);
     return rbuf_done(&r) ? LEDGER_OK : ledger_fail(err, LEDGER_ETAMPER, "chain map: node at depth %u is malformed", depth);
 }
 
@@ -209,10 +209,9 @@ static enum ledger_rc no_memory(struct update *u)
 static enum ledger_rc hang_group(struct update *u, struct slot *s, unsigned depth, const struct hash *key)
 {
     struct node *nodes = arena_alloc(u->a, GROUP_NODES * sizeof *nodes);
-    unsigned n;
     if (!nodes)
         return no_memory(u);
-    enum ledger_rc rc = group_load(u->kv, depth, key, nodes, &n, u->err);
+    enum ledger_rc rc = group_load(u->kv, depth, key, nodes, u->err);
     nodes[0].prefix = *key;
     nodes[0].up = s;
     s->child = nodes;
@@ -370,12 +369,12 @@ struct map_reader *map_reader_new(struct arena *a)
 static enum ledger_rc group_find(struct map_reader *reader, const struct kv *kv, unsigned depth, const struct hash *key, struct node *own,
                                  struct node **out, struct ledger_err *err)
 {
-    unsigned n, i = depth ? 1u + (key->b[0] >> (8 - GROUP_LEVELS)) : 0;
+    unsigned i = depth ? 1u + (key->b[0] >> (8 - GROUP_LEVELS)) : 0;
     bool kept = reader && depth <= GROUP_LEVELS;
     *out = kept ? reader->nodes[i] : own;
     if (kept && reader->have[i])
         return LEDGER_OK;
-    enum ledger_rc rc = group_load(kv, depth, key, *out, &n, err);
+    enum ledger_rc rc = group_load(kv, depth, key, *out, err);
     if (kept)
         reader->have[i] = !rc;
     return rc;

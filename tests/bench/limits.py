@@ -123,9 +123,9 @@ class Ledger:
 
     def await_writing(self):
         """Until something is committed again and again: what precedes a load are a few commits."""
-        path, last, busy = os.path.join(self.data, "data", "data.mdb"), 0, 0
+        files, last, busy = [os.path.join(self.data, "journal", n) for n in "01"], 0, 0
         while busy < 5:
-            now = os.stat(path).st_mtime_ns
+            now = max(os.stat(path).st_mtime_ns for path in files)
             busy, last = (busy + 1 if now != last else 0), now
             time.sleep(0.1)
 

@@ -296,7 +296,7 @@ TEST(a_failed_write_is_answered_by_nobody)
     run_register(&r, "wh", "WAREHOUSE", KEY_WAREHOUSE);
     struct span ev = pen_material(&s.pen, "M-1"), sig = pen_sign(&s.pen, &ev, 1, "wh", KEY_WAREHOUSE, SPAN_NONE);
     request_init(&q, &r, &ev, 1, &sig, 1);
-    usleep(100000); /* the tables have everything, and write nothing meanwhile */
+    usleep(1500000); /* the tables have everything, and write nothing meanwhile */
     signal(SIGXFSZ, SIG_IGN);
     CHECK_EQ_INT(setrlimit(RLIMIT_FSIZE, &none), 0);
     CHECK_EQ_INT(request_send(&q), LEDGER_OK);
