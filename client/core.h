@@ -33,7 +33,7 @@
 #define BACKOFF_MS_MIN 50u
 #define BACKOFF_MS_MAX 5000u
 #define PIN_EVERY_MS 200u                      /* the pin on disk is at most this old */
-#define STREAM_CREDIT 8u
+#define STREAM_CREDIT 32u
 #define QUORUM_WAIT_MS_MAX 10000u              /* how long an answer waits for the policy's witnesses, within its own time */
 #define QUORUM_AGAIN_MS 250u                   /* what the ledger calls witnessed may not be what the policy demands */
 #define ACCUSE_MS_MAX 5000u                    /* how long evidence may take that is asked for */

@@ -48,10 +48,11 @@ static enum ledger_rc replay_put(void *ctx, enum kv_table t, struct span key, st
     if (grows_only(t)) {
         bool new_row = t != KV_TREE || check_nodes_in(value) == 1;
         k->distinct[t] += new_row;
-        if (t == KV_TREE ? check_node(k, key, value) : check_row(k, t, key, value)) {
-            k->tally.rows[t] += new_row;
+        bool same = t == KV_TREE ? check_node(k, key, value) : check_row(k, t, key, value);
+        k->tally.rows[t] += same && new_row;
+        /* A row of the tree that differed somewhere is derived to its end: what is stored of it is not read any more. */
+        if (same && (t != KV_TREE || kv_get(&derived, t, key, &there) == LEDGER_ENOTFOUND))
             return LEDGER_OK;
-        }
     } else if (kv_get(&derived, t, key, &there) == LEDGER_ENOTFOUND) {
         k->distinct[t]++;
     }

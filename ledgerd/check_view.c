@@ -123,13 +123,13 @@ bool check_node(struct check *k, struct span key, struct span row)
     char what[64];
     size_t n = check_nodes_in(row), at = (n - 1) * HASH_LEN;
     enum ledger_rc rc = kv_get(&k->stored, KV_TREE, key, &stored);
-    if (rc == LEDGER_OK && stored.n == row.n && memcmp(stored.p + at, row.p + at, HASH_LEN) == 0)
+    bool row_there = rc == LEDGER_OK && stored.n == row.n;
+    if (row_there && memcmp(stored.p + at, row.p + at, HASH_LEN) == 0)
         return true;
     uint64_t first = name_row(k, KV_TREE, key, row, what, sizeof what);
-    if (rc == LEDGER_OK)
-        check_differ(k, first + ((uint64_t)(n - 1) << key.p[8]), what, "what is stored is not what follows from the log");
-    else if (n == 1)
-        check_differ(k, first, what, "is missing from the store");
+    if (row_there || n == 1) /* a row that is not there is told once */
+        check_differ(k, first + ((uint64_t)(n - 1) << key.p[8]), what, "%s",
+                     rc == LEDGER_OK ? "what is stored is not what follows from the log" : "is missing from the store");
     return false;
 }
 

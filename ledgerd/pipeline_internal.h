@@ -97,11 +97,11 @@ struct pipeline {
     pthread_t *workers;
     pthread_t writer;
     pthread_mutex_t lock;
-    pthread_cond_t new_work;   /* for workers */
+    pthread_cond_t new_work;   /* for workers, and for the writer where it is idle: ready_work */
     pthread_cond_t ready_work; /* for the writer */
     /* Under the lock. */
     struct job *head, *tail; /* in order of submission */
-    struct job *next_new;    /* first that no worker has taken */
+    struct job *next_new;    /* first that nobody has taken */
     unsigned jobs;           /* taken and not answered yet */
     struct own_job *own_first, **own_end; /* entries of the ledger's own, in order */
     unsigned own_jobs;                    /* waiting in that list */

@@ -7,8 +7,8 @@
  * checkpoint and anchor → unmark
  *
  * Each commit leaves a view that is whole up to a seal, and the machine's state in it, so an
- * interrupted rebuild goes on where it was. While the mark stands nobody writes to the log. The
- * log's own rows are compared, never written.
+ * interrupted rebuild goes on where it was, also by `ledgerd run`. While the mark stands nobody writes to the log. The
+ * log's own rows are compared, never written. A folder of an earlier format has the present one as soon as its old view is gone.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -76,14 +76,28 @@ static enum ledger_rc rebuild_put(void *ctx, enum kv_table t, struct span key, s
 
 /* ---- steps ---- */
 
+/* Was a rebuild interrupted, one that makes a view of the present format, and is what it has made whole? */
+static bool can_go_on(struct rebuild *rb)
+{
+    struct machine m = {.c = rb->c, .a = rb->a, .kv = rb->txn, .index_key = *store_index_key(rb->store), .wire = true};
+    return log_rebuilding_same(&rb->txn) &&
+           (machine_load(&m, NULL) == LEDGER_ENOTFOUND || machine_tree_load(&m, NULL) == LEDGER_OK);
+}
+
+/* The old view is gone: an earlier version has no business with the folder any more. */
+static enum ledger_rc up_to_date(struct rebuild *rb, struct ledger_err *err)
+{
+    return rb->older ? store_format_update(rb->store, err) : LEDGER_OK;
+}
+
 static enum ledger_rc begin_view(struct rebuild *rb, struct ledger_err *err)
 {
     enum ledger_rc rc = store_begin(rb->store, &rb->txn, err);
     if (rc)
         return rc;
-    if (log_rebuilding_same(&rb->txn)) { /* interrupted: go on */
+    if (can_go_on(rb)) {
         store_abort(rb->store);
-        return LEDGER_OK;
+        return up_to_date(rb, err);
     }
     bool erasing = log_erasing(&rb->txn); /* not done yet for want of space: it stays due */
     rc = store_drop_view(rb->store, err);
@@ -94,7 +108,7 @@ static enum ledger_rc begin_view(struct rebuild *rb, struct ledger_err *err)
     if (!rc)
         rc = store_commit_own(rb->store, err);
     store_abort(rb->store);
-    return rc;
+    return rc ? rc : up_to_date(rb, err);
 }
 
 /* From the open transaction: as far as an earlier run came, or at the beginning. */
@@ -169,7 +183,7 @@ static enum ledger_rc finish(struct rebuild *rb, struct ledger_err *err)
         rc = store_commit_own(rb->store, err);
     store_abort(rb->store);
     free(t);
-    return rc || !rb->older ? rc : store_format_update(rb->store, err);
+    return rc;
 }
 
 static enum ledger_rc open_all(struct rebuild *rb, const char *dir, const char *anchor,

@@ -29,6 +29,7 @@
 #include "pipeline.h"
 #include "scrub.h"
 #include "server/server.h"
+#include "store/log.h"
 #include "store/store.h"
 #include "timestamp/timestamp.h"
 #include "unreadable.h"
@@ -289,18 +290,43 @@ static enum ledger_rc serve(struct run *r, struct ledger_err *err)
     return rc;
 }
 
-/* A folder that an earlier version wrote: its log stays, its view is derived anew. */
-static enum ledger_rc bring_up_to_date(struct run *r, struct ledger_err *err)
+static enum ledger_rc derive_view(struct run *r, const char *why, struct ledger_err *err)
 {
-    bool older = false;
     struct rebuilt done;
-    if (store_is_older(r->dir, &older, err) != LEDGER_OK || !older)
-        return LEDGER_OK; /* what is wrong, opening it will say */
-    logline(LOG_INFO, "the folder has an earlier format: everything but the log is derived anew", NULL);
+    logline(LOG_INFO, why, NULL);
     enum ledger_rc rc = rebuild_folder(r->dir, NULL, false, &done, err);
     if (rc == LEDGER_OK)
-        logline(LOG_INFO, "the folder has the present format", "entries=%llu", (unsigned long long)done.size);
+        logline(LOG_INFO, "everything but the log was derived anew", "entries=%llu", (unsigned long long)done.size);
     return rc;
+}
+
+static bool is_rebuilding(struct store *s)
+{
+    struct store_snapshot *sn;
+    if (store_snapshot_open(s, &sn, NULL) != LEDGER_OK)
+        return false; /* what is wrong, the pipeline will say */
+    struct kv kv = store_snapshot_kv(sn);
+    bool is = log_rebuilding(&kv);
+    store_snapshot_close(sn);
+    return is;
+}
+
+/* Of a folder that an earlier version wrote the log stays, and the view is derived anew; where that was interrupted, it goes on. */
+static enum ledger_rc open_store(struct run *r, struct ledger_err *err)
+{
+    const struct store_options o = {.map_bytes = r->config.map_bytes, .reserve_bytes = r->config.reserve_bytes};
+    bool older = false;
+    enum ledger_rc rc = LEDGER_OK;
+    if (store_is_older(r->dir, &older, err) == LEDGER_OK && older) /* what is wrong, opening it will say */
+        rc = derive_view(r, "the folder has an earlier format: everything but the log is derived anew", err);
+    if (rc == LEDGER_OK)
+        rc = store_open_with(r->dir, STORE_WRITE, &o, &r->store, err);
+    if (rc != LEDGER_OK || !is_rebuilding(r->store))
+        return rc;
+    store_close(r->store);
+    r->store = NULL;
+    rc = derive_view(r, "a rebuild of the view was interrupted: it goes on", err);
+    return rc == LEDGER_OK ? store_open_with(r->dir, STORE_WRITE, &o, &r->store, err) : rc;
 }
 
 static enum ledger_rc open_witness(struct run *r, struct ledger_err *err)
@@ -313,7 +339,6 @@ static enum ledger_rc open_witness(struct run *r, struct ledger_err *err)
 static int run(struct run *r)
 {
     struct ledger_err err = {0};
-    struct store_options o;
     umask(077);
     unreadable_ends_run();
     /* A core would hold keys, and content long after it was erased. */
@@ -322,10 +347,7 @@ static int run(struct run *r)
         fprintf(stderr, "ledgerd run: %s\n", err.msg);
         return EXIT_CODE_USAGE;
     }
-    enum ledger_rc rc = bring_up_to_date(r, &err);
-    o = (struct store_options){.map_bytes = r->config.map_bytes, .reserve_bytes = r->config.reserve_bytes};
-    if (rc == LEDGER_OK)
-        rc = store_open_with(r->dir, STORE_WRITE, &o, &r->store, &err);
+    enum ledger_rc rc = open_store(r, &err);
     bool usage = rc == LEDGER_OK && (rc = open_witness(r, &err)) != LEDGER_OK;
     if (rc == LEDGER_OK)
         rc = serve(r, &err);

@@ -171,6 +171,13 @@ static void prepare_front(struct writer *w)
     work_give(w->p, job);
 }
 
+/* With the lock. A job that was meant for the writer, which has something else to do. */
+static void call_worker(struct pipeline *p)
+{
+    if (p->next_new)
+        pthread_cond_signal(&p->new_work);
+}
+
 static int wait_until(struct pipeline *p, int64_t due_us)
 {
     if (due_us == INT64_MAX)
@@ -190,10 +197,12 @@ static void wait_for_work(struct writer *w)
             prepare_front(w);
             continue;
         }
+        call_worker(p);
         p->idle = !p->head;
         e = wait_until(p, due);
         p->idle = false;
     }
+    call_worker(p);
 }
 
 /* Takes what is ready at the front, as many events as one batch may have but at least one request;

@@ -62,7 +62,7 @@ uint64_t kv_hash(enum kv_table t, struct span key);
 
 /* Key builders; out has KV_KEY_MAX bytes; the returned span borrows it. */
 struct span kv_key_u64(uint8_t *out, uint64_t v);
-/* The row that has node (level, index). By the first leaf below it: so the table grows at its end, but for one row in thousands. */
+/* The row that has node (level, index). By the first leaf below it: so the table grows at its end, but for one row in some hundreds. */
 struct span kv_key_tree(uint8_t *out, unsigned level, uint64_t index);
 struct span kv_key_member(uint8_t *out, const struct hash *chain_key, unsigned log, uint64_t number);
 

@@ -27,17 +27,18 @@ static bool tree_get(void *ctx, unsigned level, uint64_t index, unsigned n, stru
     return true;
 }
 
-/* Rows are of one length from the first node on, so that the store never has to move one. */
+/* Rows are of one length from the first node on, so that the store never has to move one. One that is not as it should be is begun anew: its
+ * earlier nodes are missing then, which is told to whoever asks for them; the node that comes is right in any case. */
 static bool tree_put(void *ctx, unsigned level, uint64_t index, const struct hash *h)
 {
     uint8_t key[KV_KEY_MAX], row[MERKLE_ROW * HASH_LEN] = {0};
     struct span there, k = kv_key_tree(key, level, index);
     size_t at = index % MERKLE_ROW * HASH_LEN;
-    if (at) {
-        if (kv_get(ctx, KV_TREE, k, &there) || there.n != sizeof row)
-            return false;
+    enum ledger_rc rc = at ? kv_get(ctx, KV_TREE, k, &there) : LEDGER_ENOTFOUND;
+    if (rc && rc != LEDGER_ENOTFOUND)
+        return false;
+    if (!rc && there.n == sizeof row)
         memcpy(row, there.p, at);
-    }
     memcpy(row + at, h->b, HASH_LEN);
     return kv_put(ctx, KV_TREE, k, span_of(row, sizeof row)) == LEDGER_OK;
 }
@@ -64,10 +65,9 @@ enum ledger_rc machine_tree_load(struct machine *m, struct ledger_err *err)
 static enum ledger_rc append_leaf(struct machine *m, const struct hash *leaf, struct ledger_err *err)
 {
     struct merkle_store tree = machine_tree(m);
-    enum ledger_rc rc = machine_tree_load(m, err);
-    if (!rc && !merkle_append(m->c, &tree, &m->tree, leaf))
-        rc = ledger_fail(err, LEDGER_EIO, "tree: a hash could not be written");
-    return rc;
+    if (machine_tree_load(m, err)) /* what is wrong here is the store's, not the entry's */
+        return ledger_fail(err, LEDGER_EIO, "tree: a stored hash is missing");
+    return merkle_append(m->c, &tree, &m->tree, leaf) ? LEDGER_OK : ledger_fail(err, LEDGER_EIO, "tree: a hash could not be written");
 }
 
 enum ledger_rc machine_put(struct machine *m, enum kv_table t, struct span key, struct span value, struct ledger_err *err)

@@ -116,8 +116,8 @@ enum ledger_rc machine_find_event(struct machine *m, const struct hash *event_id
 enum ledger_rc machine_seal(struct machine *m, int64_t recorded_us, struct appended_entry *out, struct checkpoint *cp,
                             struct ledger_err *err) LEDGER_MUST_USE;
 
-/* Reads the tree's right edge, if it is not there. From then on appending goes by it alone: what rots in the stored tree cannot become part of a
- * root. ETAMPER: a hash is missing. */
+/* Reads the tree's right edge, if it is not there. From then on roots and paths of new entries come of it alone: what rots in the stored tree
+ * cannot become part of them. ETAMPER: a hash is missing. */
 enum ledger_rc machine_tree_load(struct machine *m, struct ledger_err *err) LEDGER_MUST_USE;
 /* The tree of a kv, for proofs; borrows kv. */
 struct merkle_store kv_tree(struct kv *kv);

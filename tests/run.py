@@ -28,8 +28,8 @@ ROOT = os.path.dirname(HERE)
 SANITIZERS = {"ASAN_OPTIONS": "exitcode=99:detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1",
               "UBSAN_OPTIONS": "exitcode=99:print_stacktrace=1",
               "TSAN_OPTIONS": "exitcode=99:halt_on_error=1:second_deadlock_stack=1"}
-# What a long run sets, unless the caller has: the counts of suites that are told them one by one, in a whole one.
-LONG_COUNTS = {"LEDGERD_SEEDS": 500, "LEDGERD_PLAY_SEEDS": 100, "LEDGERD_ERASE_KILLS": 200}
+# What a long run sets, unless the caller has: the counts of suites that are told them one by one, in a short one and in a whole long one.
+LONG_COUNTS = {"LEDGERD_SEEDS": (24, 500), "LEDGERD_PLAY_SEEDS": (12, 100), "LEDGERD_ERASE_KILLS": (8, 200)}
 running = set()
 
 
@@ -68,7 +68,7 @@ def make_environment(build, sanitizer):
     environment.setdefault("LEDGERD_SHARED", os.path.join(os.path.dirname(ROOT), "shared"))
     environment.setdefault("LEDGERD_TIME_FACTOR", "5" if sanitizer else "1")
     if long_share(environment):
-        environment = {**{name: str(max(10, round(n * long_share(environment)))) for name, n in LONG_COUNTS.items()}, **environment}
+        environment = {**{name: str(max(short, round(long * long_share(environment)))) for name, (short, long) in LONG_COUNTS.items()}, **environment}
     if "thread" in sanitizer:
         environment.setdefault("LEDGERD_MAP_SIZE", "1G")  # it leaves no room for 1 TiB of addresses
     return environment

@@ -28,7 +28,8 @@ struct tls_context {
 
 struct tls {
     SSL *ssl;
-    struct bytes in, out; /* its BIOs read and write them */
+    BIO_METHOD *queue;    /* of its BIOs, which read and write these */
+    struct bytes in, out;
     bool failed;
     char fault[160];
     struct tls_peer peer;
@@ -162,8 +163,11 @@ int64_t tls_context_expires(const struct tls_context *c)
 static int queue_write(BIO *b, const char *bytes, size_t n, size_t *written)
 {
     BIO_clear_retry_flags(b);
+    *written = 0;
+    if (!bytes_add(BIO_get_data(b), span_of(bytes, n)))
+        return -1;
     *written = n;
-    return bytes_add(BIO_get_data(b), span_of(bytes, n));
+    return 1;
 }
 
 static int queue_read(BIO *b, char *out, size_t max, size_t *n)
@@ -189,11 +193,10 @@ static long queue_ctrl(BIO *b, int cmd, long number, void *p)
     return cmd == BIO_CTRL_FLUSH;
 }
 
-/* Made once, in the loop thread. */
-static const BIO_METHOD *queue_method(void)
+static BIO_METHOD *queue_method(void)
 {
-    static BIO_METHOD *m;
-    if (!m && (m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "queue")) != NULL) {
+    BIO_METHOD *m = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "queue");
+    if (m) {
         BIO_meth_set_write_ex(m, queue_write);
         BIO_meth_set_read_ex(m, queue_read);
         BIO_meth_set_ctrl(m, queue_ctrl);
@@ -201,9 +204,8 @@ static const BIO_METHOD *queue_method(void)
     return m;
 }
 
-static BIO *queue_bio(struct bytes *q)
+static BIO *queue_bio(const BIO_METHOD *m, struct bytes *q)
 {
-    const BIO_METHOD *m = queue_method();
     BIO *b = m ? BIO_new(m) : NULL;
     if (!b)
         return NULL;
@@ -221,7 +223,8 @@ struct tls *tls_new(struct tls_context *c)
     if (!t)
         return NULL;
     t->ssl = SSL_new(c->ssl);
-    BIO *in = queue_bio(&t->in), *out = queue_bio(&t->out);
+    t->queue = queue_method();
+    BIO *in = queue_bio(t->queue, &t->in), *out = queue_bio(t->queue, &t->out);
     if (!t->ssl || !in || !out) {
         BIO_free(in);
         BIO_free(out);
@@ -238,6 +241,7 @@ void tls_free(struct tls *t)
     if (!t)
         return;
     SSL_free(t->ssl);
+    BIO_meth_free(t->queue);
     bytes_fini(&t->in);
     bytes_fini(&t->out);
     OPENSSL_free(t);

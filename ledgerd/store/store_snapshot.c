@@ -55,7 +55,7 @@ static enum ledger_rc open_beside(struct store *s, struct store_snapshot **out, 
     if (!sn)
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     sn->env = store_env_take(s);
-    enum ledger_rc rc = s->format < STORE_FORMAT_JOURNAL ? LEDGER_OK : store_recent_read(s->dir, sn->layers, &sn->n_layers, err);
+    enum ledger_rc rc = store_recent_read(s->dir, sn->layers, &sn->n_layers, err);
     int e = rc ? 0 : mdb_txn_begin(sn->env->env, NULL, MDB_RDONLY, &sn->txn);
     if (e)
         rc = store_fail_mdb(err, e, "open a snapshot");

@@ -138,6 +138,27 @@ def test_kill_in_the_start(done):
     need(done["kills"] >= 6, f"{done}")
 
 
+@tallied("kill-in-an-upgrade", *NOTHING)
+def test_kill_in_an_upgrade(done):
+    """The same within the first start on a folder of format 3 whose journal holds eight batches: the next start goes on."""
+    for step in many(range(0, STEPS_OF_A_START, 5), range(STEPS_OF_A_START)):
+        with Ledger() as l:
+            l.become("data-3")
+            shim = Shim(l)
+            shim.arm(disk.KILL_MIDDLE, step)
+            served = start(l, shim)
+            shim.disarm()
+            if not served:
+                need(l.daemon.wait() == disk.SIGKILLED, l.logged()[-500:])
+                done["kills"] += 1
+                need(start(l, shim), f"killed in the middle of {shim.hit()}, step {step}: {l.logged()[-1000:]}")
+            l.stop()
+            checked = l.tool("check").expect(0)
+            entries = int(re.search(r"checked: (\d+) entries", checked.out).group(1))
+            need(33 <= entries <= 36, f"{entries} entries, after the old 30 and a start or two")
+    need(done["kills"] >= 5, f"{done}")
+
+
 @tallied("kill-at-random", *NOTHING)
 def test_kill_at_random(done):
     want, chance = many(15, 3000), random.Random(SEED)

@@ -13,7 +13,7 @@ import ledger
 from ledger import Failure
 
 
-LONG = float(os.environ.get("LEDGERD_LONG", "0")) / 100  # how much of the long forms is done: 1 is all of them, 0 the short ones
+LONG = float(os.environ.get("LEDGERD_LONG") or 0) / 100  # how much of the long forms is done: 1 is all of them, 0 the short ones
 
 
 def many(short, long):

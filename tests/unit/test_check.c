@@ -355,8 +355,18 @@ TEST(differences_are_named)
     row[6 * HASH_LEN + 1] ^= 1;
     change(&s, CHANGE_SET, KV_TREE, tree, span_of(row, sizeof row));
     must_be(&s, 0, "entries");
-    tree = kv_key_tree(key, 0, 16); /* not complete */
+    tree = kv_key_tree(key, 0, 16); /* not complete; its nodes are part of every root from here on */
     stored_row(&s, KV_TREE, tree, span_of(row, sizeof row));
+    for (size_t node = 0; node < 3; node++) {
+        row[node * HASH_LEN + 5] ^= 0x10;
+        change(&s, CHANGE_SET, KV_TREE, tree, span_of(row, sizeof row));
+        must_be(&s, 1, "tree");
+        CHECK(strstr(output, "1 difference\n") && !strstr(output, "rolled back"));
+        row[node * HASH_LEN + 5] ^= 0x10;
+    }
+    change(&s, CHANGE_SET, KV_TREE, tree, span_of(row, HASH_LEN)); /* as long as an earlier format's */
+    must_be(&s, 1, "tree");
+    CHECK(strstr(output, "1 difference\n"));
     row[sizeof row - 1] = 1;
     change(&s, CHANGE_SET, KV_TREE, tree, span_of(row, sizeof row));
     must_be(&s, 1, "tree");
@@ -489,6 +499,40 @@ TEST(an_interrupted_rebuild_is_noticed_and_gone_on_with)
     scratch_remove(&s);
 }
 
+/* The view as it was at an earlier seal, and the mark: what comes after it is derived, and that is all. What cannot be gone on with is derived from
+ * the beginning. */
+TEST(an_interrupted_rebuild_goes_on_from_where_it_was)
+{
+    struct scratch s;
+    struct run r;
+    struct kv kv;
+    make_ledger(&s);
+    struct rows *before = all_rows(&s);
+    run_init(&r, &s);
+    CHECK_EQ_INT(run_start(&r), LEDGER_OK);
+    record(&r, pen_event(&s.pen, "STORAGE_MOVED", "m2", "item=M-2;location=F"), "wh", KEY_WAREHOUSE);
+    run_stop(&r);
+    run_fini(&r);
+    for (int whole = 1; whole >= 0; whole--) {
+        struct store *store = scratch_open(&s);
+        CHECK_EQ_INT(store_begin(store, &kv, NULL), LEDGER_OK);
+        CHECK_EQ_INT(store_drop_view(store, NULL), LEDGER_OK);
+        for (size_t i = 0; i < before->n; i++) {
+            const struct row *row = &before->row[i];
+            bool log = row->t == KV_LOG || row->t == KV_CHECKPOINT;
+            if (!log && (whole || row->t != KV_TREE))
+                CHECK_EQ_INT(store_replace(store, row->t, row->key, row->value, NULL), LEDGER_OK);
+        }
+        CHECK_EQ_INT(log_set_rebuilding(store, true, NULL), LEDGER_OK);
+        CHECK_EQ_INT(store_commit(store, NULL), LEDGER_OK);
+        store_close(store);
+        CHECK_EQ_INT(rebuild(&s), 0);
+        must_be(&s, 0, "rebuilt");
+    }
+    free(before);
+    scratch_remove(&s);
+}
+
 TEST(a_damaged_log_is_not_rebuilt_from)
 {
     struct scratch s;
@@ -518,5 +562,5 @@ TEST_MAIN(TEST_ENTRY(a_whole_folder_verifies_and_is_counted), TEST_ENTRY(exit_co
           TEST_ENTRY(an_extra_row_of_any_table_is_found), TEST_ENTRY(differences_are_named),
           TEST_ENTRY(after_a_bad_entry_the_rest_is_still_looked_at),
           TEST_ENTRY(keys_and_anchor_are_checked), TEST_ENTRY(rebuild_makes_the_view_again),
-          TEST_ENTRY(an_interrupted_rebuild_is_noticed_and_gone_on_with),
+          TEST_ENTRY(an_interrupted_rebuild_is_noticed_and_gone_on_with), TEST_ENTRY(an_interrupted_rebuild_goes_on_from_where_it_was),
           TEST_ENTRY(a_damaged_log_is_not_rebuilt_from))
