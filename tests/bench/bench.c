@@ -553,8 +553,7 @@ static void check_load(struct bench *b, struct load *l, struct result *r)
     p.seen = calloc(1, (size_t)(p.seen_n / 8));
     if (!done || !p.a || !p.seen)
         raw_die("out of memory");
-    p.vf =
-        (struct verifier){b->c, p.a, b->profile->policy, b->profile->index_key, b->profile->origin};
+    p.vf = (struct verifier){.c = b->c, .a = p.a, .policy = b->profile->policy, .index_key = b->profile->index_key, .origin = b->profile->origin};
     for (size_t i = 0; i < l->n; i++)
         if (l->flights[i].done_ns)
             done[n++] = &l->flights[i];
