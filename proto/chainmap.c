@@ -3,9 +3,9 @@
  * chainmap: storage and proofs of the verifiable map (chainmap.h).
  *
  * KV_MAP holds inner nodes in groups of GROUP_LEVELS levels, each under (u16 depth ‖ the first depth bits of the keys below it) of its
- * uppermost node: a way down reads a row for each fourth level, and a change writes as few. A node is its two slots. A slot is
- * empty, a leaf (a whole one-leaf subtree) or an inner node, whose own slots follow right there if it is of the same group. The root's
- * own slot stands under the key ff ff.
+ * uppermost node: a way down reads a row for each fourth level, and a change writes as few. A node is its two slots; the nodes of a
+ * group stand level by level, from the left. A slot is empty, a leaf (a whole one-leaf subtree) or an inner node, which has slots of its own further on if it
+ * is of the same group. The root's own slot stands under the key ff ff.
  * A batch is applied in two steps: the leaves are set in the nodes on their ways, loaded once each; then the changed nodes are
  * hashed, children before parents, and their groups written.
  */
@@ -135,20 +135,27 @@ static bool group_begins(unsigned depth)
     return depth % GROUP_LEVELS == 0;
 }
 
-/* nodes[0] and what follows it in the record; `n` counts how many are taken. */
-static void nodes_read(struct rbuf *r, struct node nodes[GROUP_NODES], unsigned *n, unsigned depth)
+/* Is what the slot of a node of that depth holds a node of the same group? */
+static bool in_group(const struct slot *s, unsigned depth)
 {
-    struct node *at = &nodes[(*n)++];
-    at->depth = depth;
-    at->known = false;
-    for (unsigned i = 0; i < 2 && !r->failed; i++) {
-        struct slot *s = &at->s[i];
-        slot_read(r, s);
-        if (s->tag != TAG_INNER || group_begins(depth + 1))
-            continue;
-        s->child = &nodes[*n];
-        s->child->up = s;
-        nodes_read(r, nodes, n, depth + 1);
+    return s->tag == TAG_INNER && !group_begins(depth + 1);
+}
+
+static void nodes_read(struct rbuf *r, struct node nodes[GROUP_NODES], unsigned depth)
+{
+    unsigned n = 1;
+    nodes[0].depth = depth;
+    for (unsigned i = 0; i < n && !r->failed; i++) {
+        nodes[i].known = false;
+        for (unsigned side = 0; side < 2; side++) {
+            struct slot *s = &nodes[i].s[side];
+            slot_read(r, s);
+            if (!in_group(s, nodes[i].depth))
+                continue;
+            s->child = &nodes[n++];
+            s->child->up = s;
+            s->child->depth = nodes[i].depth + 1;
+        }
     }
 }
 
@@ -158,14 +165,13 @@ static enum ledger_rc group_load(const struct kv *kv, unsigned depth, const stru
 {
     uint8_t key[KV_KEY_MAX];
     struct span v;
-    unsigned n = 0;
     enum ledger_rc rc = kv_get(kv, KV_MAP, node_key(key, depth, prefix), &v);
     if (rc)
         return ledger_fail(err, rc == LEDGER_ENOTFOUND ? LEDGER_ETAMPER : rc, "chain map: node at depth %u: %s", depth,
                            ledger_rc_text(rc));
     struct rbuf r;
     rbuf_init(&r, v);
-    nodes_read(&r, nodes, &n, depth);
+    nodes_read(&r, nodes, depth);
     return rbuf_done(&r) ? LEDGER_OK : ledger_fail(err, LEDGER_ETAMPER, "chain map: node at depth %u is malformed", depth);
 }
 
@@ -261,13 +267,17 @@ static enum ledger_rc set_leaf(struct update *u, const struct map_leaf *leaf)
 }
 
 /* What nodes_read reads. */
-static void nodes_write(struct wbuf *w, const struct node *n)
+static void nodes_write(struct wbuf *w, const struct node *first)
 {
-    for (unsigned i = 0; i < 2; i++) {
-        slot_write(w, &n->s[i]);
-        if (n->s[i].tag == TAG_INNER && !group_begins(n->depth + 1))
-            nodes_write(w, n->s[i].child);
-    }
+    const struct node *nodes[GROUP_NODES] = {first};
+    unsigned n = 1;
+    for (unsigned i = 0; i < n; i++)
+        for (unsigned side = 0; side < 2; side++) {
+            const struct slot *s = &nodes[i]->s[side];
+            slot_write(w, s);
+            if (in_group(s, nodes[i]->depth))
+                nodes[n++] = s->child;
+        }
 }
 
 static enum ledger_rc group_store(struct update *u, const struct node *n)
@@ -397,6 +407,7 @@ enum ledger_rc chainmap_prove(struct crypto *c, struct map_reader *reader, const
         at = s.child;
         if (group_begins(out->depth))
             rc = group_find(reader, kv, out->depth, key, nodes, &at, err);
+        LEDGER_REQUIRE(at); /* within a group it hangs below its slot */
         if (!rc && !at->known)
             rc = node_check(c, at, &s.hash, err);
         at->known = !rc;
@@ -541,7 +552,7 @@ bool map_proof_verify(struct crypto *c, struct map_known *known, const struct ma
     if (p->end == MAP_OTHER && (hash_eq(&leaf.key, key) || !prefix_eq(&leaf.key, key, p->depth)))
         return false;
     struct step down = {.h = *root}, up = {.depth = p->depth, .siblings = p->n};
-    struct pair passed, upper[KNOWN_LEVELS];
+    struct pair passed, upper[KNOWN_LEVELS] = {0};
     if (known && !hash_eq(&known->root, root)) {
         memset(known->have, 0, sizeof known->have);
         known->root = *root;
