@@ -395,7 +395,7 @@ enum ledger_rc chainmap_prove(struct crypto *c, struct map_reader *reader, const
 {
     memset(out, 0, sizeof *out);
     struct slot s;
-    struct node nodes[GROUP_NODES], *at = NULL;
+    struct node nodes[GROUP_NODES] = {0}, *at = NULL;
     enum ledger_rc rc = root_load(kv, &s, err);
     if (!rc && reader && !hash_eq(&reader->root, &s.hash)) {
         memset(reader->have, 0, sizeof reader->have);

@@ -299,9 +299,7 @@ enum ledger_rc server_run(struct server *s, struct pipeline *p, struct ledger_er
     (void)sd_notifyf(0, "READY=1\nSTATUS=listening on %s", s->address);
     uv_update_time(&s->loop); /* The pipeline's start may have taken long. */
     (void)uv_run(&s->loop, UV_RUN_DEFAULT);
-    int e = uv_loop_close(&s->loop);
-    s->loop_made = e != 0;
-    return e ? uv_fail(err, e, "close the event loop") : LEDGER_OK;
+    return uv_loop_alive(&s->loop) ? uv_fail(err, UV_EBUSY, "end the event loop") : LEDGER_OK;
 }
 
 /* Our own; the HTTP library closes its handles itself, some of them only after others. */
@@ -316,7 +314,7 @@ void server_free(struct server *s)
     if (!s)
         return;
     http_close(s->http);
-    if (s->loop_made) { /* It never ran: there are no connections. */
+    if (s->loop_made) { /* It never ran, or to its end: there are no connections. */
         uv_walk(&s->loop, close_handle, s);
         (void)uv_run(&s->loop, UV_RUN_DEFAULT);
         (void)uv_loop_close(&s->loop);

@@ -176,7 +176,7 @@ static int queue_read(BIO *b, char *out, size_t max, size_t *n)
     struct span there = bytes_span(q);
     BIO_clear_retry_flags(b);
     *n = there.n < max ? there.n : max;
-    if (*n == 0) {
+    if (!there.p || *n == 0) {
         BIO_set_retry_read(b);
         return 0;
     }
