@@ -179,16 +179,22 @@ static void warn(const struct expiry *e)
                 (long long)((e->items[i].not_after_s - now_s) / DAY_S), e->items[i].client[0] ? " name=" : "", e->items[i].client);
 }
 
+static void look(struct expiry *e)
+{
+    read_all(e);
+    warn(e);
+}
+
 static void *thread_main(void *expiry)
 {
     struct expiry *e = expiry;
     pthread_mutex_lock(&e->lock);
     while (!e->stop) {
-        read_all(e);
-        warn(e);
         struct timespec until = {.tv_sec = (time_t)(seconds(CLOCK_MONOTONIC) + DAY_S)};
         while (!e->stop && pthread_cond_timedwait(&e->wake, &e->lock, &until) == 0)
             ;
+        if (!e->stop)
+            look(e);
     }
     pthread_mutex_unlock(&e->lock);
     return NULL;
@@ -220,6 +226,9 @@ enum ledger_rc expiry_new(const struct expiry_options *o, struct expiry **out, s
 enum ledger_rc expiry_start(struct expiry *e, struct ledger_err *err)
 {
     sigset_t all, before;
+    pthread_mutex_lock(&e->lock);
+    look(e); /* at a start, before anybody is served */
+    pthread_mutex_unlock(&e->lock);
     sigfillset(&all); /* signals are for the loop thread */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int failed = pthread_create(&e->thread, NULL, thread_main, e);
