@@ -246,7 +246,7 @@ def expiry(s, d):
 def main():
     s = Suite(sys.argv)
     authorities = {"good": Authority(s, "good"), "untrusted": Authority(s, "untrusted"), "picky": Authority(s, "picky", digests="sha512"),
-                   "old": Authority(s, "old", at="2015-06-01 12:00:00")}
+                   "old": Authority(s, "old", at="2015-06-01")}
     ca = s.path("both.pem", open(authorities["good"].ca, "rb").read() + open(authorities["old"].ca, "rb").read())
     served = Served(authorities["good"])
     served.good = authorities["good"]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A time-stamping authority of the tests' own: an HTTP server that answers with `openssl ts -reply`; and a daemon that asks it."""
+import datetime
 import http.server
 import json
 import os
@@ -39,10 +40,11 @@ ess_cert_id_alg = sha256
 
 
 class Authority:
-    """A CA and its time-stamping certificate in a folder; `at` makes everything at another time (by faketime)."""
+    """A CA and its time-stamping certificate in a folder; with `at` they are of another day, and the tokens of the day after (by faketime): each
+    openssl begins at the same second, and a slow one would make a certificate that is valid only after a quick one's token."""
 
     def __init__(self, suite, name, at=None, digests="sha256"):
-        self.suite, self.at = suite, at
+        self.suite, self.at = suite, at and f"{at} 12:00:00"
         self.folder = os.path.join(suite.scratch, name)
         os.makedirs(self.folder)
         self.ca = self.file("ca.pem")
@@ -57,6 +59,8 @@ class Authority:
             self.openssl("x509", "-req", "-in", self.file(who + ".csr"), "-extfile", self.file("conf"), "-extensions", section,
                          "-days", "40", "-out", self.file(who + ".pem"),
                          *(more or ("-key", self.file("ca.key"))))
+        if at:
+            self.at = f"{datetime.date.fromisoformat(at) + datetime.timedelta(days=1)} 12:00:00"
 
     def file(self, name):
         return os.path.join(self.folder, name)
