@@ -125,6 +125,14 @@ static void check_tree(struct scrub_view *v, uint64_t index, struct span header)
     }
 }
 
+static void check_tree_ends(struct scrub_view *v)
+{
+    const uint64_t size = v->m.size;
+    for (unsigned level = 0; level < 64 && size >> level; level += MERKLE_STEP)
+        if (!kv_tree_ends(&v->m.kv, size, level))
+            found(v, size - 1, "there are nodes behind the last one of the tree");
+}
+
 static void check_checkpoint(struct scrub_view *v, uint64_t index)
 {
     uint8_t key[KV_KEY_MAX];
@@ -196,6 +204,8 @@ enum ledger_rc scrub_entry(struct scrub_view *v, uint64_t index, struct ledger_e
         return LEDGER_OK;
     }
     check_tree(v, index, r.header);
+    if (index + 1 == v->m.size)
+        check_tree_ends(v);
     if (h.kind == OWN_SEAL) {
         if (r.event.n || r.block.n)
             found(v, index, "a seal with content");

@@ -53,6 +53,19 @@ struct merkle_store kv_tree(struct kv *kv)
     return (struct merkle_store){kv, tree_get, tree_put};
 }
 
+bool kv_tree_ends(const struct kv *kv, uint64_t size, unsigned level)
+{
+    uint8_t key[KV_KEY_MAX];
+    struct span row;
+    uint64_t nodes = size >> level;
+    if (kv_get(kv, KV_TREE, kv_key_tree(key, level, nodes), &row))
+        return true;
+    for (size_t at = nodes % MERKLE_ROW * HASH_LEN; at < row.n; at++)
+        if (row.p[at])
+            return false;
+    return true;
+}
+
 enum ledger_rc machine_tree_load(struct machine *m, struct ledger_err *err)
 {
     struct merkle_store tree = machine_tree(m);

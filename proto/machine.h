@@ -119,6 +119,8 @@ enum ledger_rc machine_seal(struct machine *m, int64_t recorded_us, struct appen
 /* Reads the tree's right edge, if it is not there. From then on roots and paths of new entries come of it alone: what rots in the stored tree
  * cannot become part of them. ETAMPER: a hash is missing. */
 enum ledger_rc machine_tree_load(struct machine *m, struct ledger_err *err) LEDGER_MUST_USE;
+/* Of a stored tree of `size` leaves: does nothing stand behind the last node of that level, a multiple of MERKLE_STEP, in its row? */
+bool kv_tree_ends(const struct kv *kv, uint64_t size, unsigned level) LEDGER_MUST_USE;
 /* The tree of a kv, for proofs; borrows kv. */
 struct merkle_store kv_tree(struct kv *kv);
 struct merkle_store machine_tree(struct machine *m);
