@@ -375,6 +375,8 @@ TEST(differences_are_named)
     must_be(&s, 1, "tree");
     CHECK(strstr(output, "entry 16: tree, level 0: is missing from the store"));
     CHECK(strstr(output, "1 difference"));
+    CHECK_EQ_INT(rebuild(&s), 0);
+    change(&s, CHANGE_REMOVE, KV_CHAIN, span_of(k.b, HASH_LEN), SPAN_NONE);
     change(&s, CHANGE_SET, KV_META, SPAN_LIT("rebuilding"), SPAN_LIT("1")); /* an earlier version's, interrupted: nothing of it is kept */
     CHECK_EQ_INT(rebuild(&s), 0);
     must_be(&s, 0, "rebuilt");
