@@ -126,21 +126,12 @@ LEDGER_API const uint8_t *ledger_batch_event_id(const struct ledger_batch *b, si
 
 /* ---- the tree of ids ---- */
 
-static bool id_leaf(void *ctx, unsigned level, uint64_t index, unsigned n, struct hash *out)
-{
-    const struct ledger_batch *b = ctx;
-    if (level > 0 || n > b->n - index)
-        return false;
-    for (unsigned i = 0; i < n; i++)
-        merkle_leaf(b->c, span_of(b->events[index + i].id.b, HASH_LEN), &out[i]);
-    return true;
-}
-
 static bool id_tree(struct ledger_batch *b, struct arena *a, struct merkle_edge *out)
 {
-    const struct merkle_store ids = {b, id_leaf, NULL};
-    const struct frontier none = {.size = 0};
-    return merkle_edge_make(b->c, a, &ids, &none, b->n, out) == LEDGER_OK;
+    struct hash *leaves = arena_alloc(a, b->n * sizeof *leaves);
+    for (size_t i = 0; leaves && i < b->n; i++)
+        merkle_leaf(b->c, span_of(b->events[i].id.b, HASH_LEN), &leaves[i]);
+    return leaves && merkle_edge_of(b->c, a, leaves, b->n, out) == LEDGER_OK;
 }
 
 static enum ledger_rc batch_root(struct ledger_batch *b, struct ledger_err *err)

@@ -56,30 +56,15 @@ static enum ledger_rc decode_events(struct worker *w, struct work *work, struct 
 
 /* ---- the tree of the event ids ---- */
 
-/* The ids' leaves, as the store of a tree of which nothing else is asked. */
-struct id_leaves {
-    struct crypto *c;
-    const struct work *work;
-};
-
-static bool id_leaf(void *ctx, unsigned level, uint64_t index, unsigned n, struct hash *out)
-{
-    const struct id_leaves *ids = ctx;
-    if (level > 0 || n > ids->work->job->n_events - index)
-        return false;
-    for (unsigned i = 0; i < n; i++)
-        merkle_leaf(ids->c, span_of(ids->work->events[index + i].ev.id.b, HASH_LEN), &out[i]);
-    return true;
-}
-
 static enum ledger_rc make_paths(struct worker *w, struct work *work, struct ledger_err *err)
 {
-    struct id_leaves ids = {w->c, work};
-    const struct merkle_store s = {&ids, id_leaf, NULL};
     struct merkle_edge tree;
     struct merkle_path path;
     size_t n = work->job->n_events;
-    if (merkle_edge_make(w->c, w->a, &s, &(const struct frontier){.size = 0}, n, &tree))
+    struct hash *leaves = arena_alloc(w->a, n * sizeof *leaves);
+    for (size_t i = 0; leaves && i < n; i++)
+        merkle_leaf(w->c, span_of(work->events[i].ev.id.b, HASH_LEN), &leaves[i]);
+    if (!leaves || merkle_edge_of(w->c, w->a, leaves, n, &tree))
         return over_budget(err);
     work->root = *merkle_edge_root(&tree);
     for (size_t i = 0; i < n; i++) {

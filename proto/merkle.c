@@ -415,6 +415,21 @@ enum ledger_rc merkle_edge_make(struct crypto *c, struct arena *a, const struct 
     }
 }
 
+static bool array_get(void *leaves, unsigned level, uint64_t index, unsigned n, struct hash *out)
+{
+    if (level > 0)
+        return false;
+    memcpy(out, (const struct hash *)leaves + index, n * sizeof *out);
+    return true;
+}
+
+enum ledger_rc merkle_edge_of(struct crypto *c, struct arena *a, const struct hash *leaves, size_t n, struct merkle_edge *out)
+{
+    const struct merkle_store s = {(void *)(uintptr_t)leaves, array_get, NULL};
+    const struct frontier none = {.size = 0};
+    return merkle_edge_make(c, a, &s, &none, n, out);
+}
+
 const struct hash *merkle_edge_root(const struct merkle_edge *e)
 {
     return &e->row[e->levels][0];

@@ -98,6 +98,8 @@ struct merkle_edge {
  * a leaf. ENOMEM. EINVAL: not first < size. */
 enum ledger_rc merkle_edge_make(struct crypto *c, struct arena *a, const struct merkle_store *s, const struct frontier *before, uint64_t size,
                                 struct merkle_edge *out) LEDGER_MUST_USE;
+/* The same of a tree that is nothing but these leaves, n > 0. ENOMEM. */
+enum ledger_rc merkle_edge_of(struct crypto *c, struct arena *a, const struct hash *leaves, size_t n, struct merkle_edge *out) LEDGER_MUST_USE;
 const struct hash *merkle_edge_root(const struct merkle_edge *e);
 /* first <= index < size */
 const struct hash *merkle_edge_leaf(const struct merkle_edge *e, uint64_t index);
