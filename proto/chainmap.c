@@ -64,6 +64,18 @@ static bool prefix_eq(const struct hash *x, const struct hash *y, unsigned bits)
     return rest == 0 || ((x->b[bits / 8] ^ y->b[bits / 8]) >> (8 - rest)) == 0;
 }
 
+/* With how many bits do the keys begin alike? */
+static unsigned common_bits(const struct hash *x, const struct hash *y)
+{
+    unsigned i = 0;
+    while (i < HASH_LEN && x->b[i] == y->b[i])
+        i++;
+    unsigned n = 8 * i;
+    while (n < 8 * HASH_LEN && key_bit(x, n) == key_bit(y, n))
+        n++;
+    return n;
+}
+
 static struct span node_key(uint8_t *out, unsigned depth, const struct hash *prefix)
 {
     unsigned bytes = (depth + 7) / 8;
@@ -114,19 +126,31 @@ static void slot_read(struct rbuf *r, struct slot *s)
         s->hash = rbuf_hash(r);
 }
 
+static enum ledger_rc root_read(const struct kv *kv, struct span *row, struct ledger_err *err)
+{
+    static const uint8_t nothing[1] = {TAG_EMPTY};
+    enum ledger_rc rc = kv_get(kv, KV_MAP, span_of(root_key, 2), row);
+    if (rc == LEDGER_ENOTFOUND)
+        *row = span_of(nothing, 1);
+    return rc && rc != LEDGER_ENOTFOUND ? ledger_fail(err, rc, "chain map: %s", ledger_rc_text(rc)) : LEDGER_OK;
+}
+
+static enum ledger_rc root_end(const struct rbuf *r, struct ledger_err *err)
+{
+    return rbuf_done(r) ? LEDGER_OK : ledger_fail(err, LEDGER_ETAMPER, "chain map: the root's record is malformed");
+}
+
 static enum ledger_rc root_load(const struct kv *kv, struct slot *root, struct ledger_err *err)
 {
-    struct span v;
-    enum ledger_rc rc = kv_get(kv, KV_MAP, span_of(root_key, 2), &v);
-    memset(root, 0, sizeof *root);
-    if (rc == LEDGER_ENOTFOUND)
-        return LEDGER_OK;
-    if (rc)
-        return ledger_fail(err, rc, "chain map: %s", ledger_rc_text(rc));
+    struct span row;
     struct rbuf r;
-    rbuf_init(&r, v);
+    enum ledger_rc rc = root_read(kv, &row, err);
+    memset(root, 0, sizeof *root);
+    if (rc)
+        return rc;
+    rbuf_init(&r, row);
     slot_read(&r, root);
-    return rbuf_done(&r) ? LEDGER_OK : ledger_fail(err, LEDGER_ETAMPER, "chain map: the root's record is malformed");
+    return root_end(&r, err);
 }
 
 /* Do nodes of that depth each begin a group? */
@@ -159,9 +183,8 @@ static void nodes_read(struct rbuf *r, struct node nodes[GROUP_NODES], unsigned 
     }
 }
 
-/* The group of the node at that depth, a multiple of GROUP_LEVELS; nodes[0] is that node, the others hang below it. */
-static enum ledger_rc group_load(const struct kv *kv, unsigned depth, const struct hash *prefix, struct node nodes[GROUP_NODES],
-                                 struct ledger_err *err)
+/* The row of the group of the node at that depth, a multiple of GROUP_LEVELS. */
+static enum ledger_rc group_read(const struct kv *kv, unsigned depth, const struct hash *prefix, struct rbuf *out, struct ledger_err *err)
 {
     uint8_t key[KV_KEY_MAX];
     struct span v;
@@ -169,10 +192,25 @@ static enum ledger_rc group_load(const struct kv *kv, unsigned depth, const stru
     if (rc)
         return ledger_fail(err, rc == LEDGER_ENOTFOUND ? LEDGER_ETAMPER : rc, "chain map: node at depth %u: %s", depth,
                            ledger_rc_text(rc));
+    rbuf_init(out, v);
+    return LEDGER_OK;
+}
+
+static enum ledger_rc group_end(const struct rbuf *r, unsigned depth, struct ledger_err *err)
+{
+    return rbuf_done(r) ? LEDGER_OK : ledger_fail(err, LEDGER_ETAMPER, "chain map: node at depth %u is malformed", depth);
+}
+
+/* nodes[0] is that node, the others hang below it. */
+static enum ledger_rc group_load(const struct kv *kv, unsigned depth, const struct hash *prefix, struct node nodes[GROUP_NODES],
+                                 struct ledger_err *err)
+{
     struct rbuf r;
-    rbuf_init(&r, v);
+    enum ledger_rc rc = group_read(kv, depth, prefix, &r, err);
+    if (rc)
+        return rc;
     nodes_read(&r, nodes, depth);
-    return rbuf_done(&r) ? LEDGER_OK : ledger_fail(err, LEDGER_ETAMPER, "chain map: node at depth %u is malformed", depth);
+    return group_end(&r, depth, err);
 }
 
 static struct node *node_new(struct update *u, unsigned depth, const struct hash *prefix, struct slot *up)
@@ -198,12 +236,13 @@ static void mark(struct update *u, struct node *n)
 }
 
 /* Is it the node that the slot above it names? */
-static enum ledger_rc node_check(struct crypto *c, const struct node *n, const struct hash *named, struct ledger_err *err)
+static enum ledger_rc node_check(struct crypto *c, const struct hash *left, const struct hash *right, unsigned depth, const struct hash *named,
+                                 struct ledger_err *err)
 {
     struct hash h;
-    inner_hash(c, &n->s[0].hash, &n->s[1].hash, &h);
+    inner_hash(c, left, right, &h);
     return hash_eq(&h, named) ? LEDGER_OK
-                              : ledger_fail(err, LEDGER_ETAMPER, "chain map: node at depth %u is not the one that its parent names", n->depth);
+                              : ledger_fail(err, LEDGER_ETAMPER, "chain map: node at depth %u is not the one that its parent names", depth);
 }
 
 static enum ledger_rc no_memory(struct update *u)
@@ -241,7 +280,7 @@ static enum ledger_rc descend(struct update *u, struct slot *s, unsigned depth, 
         return rc;
     *out = s->child;
     if (!s->child->known)
-        rc = node_check(u->c, s->child, &s->hash, u->err);
+        rc = node_check(u->c, &s->child->s[0].hash, &s->child->s[1].hash, depth, &s->hash, u->err);
     s->child->known = true;
     return rc;
 }
@@ -334,40 +373,118 @@ enum ledger_rc chainmap_root(const struct kv *kv, struct hash *root, struct ledg
 
 /* ---- proofs ---- */
 
-static void put_sibling(struct map_proof *p, const struct slot *s)
+/* Empty; without its siblings, which are large and mostly none. */
+static void proof_begin(struct map_proof *p)
 {
-    if (s->tag != TAG_EMPTY) {
+    p->depth = 0;
+    memset(p->bitmap, 0, sizeof p->bitmap);
+    p->n = 0;
+    p->end = MAP_PRESENT;
+    p->leaf = (struct map_leaf){0};
+}
+
+/* A slot where it stands in a stored row. */
+typedef const uint8_t *stored_slot;
+
+static const uint8_t empty_slot[1] = {TAG_EMPTY};
+
+static struct hash stored_hash(stored_slot s)
+{
+    struct hash h = HASH_ZERO;
+    if (s[0] != TAG_EMPTY)
+        memcpy(h.b, s + (s[0] == TAG_LEAF ? 1 + HASH_LEN : 1), HASH_LEN);
+    return h;
+}
+
+static stored_slot take_slot(struct rbuf *r)
+{
+    stored_slot s = r->p;
+    uint8_t tag = rbuf_u8(r);
+    rbuf_bytes(r, tag == TAG_EMPTY ? 0 : tag == TAG_LEAF ? 2 * HASH_LEN : HASH_LEN);
+    if (tag > TAG_INNER)
+        r->failed = true;
+    return r->failed ? empty_slot : s;
+}
+
+/* A stored group, left where it is: who proves passes four of its nodes. */
+struct group {
+    bool have;
+    unsigned n;
+    stored_slot s[GROUP_NODES][2];
+    uint8_t child[GROUP_NODES][2]; /* number of the node below, if that one is of the group; else 0 */
+    bool known[GROUP_NODES];       /* it is the node that the slot above it names */
+};
+
+static enum ledger_rc group_view(const struct kv *kv, unsigned depth, const struct hash *prefix, struct group *g, struct ledger_err *err)
+{
+    struct rbuf r;
+    unsigned depths[GROUP_NODES] = {depth};
+    enum ledger_rc rc = group_read(kv, depth, prefix, &r, err);
+    g->n = 1;
+    for (unsigned i = 0; !rc && i < g->n; i++) {
+        g->known[i] = false;
+        for (unsigned side = 0; side < 2; side++) {
+            g->s[i][side] = take_slot(&r);
+            bool within = g->s[i][side][0] == TAG_INNER && !group_begins(depths[i] + 1);
+            g->child[i][side] = within ? (uint8_t)g->n : 0;
+            if (within)
+                depths[g->n++] = depths[i] + 1;
+        }
+    }
+    return rc ? rc : group_end(&r, depth, err);
+}
+
+static enum ledger_rc root_view(const struct kv *kv, stored_slot *root, struct ledger_err *err)
+{
+    struct span row;
+    struct rbuf r;
+    enum ledger_rc rc = root_read(kv, &row, err);
+    if (rc)
+        return rc;
+    rbuf_init(&r, row);
+    *root = take_slot(&r);
+    return root_end(&r, err);
+}
+
+static void put_sibling(struct map_proof *p, stored_slot s)
+{
+    if (s[0] != TAG_EMPTY) {
         p->bitmap[p->depth / 8] |= (uint8_t)(0x80u >> (p->depth % 8));
-        p->siblings[p->n++] = s->hash;
+        p->siblings[p->n++] = stored_hash(s);
     }
     p->depth++;
 }
 
 /* The slot has only the leaf's hash; count and head stand in the chain's record, and must give that hash. */
-static enum ledger_rc fill_leaf(struct crypto *c, const struct kv *kv, const struct slot *s, struct map_leaf *leaf,
-                                struct ledger_err *err)
+static enum ledger_rc fill_leaf(struct crypto *c, const struct kv *kv, stored_slot s, struct map_leaf *leaf, struct ledger_err *err)
 {
     struct span record;
-    struct chain ch;
-    enum ledger_rc rc = kv_get(kv, KV_CHAIN, span_of(s->key.b, HASH_LEN), &record);
+    struct hash h, named = stored_hash(s);
+    memcpy(leaf->key.b, s + 1, HASH_LEN);
+    enum ledger_rc rc = kv_get(kv, KV_CHAIN, span_of(leaf->key.b, HASH_LEN), &record);
     if (!rc)
-        rc = chain_record_decode(record, &ch, err);
+        rc = chain_record_head(record, &leaf->count, &leaf->head, err);
     if (rc)
         return ledger_fail(err, rc == LEDGER_EINVAL ? LEDGER_ETAMPER : rc, "chain map: record of a chain: %s",
                            ledger_rc_text(rc));
-    *leaf = (struct map_leaf){.key = s->key, .count = ch.count, .head = ch.head};
-    struct hash h;
     leaf_hash(c, leaf, &h);
-    return hash_eq(&h, &s->hash) ? LEDGER_OK
-                                 : ledger_fail(err, LEDGER_ETAMPER, "chain map: a chain's record and its leaf differ");
+    return hash_eq(&h, &named) ? LEDGER_OK : ledger_fail(err, LEDGER_ETAMPER, "chain map: a chain's record and its leaf differ");
 }
 
-/* The uppermost group and those below it: eight levels. */
-#define READER_GROUPS (1u + (1u << GROUP_LEVELS))
+/* What many proofs have in common: all of the uppermost levels that was met; below them the last way, which a way to another key shares down to the
+ * place where the two keys part. Keys are hashes: a map that is deeper than what is kept has more chains than there will ever be, or
+ * somebody chose keys, and is read and hashed from there on as often as it is asked for. */
+#define TOP_LEVELS 8u
+#define TOP_GROUPS (1u + (1u << GROUP_LEVELS))
+#define WAY_LEVELS 40u
+#define WAY_GROUPS (WAY_LEVELS / GROUP_LEVELS)
+_Static_assert(TOP_LEVELS == 2 * GROUP_LEVELS, "the uppermost group and those right below it");
+
 struct map_reader {
-    struct hash root;
-    bool have[READER_GROUPS];
-    struct node nodes[READER_GROUPS][GROUP_NODES];
+    stored_slot root; /* NULL: not begun */
+    struct group top[TOP_GROUPS];
+    struct hash key;               /* of the last way */
+    struct group way[WAY_GROUPS];  /* by depth; those of the top are elsewhere */
 };
 
 struct map_reader *map_reader_new(struct arena *a)
@@ -375,56 +492,91 @@ struct map_reader *map_reader_new(struct arena *a)
     return arena_alloc(a, sizeof(struct map_reader));
 }
 
-/* The group of the node at that depth, a multiple of GROUP_LEVELS: in the reader, if it is one that it keeps, else in `own`. */
-static enum ledger_rc group_find(struct map_reader *reader, const struct kv *kv, unsigned depth, const struct hash *key, struct node *own,
-                                 struct node **out, struct ledger_err *err)
+/* The map's root. Of the last way what this one does not share is forgotten. */
+static enum ledger_rc reader_begin(struct map_reader *r, const struct kv *kv, const struct hash *key, stored_slot *root, struct ledger_err *err)
 {
-    unsigned i = depth ? 1u + (key->b[0] >> (8 - GROUP_LEVELS)) : 0;
-    bool kept = reader && depth <= GROUP_LEVELS;
-    *out = kept ? reader->nodes[i] : own;
-    if (kept && reader->have[i])
+    enum ledger_rc rc = LEDGER_OK;
+    if (!r || !r->root)
+        rc = root_view(kv, root, err);
+    if (rc || !r)
+        return rc;
+    if (r->root)
+        *root = r->root;
+    r->root = *root;
+    for (unsigned i = common_bits(&r->key, key) / GROUP_LEVELS + 1; i < WAY_GROUPS; i++)
+        r->way[i].have = false;
+    r->key = *key;
+    return LEDGER_OK;
+}
+
+/* Where a group is kept; NULL: nowhere. */
+static struct group *group_place(struct map_reader *r, unsigned depth, const struct hash *key)
+{
+    unsigned i = depth / GROUP_LEVELS;
+    if (!r || i >= WAY_GROUPS)
+        return NULL;
+    if (depth >= TOP_LEVELS)
+        return &r->way[i];
+    return &r->top[depth ? 1u + (key->b[0] >> (8 - GROUP_LEVELS)) : 0];
+}
+
+/* The group of the node at that depth, a multiple of GROUP_LEVELS: in the reader, if it is one that it keeps, else in `own`. */
+static enum ledger_rc group_find(struct map_reader *r, const struct kv *kv, unsigned depth, const struct hash *key, struct group *own,
+                                 struct group **out, struct ledger_err *err)
+{
+    struct group *g = group_place(r, depth, key);
+    *out = g ? g : own;
+    if (g && g->have)
         return LEDGER_OK;
-    enum ledger_rc rc = group_load(kv, depth, key, *out, err);
-    if (kept)
-        reader->have[i] = !rc;
+    enum ledger_rc rc = group_view(kv, depth, key, *out, err);
+    (*out)->have = !rc;
+    return rc;
+}
+
+/* Is node i the one that the slot above it names? */
+static enum ledger_rc group_check(struct crypto *c, struct group *g, unsigned i, unsigned depth, stored_slot above, struct ledger_err *err)
+{
+    if (g->known[i])
+        return LEDGER_OK;
+    const struct hash left = stored_hash(g->s[i][0]), right = stored_hash(g->s[i][1]), named = stored_hash(above);
+    enum ledger_rc rc = node_check(c, &left, &right, depth, &named, err);
+    g->known[i] = !rc;
     return rc;
 }
 
 enum ledger_rc chainmap_prove(struct crypto *c, struct map_reader *reader, const struct kv *kv, const struct hash *key, struct map_proof *out,
                               struct ledger_err *err)
 {
-    memset(out, 0, sizeof *out);
-    struct slot s;
-    struct node nodes[GROUP_NODES] = {0}, *at = NULL;
-    enum ledger_rc rc = root_load(kv, &s, err);
-    if (!rc && reader && !hash_eq(&reader->root, &s.hash)) {
-        memset(reader->have, 0, sizeof reader->have);
-        reader->root = s.hash;
-    }
-    while (!rc && s.tag == TAG_INNER) {
+    proof_begin(out);
+    stored_slot s = empty_slot;
+    struct group own, *g = NULL;
+    unsigned i = 0; /* of the node in its group */
+    enum ledger_rc rc = reader_begin(reader, kv, key, &s, err);
+    while (!rc && s[0] == TAG_INNER) {
         if (out->depth >= MAP_DEPTH_MAX)
             return ledger_fail(err, LEDGER_ETAMPER, "chain map: deeper than a key is long");
-        at = s.child;
-        if (group_begins(out->depth))
-            rc = group_find(reader, kv, out->depth, key, nodes, &at, err);
-        LEDGER_REQUIRE(at); /* within a group it hangs below its slot */
-        if (!rc && !at->known)
-            rc = node_check(c, at, &s.hash, err);
-        at->known = !rc;
-        unsigned bit = key_bit(key, out->depth);
-        if (!rc) {
-            put_sibling(out, &at->s[1 - bit]);
-            s = at->s[bit];
+        if (group_begins(out->depth)) {
+            rc = group_find(reader, kv, out->depth, key, &own, &g, err);
+            i = 0;
         }
+        LEDGER_REQUIRE(g);
+        if (!rc)
+            rc = group_check(c, g, i, out->depth, s, err);
+        if (rc)
+            break;
+        unsigned bit = key_bit(key, out->depth);
+        s = g->s[i][bit];
+        put_sibling(out, g->s[i][1 - bit]);
+        i = g->child[i][bit];
     }
     if (rc)
         return rc;
-    if (s.tag == TAG_EMPTY) {
+    if (s[0] == TAG_EMPTY) {
         out->end = MAP_EMPTY;
         return LEDGER_OK;
     }
-    out->end = hash_eq(&s.key, key) ? MAP_PRESENT : MAP_OTHER;
-    return fill_leaf(c, kv, &s, &out->leaf, err);
+    out->end = memcmp(s + 1, key->b, HASH_LEN) == 0 ? MAP_PRESENT : MAP_OTHER;
+    return fill_leaf(c, kv, s, &out->leaf, err);
 }
 
 struct span map_proof_encode(struct arena *a, const struct map_proof *p)
@@ -464,7 +616,7 @@ static bool read_bitmap(struct rbuf *r, struct map_proof *p)
 
 enum ledger_rc map_proof_decode(struct span s, struct map_proof *out, struct ledger_err *err)
 {
-    memset(out, 0, sizeof *out);
+    proof_begin(out);
     struct rbuf r;
     rbuf_init(&r, s);
     if (!read_bitmap(&r, out))
@@ -484,13 +636,15 @@ enum ledger_rc map_proof_decode(struct span s, struct map_proof *out, struct led
     return rbuf_done(&r) ? LEDGER_OK : ledger_fail(err, LEDGER_EINVAL, "map proof: wrong length");
 }
 
-/* By depth, and then by the bits of the key that lead there. */
-#define KNOWN_LEVELS 8u
+/* Nodes that proofs have shown: of the top by depth, and then by the bits of the key that lead there. */
 struct pair { struct hash h[2]; };
 struct map_known {
     struct hash root;
-    bool have[1u << KNOWN_LEVELS];
-    struct pair pairs[1u << KNOWN_LEVELS];
+    bool have[1u << TOP_LEVELS];
+    struct pair top[1u << TOP_LEVELS];
+    struct hash key;               /* of the last way, */
+    unsigned n;                    /* which had so many nodes */
+    struct pair way[WAY_LEVELS];   /* by depth; those of the top are elsewhere */
 };
 
 struct map_known *map_known_new(struct arena *a)
@@ -498,9 +652,45 @@ struct map_known *map_known_new(struct arena *a)
     return arena_alloc(a, sizeof(struct map_known));
 }
 
-static unsigned known_place(const struct hash *key, unsigned depth)
+static unsigned top_place(const struct hash *key, unsigned depth)
 {
     return 1u << depth | (unsigned)key->b[0] >> (8 - depth);
+}
+
+/* For proofs under this root; of the last way what the way to this key does not share is forgotten. */
+static void known_begin(struct map_known *known, const struct hash *key, const struct hash *root)
+{
+    if (!hash_eq(&known->root, root)) {
+        memset(known->have, 0, sizeof known->have);
+        known->root = *root;
+        known->n = 0;
+    }
+    unsigned shared = common_bits(&known->key, key) + 1;
+    if (known->n > shared)
+        known->n = shared;
+    known->key = *key;
+}
+
+/* The node at that depth on the way to the key, or NULL. */
+static const struct pair *known_at(const struct map_known *known, const struct hash *key, unsigned depth)
+{
+    if (depth < TOP_LEVELS)
+        return known->have[top_place(key, depth)] ? &known->top[top_place(key, depth)] : NULL;
+    return depth < known->n ? &known->way[depth] : NULL;
+}
+
+/* `way` has the nodes from depth `from` on. */
+static void known_add(struct map_known *known, const struct hash *key, unsigned from, unsigned depth, const struct pair *way)
+{
+    unsigned n = depth < WAY_LEVELS ? depth : WAY_LEVELS;
+    for (unsigned d = from; d < n && d < TOP_LEVELS; d++) {
+        known->have[top_place(key, d)] = true;
+        known->top[top_place(key, d)] = way[d];
+    }
+    unsigned d = from > TOP_LEVELS ? from : TOP_LEVELS;
+    if (d < n)
+        memcpy(&known->way[d], &way[d], (n - d) * sizeof way[0]);
+    known->n = n;
 }
 
 /* A way along a proof, from either end: how far down it is, how many siblings are above, and the node there. */
@@ -513,8 +703,8 @@ struct step {
 /* As far down as the nodes are known; false: the proof says something else of one of them. */
 static bool go_down(const struct map_known *known, const struct map_proof *p, const struct hash *key, struct step *at)
 {
-    for (; at->depth < p->depth && at->depth < KNOWN_LEVELS && known->have[known_place(key, at->depth)]; at->depth++) {
-        const struct pair *pair = &known->pairs[known_place(key, at->depth)];
+    const struct pair *pair;
+    for (; at->depth < p->depth && (pair = known_at(known, key, at->depth)); at->depth++) {
         const struct hash *sibling = &HASH_ZERO;
         unsigned bit = key_bit(key, at->depth);
         if (bit_at(p->bitmap, at->depth)) {
@@ -552,23 +742,19 @@ bool map_proof_verify(struct crypto *c, struct map_known *known, const struct ma
     if (p->end == MAP_OTHER && (hash_eq(&leaf.key, key) || !prefix_eq(&leaf.key, key, p->depth)))
         return false;
     struct step down = {.h = *root}, up = {.depth = p->depth, .siblings = p->n};
-    struct pair passed, upper[KNOWN_LEVELS] = {0};
-    if (known && !hash_eq(&known->root, root)) {
-        memset(known->have, 0, sizeof known->have);
-        known->root = *root;
-    }
+    struct pair passed, way[WAY_LEVELS];
+    if (known)
+        known_begin(known, key, root);
     if (known && !go_down(known, p, key, &down))
         return false;
     if (p->end != MAP_EMPTY)
         leaf_hash(c, &leaf, &up.h);
     while (up.depth > down.depth)
-        if (!go_up(c, p, key, &up, up.depth <= KNOWN_LEVELS ? &upper[up.depth - 1] : &passed))
+        if (!go_up(c, p, key, &up, up.depth <= WAY_LEVELS ? &way[up.depth - 1] : &passed))
             return false;
     if (up.siblings != down.siblings || !hash_eq(&up.h, &down.h))
         return false;
-    for (unsigned d = down.depth; known && d < p->depth && d < KNOWN_LEVELS; d++) {
-        known->have[known_place(key, d)] = true;
-        known->pairs[known_place(key, d)] = upper[d];
-    }
+    if (known)
+        known_add(known, key, down.depth, p->depth, way);
     return true;
 }

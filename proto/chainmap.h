@@ -43,8 +43,8 @@ struct map_proof {
     enum map_end end;
     struct map_leaf leaf; /* PRESENT: count and head of the key; OTHER: the other leaf */
 };
-/* The upper nodes of one map, which many proofs have in common, once they were read and checked. For one root: with another it begins anew. From
- * the arena; NULL: out of memory. One thread. */
+/* Nodes that many proofs have in common, read and checked once: the upper ones, and those of the last way down; so it pays most when keys come in
+ * ascending order. For one kv that does not change. From the arena; NULL: out of memory. One thread. */
 struct map_reader *map_reader_new(struct arena *a);
 /* From KV_MAP and KV_CHAIN. `reader` may be NULL. ETAMPER: what is stored does not fit together. */
 enum ledger_rc chainmap_prove(struct crypto *c, struct map_reader *reader, const struct kv *kv, const struct hash *key, struct map_proof *out,
@@ -53,8 +53,8 @@ enum ledger_rc chainmap_prove(struct crypto *c, struct map_reader *reader, const
  * siblings. */
 struct span map_proof_encode(struct arena *a, const struct map_proof *p);
 enum ledger_rc map_proof_decode(struct span s, struct map_proof *out, struct ledger_err *err) LEDGER_MUST_USE;
-/* The upper nodes of one map as proofs have shown them, so that they are hashed once for many proofs; what a proof says of them is still
- * compared. For one root: with another it begins anew. From the arena; NULL: out of memory. One thread. */
+/* Nodes of one map as proofs have shown them, hashed once for many proofs; what a proof says of them is still compared. The upper
+ * ones, and those of the last proof; so it pays most when keys come in ascending order. With another root it begins anew. From the arena; NULL: out of memory. One thread. */
 struct map_known *map_known_new(struct arena *a);
 /* Does the proof lead from this root to this key? Presence or absence is then what p->end says. `known` may be NULL. */
 bool map_proof_verify(struct crypto *c, struct map_known *known, const struct map_proof *p, const struct hash *key, const struct hash *root)

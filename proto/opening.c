@@ -143,7 +143,7 @@ enum ledger_rc opening_check(struct crypto *c, struct arena *a, const struct has
     chain_key(c, index_key, out->type, out->id, &out->key);
     if (!hash_eq(&out->key, &link->chain))
         return ledger_fail(err, LEDGER_EINVAL, "opening: the state is another chain's");
-    if (!state_commit(c, a, out, link->seq, &p->salt, &commit))
+    if (!state_commit_decoded(c, a, out, link->seq, &p->salt, &commit))
         return ledger_fail(err, LEDGER_ENOMEM, "opening: over the memory budget");
     if (!hash_eq(&commit, &link->state))
         return ledger_fail(err, LEDGER_EINVAL, "opening: not what the header commits to");

@@ -358,8 +358,8 @@ static enum ledger_rc decode(enum chain_type t, struct span bytes, bool compact,
 
 enum ledger_rc state_decode(enum chain_type t, struct span stored, struct chain *out, struct ledger_err *err)
 {
-    size_t fields_n;
-    return decode(t, stored, false, out, &fields_n, err);
+    out->before.bytes = stored;
+    return decode(t, stored, false, out, &out->before.fields_n, err);
 }
 
 enum ledger_rc state_decode_compact(enum chain_type t, struct span compact, struct chain *out, struct ledger_err *err)
@@ -406,7 +406,18 @@ bool state_commit(struct crypto *c, struct arena *a, const struct chain *ch, uin
     return ok;
 }
 
+bool state_commit_decoded(struct crypto *c, struct arena *a, const struct chain *ch, uint64_t seq, const struct hash *salt,
+                          struct hash *out)
+{
+    return state_commit_fields(c, a, ch, span_of(ch->before.bytes.p, ch->before.fields_n), seq, salt, out);
+}
+
 /* ---- chain records ---- */
+
+void chain_clear_head(struct chain *ch)
+{
+    memset(ch, 0, offsetof(struct chain, item));
+}
 
 static const char *const case_prefixes[] = {"", "deviation/", "excursion/", "recall/"};
 
@@ -488,4 +499,16 @@ enum ledger_rc chain_record_decode(struct span bytes, struct chain *out, struct 
     out->exists = true;
     out->before.bytes = state;
     return LEDGER_OK;
+}
+
+enum ledger_rc chain_record_head(struct span bytes, uint64_t *count, struct hash *head, struct ledger_err *err)
+{
+    struct rbuf r;
+    rbuf_init(&r, bytes);
+    (void)rbuf_u8(&r);  /* type */
+    (void)rbuf_str(&r); /* id */
+    *count = rbuf_u64(&r);
+    (void)rbuf_u64(&r); /* head's index */
+    *head = rbuf_hash(&r);
+    return r.failed ? ledger_fail(err, LEDGER_EINVAL, "malformed chain record") : LEDGER_OK;
 }

@@ -172,7 +172,7 @@ struct chain {
     uint64_t head_index;     /* index of the latest entry */
     struct hash head;        /* its leaf hash */
     struct hash salt;        /* of the latest commitment */
-    struct stored_state before; /* in the record that it was decoded from; absent for a new chain. Its owner keeps it */
+    struct stored_state before; /* what it was decoded from; absent for a new chain. Its owner keeps it */
     union {
         struct item_state item;
         struct party_state party;
@@ -198,7 +198,8 @@ enum ledger_rc state_decode_compact(enum chain_type t, struct span compact, stru
     LEDGER_MUST_USE;
 /* The chain id that a state has by itself: its own id, of a case with its prefix. Decoded state in, in the arena; SPAN_NONE over the budget. */
 struct span state_chain_id(struct arena *a, const struct chain *ch);
-/* Decodes a *stored* state; spans borrow from bytes. EINVAL if it is not exactly one encoding. */
+/* Decodes a *stored* state; it and its spans borrow from bytes. Sets the state with its type and `before`, nothing else. EINVAL if it is not exactly
+ * one encoding. */
 enum ledger_rc state_decode(enum chain_type t, struct span stored, struct chain *out, struct ledger_err *err)
     LEDGER_MUST_USE;
 /* Member logs of a chain's state: how many, and *logs the first of that many frontiers (NULL if there are none). */
@@ -214,9 +215,16 @@ bool state_commit(struct crypto *c, struct arena *a, const struct chain *ch, uin
 /* The same, where the state's fields are encoded already. */
 bool state_commit_fields(struct crypto *c, struct arena *a, const struct chain *ch, struct span fields, uint64_t seq,
                          const struct hash *salt, struct hash *out);
+/* The same of a state that is as it was decoded: the very bytes are committed to. */
+bool state_commit_decoded(struct crypto *c, struct arena *a, const struct chain *ch, uint64_t seq, const struct hash *salt,
+                          struct hash *out);
 
+/* Zeros, but for the state, which is large: for who decodes one into it. */
+void chain_clear_head(struct chain *ch);
 /* Chain records, KV_CHAIN: u8 type, var id, u64 count, u64 head index, head, salt, var stored state. */
 enum ledger_rc chain_record_decode(struct span bytes, struct chain *out, struct ledger_err *err) LEDGER_MUST_USE;
+/* Count and head alone. EINVAL: malformed, as far as was looked. */
+enum ledger_rc chain_record_head(struct span bytes, uint64_t *count, struct hash *head, struct ledger_err *err) LEDGER_MUST_USE;
 struct span chain_record_encode(struct arena *a, const struct chain *ch);
 /* The same, where the state's fields are encoded already. */
 struct span chain_record_join(struct arena *a, const struct chain *ch, struct span fields);

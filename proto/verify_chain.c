@@ -40,24 +40,14 @@ static bool check_opening(const struct verifier *vf, const struct chain_claim *c
                           const struct link *link, struct verdict *v)
 {
     struct ledger_err e = {0};
-    struct chain state;
     struct hash commit;
-    enum ledger_rc rc = state_decode(claim->type, claim->state, &state, &e);
+    enum ledger_rc rc = state_decode(claim->type, claim->state, &out->chain, &e);
     if (rc == LEDGER_EVERSION)
         return verdict_bad(v, VERDICT_NEWER, out->head.index, "state", "%s", e.msg);
     if (rc || claim->salt.n != HASH_LEN)
         return bad(v, claim, out->head.index, "its state is malformed");
-    struct chain filled = out->chain;
-    out->chain = state; /* the facts … */
-    out->chain.type = filled.type;
-    out->chain.id = filled.id; /* … and what was proven about the chain itself */
-    out->chain.key = filled.key;
-    out->chain.exists = true;
-    out->chain.count = filled.count;
-    out->chain.head_index = filled.head_index;
-    out->chain.head = filled.head;
     memcpy(out->chain.salt.b, claim->salt.p, HASH_LEN);
-    if (!state_commit(vf->c, vf->a, &out->chain, link->seq, &out->chain.salt, &commit))
+    if (!state_commit_decoded(vf->c, vf->a, &out->chain, link->seq, &out->chain.salt, &commit))
         return verdict_bad(v, VERDICT_NEWER, out->head.index, "state", "over the memory budget");
     if (!hash_eq(&commit, &link->state))
         return bad(v, claim, out->head.index, "its state is not the one that its latest entry commits to");
@@ -107,11 +97,10 @@ static bool check_present(const struct verifier *vf, const struct snapshot *s, c
     return true;
 }
 
-bool verify_chain(const struct verifier *vf, const struct snapshot *s, const struct chain_claim *claim,
-                  struct proven_chain *out, struct verdict *v)
+static bool check_chain(const struct verifier *vf, const struct snapshot *s, const struct chain_claim *claim,
+                        struct proven_chain *out, struct verdict *v)
 {
     struct map_proof proof;
-    memset(out, 0, sizeof *out);
     out->chain.type = claim->type;
     out->chain.id = claim->id;
     /* Chain keys are made of eight bits of it: 257 would have an item's. */
@@ -127,6 +116,19 @@ bool verify_chain(const struct verifier *vf, const struct snapshot *s, const str
     return claim->head.n == 0 && claim->state.n == 0
                ? true
                : bad(v, claim, VERDICT_NO_INDEX, "it is said to be there, but the map proves that it is not");
+}
+
+bool verify_chain(const struct verifier *vf, const struct snapshot *s, const struct chain_claim *claim,
+                  struct proven_chain *out, struct verdict *v)
+{
+    out->present = out->opened = false;
+    chain_clear_head(&out->chain);
+    memset(&out->head, 0, sizeof out->head);
+    memset(out->logs, 0, sizeof out->logs);
+    bool good = check_chain(vf, s, claim, out, v);
+    if (!out->opened) /* no state is zeros, not what was there before */
+        memset((uint8_t *)&out->chain + offsetof(struct chain, item), 0, sizeof out->chain - offsetof(struct chain, item));
+    return good;
 }
 
 bool verify_chain_entry(const struct verifier *vf, const struct proven_chain *pc, uint64_t seq, const struct entry *e,

@@ -35,7 +35,7 @@ static bool check_part(const struct verifier *vf, const struct header *h, const 
     if (state_decode((enum chain_type)type, p->state, ch, &e))
         return verdict_bad(v, e.rc == LEDGER_EVERSION ? VERDICT_NEWER : VERDICT_TAMPERED, h->index, "opening", "%s", e.msg);
     ch->key = h->links[p->link].chain;
-    if (!state_commit(vf->c, vf->a, ch, h->links[p->link].seq, &p->salt, &commit))
+    if (!state_commit_decoded(vf->c, vf->a, ch, h->links[p->link].seq, &p->salt, &commit))
         return verdict_bad(v, VERDICT_NEWER, h->index, "opening", "out of memory");
     return hash_eq(&commit, &h->links[p->link].state) ||
            verdict_bad(v, VERDICT_TAMPERED, h->index, "opening", "the state of link %u is not the one that the header commits to", p->link);
