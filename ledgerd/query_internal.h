@@ -96,6 +96,9 @@ enum ledger_rc read_failed(struct ledger_err *err, const struct ledger_err *why)
  * that place, its event and block are those that the header names. */
 enum ledger_rc read_entry(struct query *q, uint64_t index, struct stored *out,
                           struct ledger_err *err) LEDGER_MUST_USE;
+/* The latest entry of a chain that is there: its header has the leaf hash that the chain's record names. Its event and its block are not looked at, nor
+ * is its place in the tree. */
+enum ledger_rc read_head(struct query *q, const struct chain *ch, struct stored *out, struct ledger_err *err) LEDGER_MUST_USE;
 /* Inclusion path of a leaf at `size`, checked against that size's checkpoint. In a. */
 enum ledger_rc read_path(struct query *q, struct arena *a, const struct stored *e, uint64_t size,
                          struct span *path, struct ledger_err *err) LEDGER_MUST_USE;
@@ -108,7 +111,7 @@ enum ledger_rc read_checkpoint(struct query *q, uint64_t size, struct hash *root
 /* The path between two sizes, in a, checked against the roots that the tree gives. */
 enum ledger_rc read_consistency(struct query *q, struct arena *a, uint64_t size1, uint64_t size2,
                                 struct span *path, struct ledger_err *err) LEDGER_MUST_USE;
-/* The chain's record; out->exists says whether there is one. The key is set in either case. */
+/* The chain's record; out->exists says whether there is one, and with it a state. The key is set in either case. */
 enum ledger_rc read_chain(struct query *q, const struct hash *key, struct chain *out,
                           struct ledger_err *err) LEDGER_MUST_USE;
 enum ledger_rc read_member(struct query *q, const struct chain *ch, unsigned log, uint64_t number,

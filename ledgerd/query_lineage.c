@@ -4,6 +4,7 @@
  * read from the member logs of the items; that these logs are complete is checked when their
  * members are sent, against the state that the head commits to.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "query_lineage.h"
@@ -72,22 +73,43 @@ enum ledger_rc lineage_add(struct query *q, struct lineage *l, enum chain_type t
         return too_many(l, err);
     *slot = w;
     l->n_seen++;
-    if (l->last)
-        l->last->next = w;
-    else
-        l->first = w;
-    l->last = w;
+    w->next = l->waiting;
+    l->waiting = w;
+    l->n_waiting++;
     return LEDGER_OK;
 }
 
-struct wanted *lineage_take(struct lineage *l)
+bool lineage_more(const struct lineage *l)
 {
-    struct wanted *w = l->first;
-    if (w)
-        l->first = w->next;
-    if (!l->first)
-        l->last = NULL;
-    return w;
+    return l->at < l->n_wave || l->waiting;
+}
+
+static int by_key(const void *x, const void *y)
+{
+    struct wanted *const *a = x, *const *b = y;
+    return memcmp((*a)->key.b, (*b)->key.b, HASH_LEN);
+}
+
+/* All that waits becomes the next wave. */
+static enum ledger_rc next_wave(struct query *q, struct lineage *l, struct ledger_err *err)
+{
+    l->wave = arena_alloc(q->a, l->n_waiting * sizeof(struct wanted *));
+    l->n_wave = l->at = 0;
+    if (!l->wave)
+        return too_many(l, err);
+    for (struct wanted *w = l->waiting; w; w = w->next)
+        l->wave[l->n_wave++] = w;
+    qsort(l->wave, l->n_wave, sizeof(struct wanted *), by_key);
+    l->waiting = NULL;
+    l->n_waiting = 0;
+    return LEDGER_OK;
+}
+
+enum ledger_rc lineage_take(struct query *q, struct lineage *l, struct wanted **out, struct ledger_err *err)
+{
+    enum ledger_rc rc = l->at == l->n_wave && l->waiting ? next_wave(q, l, err) : LEDGER_OK;
+    *out = rc == LEDGER_OK && l->at < l->n_wave ? l->wave[l->at++] : NULL;
+    return rc;
 }
 
 /* ---- what names further chains (related.h) ---- */
@@ -109,25 +131,49 @@ static struct related related_to(struct spreading *s)
     return (struct related){s->q->scratch, add_related, s};
 }
 
-static enum ledger_rc spread_log(struct spreading *s, const struct chain *ch, unsigned log)
+/* Do the members of that log of an item name chains that belong to the answer? */
+static bool log_leads(const Ledgerd__V1__ProveRequest *req, unsigned log)
+{
+    switch (log) {
+    case ITEM_LOG_INPUTS: return req->closure == LEDGERD__V1__CLOSURE__CLOSURE_BACK;
+    case ITEM_LOG_USES:
+    case ITEM_LOG_UNITS: return req->closure == LEDGERD__V1__CLOSURE__CLOSURE_FORWARD;
+    case ITEM_LOG_CASES:
+    case ITEM_LOG_EXCURSIONS: return req->related;
+    default: return false;
+    }
+}
+
+static enum ledger_rc spread_member(struct spreading *s, unsigned log, struct span member)
 {
     const struct related r = related_to(s);
     bool cases = log == ITEM_LOG_CASES || log == ITEM_LOG_EXCURSIONS;
+    enum ledger_rc rc = cases ? related_of_case_member(&r, log, member) : related_of_edge(&r, member);
+    if (rc == LEDGER_EINVAL)
+        return ledger_fail(s->err, LEDGER_ETAMPER, "stored data does not verify: malformed member of a list");
+    return rc == LEDGER_ENOMEM ? too_many(s->l, s->err) : rc;
+}
+
+static enum ledger_rc spread_log(struct spreading *s, const struct chain *ch, unsigned log)
+{
     for (uint64_t i = 0; i < ch->item.logs[log].size; i++) {
         struct span member;
         enum ledger_rc rc = read_member(s->q, ch, log, i, &member, s->err);
         if (rc == LEDGER_OK)
-            rc = cases ? related_of_case_member(&r, log, member) : related_of_edge(&r, member);
-        if (rc == LEDGER_EINVAL)
-            return ledger_fail(s->err, LEDGER_ETAMPER, "stored data does not verify: malformed member of a list");
-        if (rc == LEDGER_ENOMEM)
-            return too_many(s->l, s->err);
+            rc = spread_member(s, log, member);
         if (rc == LEDGER_OK && i % TIME_CHECK_EVERY == 0)
             rc = view_check_time(s->q, s->err);
         if (rc != LEDGER_OK)
             return rc;
     }
     return LEDGER_OK;
+}
+
+enum ledger_rc lineage_spread_member(struct query *q, struct lineage *l, const struct chain *ch, unsigned log, struct span member,
+                                     struct ledger_err *err)
+{
+    struct spreading s = {q, l, err};
+    return ch->type == CHAIN_ITEM && log_leads(q->request->prove, log) ? spread_member(&s, log, member) : LEDGER_OK;
 }
 
 enum ledger_rc lineage_spread_event(struct query *q, struct lineage *l, const struct event *ev, const struct sigblock *b,
@@ -150,22 +196,12 @@ enum ledger_rc lineage_spread(struct query *q, struct lineage *l, const struct c
     enum ledger_rc rc = LEDGER_OK;
     if (ch->type != CHAIN_ITEM)
         return LEDGER_OK;
-    if (req->closure == LEDGERD__V1__CLOSURE__CLOSURE_BACK) {
+    if (req->closure == LEDGERD__V1__CLOSURE__CLOSURE_BACK)
         rc = lineage_add(q, l, CHAIN_ITEM, ch->item.parent, false, err);
-        if (rc == LEDGER_OK)
-            rc = spread_log(&s, ch, ITEM_LOG_INPUTS);
-    }
-    if (req->closure == LEDGERD__V1__CLOSURE__CLOSURE_FORWARD) {
-        rc = spread_log(&s, ch, ITEM_LOG_USES);
-        if (rc == LEDGER_OK)
-            rc = spread_log(&s, ch, ITEM_LOG_UNITS);
-    }
-    if (rc == LEDGER_OK && req->related) {
+    if (rc == LEDGER_OK && req->related)
         rc = related_of_item(&r, &ch->item);
-        if (rc == LEDGER_OK)
-            rc = spread_log(&s, ch, ITEM_LOG_CASES);
-        if (rc == LEDGER_OK)
-            rc = spread_log(&s, ch, ITEM_LOG_EXCURSIONS);
-    }
+    for (unsigned log = 0; log < ITEM_LOGS && rc == LEDGER_OK && !req->members; log++)
+        if (log_leads(req, log))
+            rc = spread_log(&s, ch, log);
     return rc;
 }

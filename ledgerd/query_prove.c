@@ -8,8 +8,8 @@
  * chain goes on in the next one: a ChainProof with the same name, without map proof, whose members
  * and records follow on from those before.
  *
- * Checked before it is sent: each node of a map proof under the one above it, and the uppermost under the seal's map root, the head under
- * the tree, its link, the state under the head's commitment, the members of each log under the state's root, and
+ * Checked before it is sent: each node of a map proof under the one above it, and the uppermost under the seal's map root, the head under the map's
+ * leaf, its link, the state under the head's commitment, the members of each log under the state's root, and
  * each record of a history under the leaf hash that its successor names.
  *
  * A client that may not read states gets neither openings nor members, and no closures: those name
@@ -167,7 +167,8 @@ static enum ledger_rc add_map_proof(struct query *q, struct reply *r, const stru
     return LEDGER_OK;
 }
 
-/* The head's header and, if this client may see it, the opening of its commitment. */
+/* The head's header and, if this client may see it, the opening of its commitment. That the header is the one in the map, the map proof has shown:
+ * it has the same leaf hash. */
 static enum ledger_rc add_head(struct query *q, struct reply *r, const struct chain *ch,
                                Ledgerd__V1__ChainProof *out, struct ledger_err *err)
 {
@@ -175,13 +176,13 @@ static enum ledger_rc add_head(struct query *q, struct reply *r, const struct ch
     struct hash commit;
     if (ch->head_index >= q->m.size)
         return chain_bad(ch, "beyond the end of the log", err);
-    enum ledger_rc rc = read_entry(q, ch->head_index, &head, err);
+    enum ledger_rc rc = read_head(q, ch, &head, err);
     if (rc != LEDGER_OK)
         return rc;
     const struct link *link = header_link(&head.h, &ch->key);
-    if (!hash_eq(&head.leaf, &ch->head) || !link || link->seq != ch->count - 1)
+    if (!link || link->seq != ch->count - 1)
         return chain_bad(ch, "it is not the entry that the chain's record names", err);
-    if (!state_commit(q->c, q->scratch, ch, link->seq, &ch->salt, &commit))
+    if (!state_commit_decoded(q->c, q->scratch, ch, link->seq, &ch->salt, &commit))
         return no_room(err);
     if (!hash_eq(&commit, &link->state))
         return chain_bad(ch, "it does not commit to the stored state", err);
@@ -190,14 +191,11 @@ static enum ledger_rc add_head(struct query *q, struct reply *r, const struct ch
     out->withheld = !q->env.access->may_read_states;
     if (out->withheld)
         return LEDGER_OK;
-    struct wbuf w;
-    wbuf_init(&w, r->a);
-    state_encode(q->c, ch, true, &w);
     struct span salt = arena_copy(r->a, span_of(ch->salt.b, HASH_LEN));
-    if (w.failed || !salt.p)
+    if (!salt.p)
         return no_room(err);
     out->salt = bin(salt);
-    out->state = bin(wbuf_span(&w));
+    out->state = bin(ch->before.bytes);
     r->bytes += salt.n + out->state.len;
     return LEDGER_OK;
 }
@@ -280,6 +278,9 @@ static enum ledger_rc add_members(struct query *q, struct reply *r, const struct
         struct span member;
         struct hash leaf;
         enum ledger_rc rc = read_member(q, st->chain, st->log, st->number, &member, err);
+        if (rc != LEDGER_OK)
+            return rc;
+        rc = lineage_spread_member(q, &st->lineage, st->chain, st->log, member, err);
         if (rc != LEDGER_OK)
             return rc;
         merkle_leaf(q->c, member, &leaf);
@@ -527,8 +528,8 @@ static enum ledger_rc step(struct query *q, struct reply *r, struct page *pg,
 {
     struct prove *st = q->state;
     if (!st->current) {
-        st->current = lineage_take(&st->lineage);
-        return begin_chain(q, r, pg, err);
+        enum ledger_rc rc = lineage_take(q, &st->lineage, &st->current, err);
+        return rc == LEDGER_OK ? begin_chain(q, r, pg, err) : rc;
     }
     enum ledger_rc rc = pg->part ? LEDGER_OK : begin_part(q, r, pg, err);
     if (rc == LEDGER_OK && st->phase == PHASE_LOGS)
@@ -550,7 +551,7 @@ enum ledger_rc next_prove(struct query *q, struct reply *r, struct ledger_err *e
     enum ledger_rc rc = q->state ? LEDGER_OK : start(q, r, err);
     struct prove *st = q->state;
     while (rc == LEDGER_OK && r->bytes < QUERY_RESPONSE_BYTES &&
-           (st->current || st->lineage.first)) {
+           (st->current || lineage_more(&st->lineage))) {
         rc = step(q, r, &pg, err);
         if (rc == LEDGER_OK && st->phase == PHASE_DONE) {
             st->current = NULL;
@@ -561,7 +562,7 @@ enum ledger_rc next_prove(struct query *q, struct reply *r, struct ledger_err *e
         return rc;
     out->n_proofs = pg.proofs.n;
     out->proofs = (Ledgerd__V1__ChainProof **)pg.proofs.p;
-    r->msg->more = st->current || st->lineage.first;
+    r->msg->more = st->current || lineage_more(&st->lineage);
     q->pinned = true; /* Everything that this stream says is about one and the same snapshot. */
     return LEDGER_OK;
 }

@@ -142,6 +142,15 @@ enum ledger_rc read_entry(struct query *q, uint64_t index, struct stored *out,
     return rc == LEDGER_OK ? check_raw(q, index, out, err) : rc;
 }
 
+enum ledger_rc read_head(struct query *q, const struct chain *ch, struct stored *out, struct ledger_err *err)
+{
+    enum ledger_rc rc = read_raw(q, ch->head_index, out, err);
+    if (rc != LEDGER_OK)
+        return rc;
+    merkle_leaf(q->c, out->header, &out->leaf);
+    return hash_eq(&out->leaf, &ch->head) ? LEDGER_OK : read_bad(err, ch->head_index, "it is not the entry that its chain's record names");
+}
+
 enum ledger_rc read_root(struct query *q, uint64_t size, struct hash *root, struct ledger_err *err)
 {
     if (!merkle_root(q->c, &q->tree, size, root))
@@ -201,7 +210,8 @@ enum ledger_rc read_chain(struct query *q, const struct hash *key, struct chain 
 {
     struct span record;
     struct ledger_err why = {.rc = LEDGER_OK};
-    *out = (struct chain){.key = *key};
+    chain_clear_head(out);
+    out->key = *key;
     enum ledger_rc rc = kv_get(&q->m.kv, KV_CHAIN, span_of(key->b, HASH_LEN), &record);
     if (rc == LEDGER_ENOTFOUND)
         return LEDGER_OK;

@@ -209,9 +209,10 @@ TEST(lineage_back_answers_a_standing_check)
     CHECK(find_proof(ps, CHAIN_SUBJECT, "C1") && find_proof(ps, CHAIN_PRODUCT, "PC-1"));
     CHECK(find_proof(ps, CHAIN_SHIPMENT, "SH-1") != NULL);
     CHECK_EQ_INT(ps->n, 7);
-    /* Breadth first: those named come first, and what they lead to after them. */
-    CHECK(span_eq(of_bin(ps->p[0].first->name->id), SPAN_LIT("U1")));
-    CHECK(span_eq(of_bin(ps->p[1].first->name->id), SPAN_LIT("C1")));
+    /* Breadth first: those named come first, and what they lead to after them; ascending by key in between. */
+    const struct proof *named[] = {find_proof(ps, CHAIN_ITEM, "U1"), find_proof(ps, CHAIN_SUBJECT, "C1")};
+    CHECK(named[0] < &ps->p[2] && named[1] < &ps->p[2]);
+    CHECK(memcmp(ps->p[0].proven.chain.key.b, ps->p[1].proven.chain.key.b, HASH_LEN) < 0);
     struct proven_set *set = proven_set_new(w->c, (size_t)64 << 20);
     for (size_t i = 0; i < ps->n; i++)
         MUST(proven_set_add(set, &ps->p[i].proven));
@@ -585,6 +586,26 @@ static size_t stored_size(struct world *w, enum kv_table t, struct span key)
     return v.n;
 }
 
+/* The record of a chain's latest entry: its key in the log, its size, and how long the header in it is. */
+static struct span latest_entry(struct world *w, struct span chain, uint8_t *key, size_t *size, size_t *header)
+{
+    struct store_snapshot *sn;
+    struct span v;
+    struct entry_record rec;
+    struct chain *ch = arena_alloc(w->a, sizeof *ch);
+    MUST(store_snapshot_open(w->store, &sn, err));
+    struct kv kv = store_snapshot_kv(sn);
+    MUST(kv_get(&kv, KV_CHAIN, chain, &v));
+    MUST(chain_record_decode(v, ch, err));
+    struct span out = kv_key_u64(key, ch->head_index);
+    MUST(kv_get(&kv, KV_LOG, out, &v));
+    CHECK(entry_record_split(v, &rec));
+    *size = v.n;
+    *header = rec.header.n;
+    store_snapshot_close(sn);
+    return out;
+}
+
 TEST(tampered_chains_are_not_proven)
 {
     struct world *w = make_ledger();
@@ -599,6 +620,10 @@ TEST(tampered_chains_are_not_proven)
     size_t n = stored_size(w, KV_CHAIN, record);
     for (size_t i = 0; i < n; i += 5)
         check_tampered_chain(w, KV_CHAIN, record, i, true);
+    size_t header;
+    struct span head = latest_entry(w, record, key, &n, &header);
+    for (size_t i = 0; i < header; i++) /* behind its length */
+        check_tampered_chain(w, KV_LOG, head, n - 1 - 4 - i, true);
     n = stored_size(w, KV_META, meta);
     for (size_t i = 0; i < n; i += 5)
         check_tampered_chain(w, KV_META, meta, i, false);
