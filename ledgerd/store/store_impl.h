@@ -88,6 +88,7 @@ struct store_snapshot {
     struct store *store;
     struct store_env *env;
     MDB_txn *txn;
+    MDB_cursor *cursors[KV_TABLES]; /* opened when first used: who reads neighbours finds the page at hand */
     size_t n_layers; /* above the tables, the oldest first */
     struct layer *layers[];
 };
@@ -120,6 +121,8 @@ struct store_env *store_env_take(struct store *s);
 void store_env_give(struct store *s, struct store_env *e);
 enum ledger_rc store_table_get(const struct store_env *e, MDB_txn *txn, enum kv_table t,
                                struct span key, struct span *value);
+/* The same, beginning where the cursor stands. */
+enum ledger_rc store_cursor_get(MDB_cursor *cursor, struct span key, struct span *value);
 enum ledger_rc store_txn_begin(struct store_env *env, struct store_txn *x, struct ledger_err *err) LEDGER_MUST_USE;
 /* `replace`: also in the log. */
 enum ledger_rc store_txn_put(struct store_txn *x, enum kv_table t, struct span key, struct span value, bool replace) LEDGER_MUST_USE;

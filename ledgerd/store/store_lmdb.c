@@ -187,19 +187,42 @@ void store_env_give(struct store *s, struct store_env *e)
 
 /* ---- reading ---- */
 
+/* MDB_val is not const: the key in a copy. */
+struct key_copy {
+    uint8_t b[KV_KEY_MAX];
+    MDB_val k;
+};
+
+static bool copy_key(struct key_copy *c, struct span key)
+{
+    if (key.n == 0 || key.n > KV_KEY_MAX)
+        return false;
+    memcpy(c->b, key.p, key.n);
+    c->k = (MDB_val){key.n, c->b};
+    return true;
+}
+
+static enum ledger_rc found(int rc, const MDB_val *v, struct span *value)
+{
+    if (rc)
+        return rc_from_mdb(rc);
+    *value = span_of(v->mv_data, v->mv_size);
+    return LEDGER_OK;
+}
+
 enum ledger_rc store_table_get(const struct store_env *e, MDB_txn *txn, enum kv_table t,
                                struct span key, struct span *value)
 {
-    if (key.n == 0 || key.n > KV_KEY_MAX)
-        return LEDGER_EINVAL;
-    uint8_t copy[KV_KEY_MAX]; /* MDB_val is not const */
-    memcpy(copy, key.p, key.n);
-    MDB_val k = {key.n, copy}, v;
-    int rc = mdb_get(txn, e->dbi[t], &k, &v);
-    if (rc)
-        return rc_from_mdb(rc);
-    *value = span_of(v.mv_data, v.mv_size);
-    return LEDGER_OK;
+    struct key_copy c;
+    MDB_val v;
+    return copy_key(&c, key) ? found(mdb_get(txn, e->dbi[t], &c.k, &v), &v, value) : LEDGER_EINVAL;
+}
+
+enum ledger_rc store_cursor_get(MDB_cursor *cursor, struct span key, struct span *value)
+{
+    struct key_copy c;
+    MDB_val v;
+    return copy_key(&c, key) ? found(mdb_cursor_get(cursor, &c.k, &v, MDB_SET), &v, value) : LEDGER_EINVAL;
 }
 
 static enum ledger_rc write_get(void *ctx, enum kv_table t, struct span key, struct span *value)

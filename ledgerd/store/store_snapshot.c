@@ -88,6 +88,9 @@ void store_snapshot_close(struct store_snapshot *sn)
 {
     if (!sn)
         return;
+    for (unsigned t = 0; t < KV_TABLES; t++)
+        if (sn->cursors[t])
+            mdb_cursor_close(sn->cursors[t]);
     if (sn->txn)
         mdb_txn_abort(sn->txn);
     while (sn->n_layers)
@@ -103,7 +106,9 @@ static enum ledger_rc snapshot_get(void *ctx, enum kv_table t, struct span key, 
     for (size_t i = sn->n_layers; i-- > 0;)
         if (layer_get(sn->layers[i], hash, t, key, value))
             return LEDGER_OK;
-    return store_table_get(sn->env, sn->txn, t, key, value);
+    if (!sn->cursors[t] && mdb_cursor_open(sn->txn, sn->env->dbi[t], &sn->cursors[t]))
+        return LEDGER_ENOMEM;
+    return store_cursor_get(sn->cursors[t], key, value);
 }
 
 static enum ledger_rc snapshot_put(void *ctx, enum kv_table t, struct span key, struct span value)

@@ -636,6 +636,7 @@ int mdb_cursor_get(MDB_cursor *c, MDB_val *k, MDB_val *v, MDB_cursor_op op)
     case MDB_FIRST: n = first_from(root, NULL, false); break;
     case MDB_LAST: n = last_of(root); break;
     case MDB_SET_RANGE: n = first_from(root, k, false); break;
+    case MDB_SET: n = find(root, k); break;
     case MDB_NEXT: n = first_from(root, c->key_n ? &at : NULL, true); break;
     default: LEDGER_REQUIRE(!"a cursor operation that is not simulated");
     }
