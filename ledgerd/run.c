@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -361,6 +362,14 @@ static int run(struct run *r)
     return usage ? EXIT_CODE_USAGE : exit_code_of(rc);
 }
 
+/* Each answer fills blocks of up to a megabyte and drops them. glibc would give them back to the system and be given them again, page by page,
+ * which was a tenth of the time that a check takes. A thread keeps a megabyte instead. */
+static void keep_memory(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, 2 << 20);
+    (void)mallopt(M_TRIM_THRESHOLD, 1 << 20);
+}
+
 int cmd_run(int argc, char **argv)
 {
     static const struct option OPTIONS[] = {
@@ -385,5 +394,6 @@ int cmd_run(int argc, char **argv)
         return EXIT_CODE_USAGE;
     }
     memcpy(r.dir, argv[optind], strlen(argv[optind]) + 1);
+    keep_memory();
     return run(&r);
 }
