@@ -50,6 +50,17 @@ static size_t n_arcs(const struct trace *t, const struct proven_chain *pc)
     return (a ? a->n : 0) + (b ? b->n : 0) + (t->back && pc->chain.item.parent.p ? 1 : 0);
 }
 
+/* Has it no arcs? Asked before its state is decoded: of most items that many were made of, nothing was made. */
+static bool leads_nowhere(const struct trace *t, const struct proven_subject *s)
+{
+    bool any = t->back; /* the split line stands in the state */
+    for (size_t i = 0; i < s->claim.n_logs; i++) {
+        unsigned log = s->claim.logs[i].log;
+        any |= s->claim.logs[i].n && (log == ITEM_LOG_USES || log == ITEM_LOG_UNITS);
+    }
+    return !any;
+}
+
 /* An item with its arcs; in t->from, until the next one. */
 static const struct proven_chain *item_from(struct trace *t, const struct node *n)
 {
@@ -117,10 +128,13 @@ static int build(struct trace *t, const struct reply *r)
 static int check_complete(struct trace *t, const struct reply *r)
 {
     for (size_t i = 0; i < t->n; i++) {
-        const struct proven_chain *pc = item_from(t, &t->nodes[i]);
-        if (!pc->opened)
+        const struct proven_subject *s = t->nodes[i].s;
+        if (!s->opened)
             return ctl_fail(t->ctl, EXIT_NO_ANSWER, "the state of %s is withheld from this certificate: no lineage without it",
-                            ctl_span(t->ctl, pc->chain.id));
+                            ctl_span(t->ctl, s->name.id));
+        if (leads_nowhere(t, s))
+            continue;
+        const struct proven_chain *pc = item_from(t, &t->nodes[i]);
         for (size_t k = 0; k < n_arcs(t, pc); k++) {
             struct span other = arc_at(t, pc, k).item;
             if (!find_node(t, other))
@@ -228,6 +242,8 @@ static int print_json(struct trace *t, const struct reply *r, struct span id)
     json_name(&w, SPAN_LIT("edges"));
     json_array(&w);
     for (size_t i = 0; i < t->n; i++) {
+        if (leads_nowhere(t, t->nodes[i].s))
+            continue;
         const struct proven_chain *pc = item_from(t, &t->nodes[i]);
         for (size_t k = 0; k < n_arcs(t, pc); k++) {
             struct arc a = arc_at(t, pc, k);
