@@ -30,8 +30,7 @@ static enum ledger_rc check_head(struct crypto *c, struct arena *a, const struct
     merkle_leaf(c, r.header, &leaf);
     if (h.index != ch->head_index || !link || link->seq != ch->count - 1 || !hash_eq(&leaf, &ch->head))
         return bad(err, ch->head_index, "the record of a chain names it as the head, and it is not");
-    const struct span fields = span_of(ch->before.bytes.p, ch->before.fields_n); /* one state has one encoding */
-    if (!state_commit_fields(c, a, ch, fields, link->seq, &ch->salt, &commit))
+    if (!state_commit_decoded(c, a, ch, link->seq, &ch->salt, &commit))
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     return hash_eq(&commit, &link->state) ? LEDGER_OK : bad(err, ch->head_index, "it does not commit to the state in its chain's record");
 }

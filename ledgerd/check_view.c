@@ -10,6 +10,7 @@
 
 #include "check_internal.h"
 #include "opening.h"
+#include "state_history.h"
 
 static const char *const table_names[KV_TABLES] = {
     "log",       "meta",        "chain record", "member", "key holder",
@@ -248,7 +249,7 @@ static bool member_is_derived(struct check *k, struct span key)
         return false;
     unsigned n = state_logs(&ch, &logs), log = key.p[HASH_LEN];
     if (log == MEMBER_HISTORY)
-        return number_of(key, HASH_LEN + 1) < ch.count;
+        return history_row_stored(number_of(key, HASH_LEN + 1), ch.count);
     return log < n && number_of(key, HASH_LEN + 1) < logs[log].size;
 }
 

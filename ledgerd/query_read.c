@@ -236,16 +236,15 @@ enum ledger_rc read_member(struct query *q, const struct chain *ch, unsigned log
 }
 
 /* Index of entry number `seq` of a chain. */
-static enum ledger_rc read_history(struct query *q, const struct hash *key, uint64_t seq, uint64_t *index,
+static enum ledger_rc read_history(struct query *q, const struct chain *ch, uint64_t seq, uint64_t *index,
                                    struct ledger_err *err)
 {
-    uint8_t k[KV_KEY_MAX];
-    struct span v;
-    enum ledger_rc rc = kv_get(&q->m.kv, KV_MEMBER, kv_key_member(k, key, MEMBER_HISTORY, seq), &v);
-    if (rc != LEDGER_OK)
+    struct span step;
+    enum ledger_rc rc = history_step_find(&q->m.kv, ch, seq, &step);
+    if (rc != LEDGER_OK && rc != LEDGER_EINVAL)
         return ledger_fail(err, rc == LEDGER_ENOTFOUND ? LEDGER_ETAMPER : rc,
                            "stored data does not verify: entry %llu of a chain is not indexed", (unsigned long long)seq);
-    return history_row_index(v, index) ? LEDGER_OK
+    return rc == LEDGER_OK && history_step_index(step, index) ? LEDGER_OK
                                        : ledger_fail(err, LEDGER_ETAMPER, "stored data does not verify: index of a chain");
 }
 
@@ -255,13 +254,14 @@ enum ledger_rc read_before(struct query *q, const struct hash *key, uint64_t bel
     struct span record;
     struct chain ch;
     uint64_t index = 0, found = 0;
+    ch.key = *key;
     enum ledger_rc rc = kv_get(&q->m.kv, KV_CHAIN, span_of(key->b, HASH_LEN), &record);
     if (rc == LEDGER_OK)
         rc = chain_record_decode(record, &ch, err);
     uint64_t low = 0, high = rc == LEDGER_OK ? ch.count : 0; /* the wanted one is the last below: number low − 1 */
     while (rc == LEDGER_OK && low < high) {
         uint64_t middle = low + (high - low) / 2;
-        rc = read_history(q, key, middle, &index, err);
+        rc = read_history(q, &ch, middle, &index, err);
         if (index < below) {
             found = index;
             low = middle + 1;

@@ -265,9 +265,7 @@ static enum ledger_rc check_history(struct scrub_view *v, const struct chain *ch
 {
     struct state_walk *w = arena_alloc(v->side, sizeof *w);
     struct ledger_err why = {0};
-    if (!w || state_walk_begin(w, v->c, &v->m.kv, v->side, &ch->key, err) != LEDGER_OK)
-        return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
-    enum ledger_rc rc = LEDGER_OK;
+    enum ledger_rc rc = w ? state_walk_begin(w, v->c, &v->m.kv, v->side, &ch->key, &why) : LEDGER_ENOMEM;
     while (rc == LEDGER_OK && w->seq < ch->count) {
         rc = state_walk_next(w, &why);
         if (rc == LEDGER_OK) {

@@ -476,7 +476,7 @@ static enum ledger_rc fill_leaf(struct crypto *c, const struct kv *kv, stored_sl
  * somebody chose keys, and is read and hashed from there on as often as it is asked for. */
 #define TOP_LEVELS 8u
 #define TOP_GROUPS (1u + (1u << GROUP_LEVELS))
-#define WAY_LEVELS 40u
+#define WAY_LEVELS 32u
 #define WAY_GROUPS (WAY_LEVELS / GROUP_LEVELS)
 _Static_assert(TOP_LEVELS == 2 * GROUP_LEVELS, "the uppermost group and those right below it");
 
@@ -742,7 +742,7 @@ bool map_proof_verify(struct crypto *c, struct map_known *known, const struct ma
     if (p->end == MAP_OTHER && (hash_eq(&leaf.key, key) || !prefix_eq(&leaf.key, key, p->depth)))
         return false;
     struct step down = {.h = *root}, up = {.depth = p->depth, .siblings = p->n};
-    struct pair passed, way[WAY_LEVELS];
+    struct pair passed, way[WAY_LEVELS] = {0};
     if (known)
         known_begin(known, key, root);
     if (known && !go_down(known, p, key, &down))

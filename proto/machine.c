@@ -122,23 +122,37 @@ static enum ledger_rc make_links(struct machine *m, struct header *h, struct spa
     return LEDGER_OK;
 }
 
-/* How the entry changed the chain's state (state_history.h). */
-static enum ledger_rc save_history(struct machine *m, const struct advance *adv, uint64_t index, struct ledger_err *err)
+/* How the entry changed the chain's state. SPAN_NONE over the budget. */
+static struct span history_step(struct machine *m, const struct advance *adv, uint64_t index)
 {
     const struct chain *ch = adv->chain;
-    uint8_t key[KV_KEY_MAX];
-    struct arena_mark mark = arena_mark(m->a);
     struct wbuf before, after;
     wbuf_init(&before, m->a);
     wbuf_init(&after, m->a);
     if (ch->count)
         state_compact_before(ch, &before);
     state_compact(ch, adv->fields, &after);
-    enum ledger_rc rc = before.failed || after.failed ? LEDGER_ENOMEM : LEDGER_OK;
-    if (!rc)
-        rc = machine_put(m, KV_MEMBER, kv_key_member(key, &ch->key, MEMBER_HISTORY, ch->count),
-                         history_row_encode(m->a, index, wbuf_span(&before), wbuf_span(&after)), err);
-    arena_release(m->a, mark);
+    return before.failed || after.failed ? SPAN_NONE : history_step_encode(m->a, index, wbuf_span(&before), wbuf_span(&after));
+}
+
+/* Into the chain's record, and from there into a row when there are enough (state_history.h). */
+static enum ledger_rc save_history(struct machine *m, const struct advance *adv, uint64_t index, struct ledger_err *err)
+{
+    struct chain *ch = adv->chain;
+    uint8_t key[KV_KEY_MAX], small[256];
+    struct arena_mark mark = arena_mark(m->a);
+    struct span step = history_step(m, adv, index);
+    if (step.p && step.n <= sizeof small) { /* what it was made from need not stay */
+        memcpy(small, step.p, step.n);
+        step.p = small;
+        arena_release(m->a, mark);
+    }
+    ch->history = history_row_add(m->a, ch->history, step);
+    enum ledger_rc rc = ch->history.p ? LEDGER_OK : LEDGER_ENOMEM;
+    if (!rc && history_row_ends(ch->count)) {
+        rc = machine_put(m, KV_MEMBER, kv_key_member(key, &ch->key, MEMBER_HISTORY, history_row_number(ch->count)), ch->history, err);
+        ch->history = SPAN_NONE;
+    }
     return rc ? ledger_fail(err, rc, "history of a chain: %s", ledger_rc_text(rc)) : LEDGER_OK;
 }
 

@@ -470,6 +470,7 @@ struct span chain_record_join(struct arena *a, const struct chain *ch, struct sp
     wbuf_hash(&w, &ch->head);
     wbuf_hash(&w, &ch->salt);
     wbuf_str(&w, wbuf_span(&state));
+    wbuf_str(&w, ch->history);
     return state.failed || !fields.p ? SPAN_NONE : wbuf_span(&w);
 }
 
@@ -489,6 +490,7 @@ enum ledger_rc chain_record_decode(struct span bytes, struct chain *out, struct 
     out->head = rbuf_hash(&r);
     out->salt = rbuf_hash(&r);
     struct span state = rbuf_str(&r);
+    out->history = rbuf_str(&r);
     if (!rbuf_done(&r) || !type_def((enum chain_type)type) || out->count == 0)
         return ledger_fail(err, LEDGER_EINVAL, "malformed chain record");
     enum ledger_rc rc = decode((enum chain_type)type, state, false, out, &out->before.fields_n, err);

@@ -151,8 +151,8 @@ struct ledger_state {
     struct span parameters;      /* the latest PARAMETERS from its algorithms on; absent: none yet */
 };
 
-/* Beside the members, under this log number: which entry is number `seq` of the chain and how it changed the state (key: chain key,
- * 255, seq; value: state_history.h), so that histories are read without searching the log, and past states without replaying it.
+/* Beside the members, under this log number: which entries the chain has and how each changed the state, some in a row (key: chain key, 255, number of
+ * the row; value: state_history.h), so that histories are read without searching the log, and past states without replaying it.
  * Derived; in no state and no commitment. */
 #define MEMBER_HISTORY 255u
 
@@ -172,6 +172,7 @@ struct chain {
     uint64_t head_index;     /* index of the latest entry */
     struct hash head;        /* its leaf hash */
     struct hash salt;        /* of the latest commitment */
+    struct span history;        /* of its latest entries, what is in no row yet (state_history.h). Its owner keeps it */
     struct stored_state before; /* what it was decoded from; absent for a new chain. Its owner keeps it */
     union {
         struct item_state item;
@@ -221,7 +222,7 @@ bool state_commit_decoded(struct crypto *c, struct arena *a, const struct chain 
 
 /* Zeros, but for the state, which is large: for who decodes one into it. */
 void chain_clear_head(struct chain *ch);
-/* Chain records, KV_CHAIN: u8 type, var id, u64 count, u64 head index, head, salt, var stored state. */
+/* Chain records, KV_CHAIN: u8 type, var id, u64 count, u64 head index, head, salt, var stored state, var history. */
 enum ledger_rc chain_record_decode(struct span bytes, struct chain *out, struct ledger_err *err) LEDGER_MUST_USE;
 /* Count and head alone. EINVAL: malformed, as far as was looked. */
 enum ledger_rc chain_record_head(struct span bytes, uint64_t *count, struct hash *head, struct ledger_err *err) LEDGER_MUST_USE;

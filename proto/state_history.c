@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* state_history: rows, and the walk along them (state_history.h). */
+/* state_history: steps, rows of them, and the walk along them (state_history.h). */
 #include "state_history.h"
 
 #include <string.h>
 
 #define GAP_MAX 4 /* equal bytes between two changes that are not worth a change of their own: one takes at least three */
 
-/* ---- rows ---- */
+/* ---- steps ---- */
 
 static void put_varint(struct wbuf *w, uint64_t v)
 {
@@ -64,7 +64,7 @@ static void put_splice(struct wbuf *w, struct span before, struct span after)
     put_change(w, head, before.n - head - tail, span_of(after.p + head, after.n - head - tail));
 }
 
-struct span history_row_encode(struct arena *a, uint64_t index, struct span before, struct span after)
+struct span history_step_encode(struct arena *a, uint64_t index, struct span before, struct span after)
 {
     struct wbuf w;
     wbuf_init(&w, a);
@@ -76,24 +76,24 @@ struct span history_row_encode(struct arena *a, uint64_t index, struct span befo
     return wbuf_span(&w);
 }
 
-bool history_row_index(struct span row, uint64_t *index)
+bool history_step_index(struct span step, uint64_t *index)
 {
     struct rbuf r;
-    rbuf_init(&r, row);
+    rbuf_init(&r, step);
     *index = rbuf_u64(&r);
     return !r.failed;
 }
 
-static bool apply(struct rbuf *row, struct span before, uint8_t *out, size_t *n)
+static bool apply(struct rbuf *step, struct span before, uint8_t *out, size_t *n)
 {
     struct rbuf old;
     rbuf_init(&old, before);
     *n = 0;
-    while (row->n && !row->failed) {
-        size_t keep = get_varint(row), drop = get_varint(row), put = get_varint(row);
-        struct span kept = rbuf_bytes(&old, keep), added = rbuf_bytes(row, put);
+    while (step->n && !step->failed) {
+        size_t keep = get_varint(step), drop = get_varint(step), put = get_varint(step);
+        struct span kept = rbuf_bytes(&old, keep), added = rbuf_bytes(step, put);
         rbuf_bytes(&old, drop);
-        if (row->failed || old.failed || *n + keep + put > STATE_COMPACT_MAX)
+        if (step->failed || old.failed || *n + keep + put > STATE_COMPACT_MAX)
             return false;
         if (keep)
             memcpy(out + *n, kept.p, keep);
@@ -101,7 +101,7 @@ static bool apply(struct rbuf *row, struct span before, uint8_t *out, size_t *n)
             memcpy(out + *n + keep, added.p, put);
         *n += keep + put;
     }
-    if (row->failed || *n + old.n > STATE_COMPACT_MAX)
+    if (step->failed || *n + old.n > STATE_COMPACT_MAX)
         return false;
     if (old.n)
         memcpy(out + *n, old.p, old.n);
@@ -109,19 +109,64 @@ static bool apply(struct rbuf *row, struct span before, uint8_t *out, size_t *n)
     return true;
 }
 
-enum ledger_rc history_row_apply(struct arena *a, struct span row, struct span before, struct span *after)
+enum ledger_rc history_step_apply(struct arena *a, struct span step, struct span before, struct span *after)
 {
     struct rbuf r;
     size_t n;
     uint8_t *out = arena_alloc(a, STATE_COMPACT_MAX);
     if (!out)
         return LEDGER_ENOMEM;
-    rbuf_init(&r, row);
+    rbuf_init(&r, step);
     rbuf_u64(&r);
     if (r.failed || !apply(&r, before, out, &n))
         return LEDGER_EINVAL;
     *after = span_of(out, n);
     return LEDGER_OK;
+}
+
+/* ---- rows ---- */
+
+struct span history_row_add(struct arena *a, struct span row, struct span step)
+{
+    struct wbuf w;
+    wbuf_init(&w, a);
+    wbuf_bytes(&w, row.p, row.n);
+    put_varint(&w, step.n);
+    wbuf_bytes(&w, step.p, step.n);
+    return step.p ? wbuf_span(&w) : SPAN_NONE;
+}
+
+static struct span take_step(struct rbuf *row)
+{
+    return rbuf_bytes(row, get_varint(row));
+}
+
+/* The row of that step, from its first step on. */
+static enum ledger_rc row_of(const struct kv *kv, const struct hash *chain, uint64_t count, struct span waiting, uint64_t seq, struct rbuf *out)
+{
+    uint8_t key[KV_KEY_MAX];
+    const uint64_t number = history_row_number(seq);
+    struct span row = waiting;
+    enum ledger_rc rc = LEDGER_OK;
+    if (seq >= count)
+        return LEDGER_ENOTFOUND;
+    if (history_row_stored(number, count))
+        rc = kv_get(kv, KV_MEMBER, kv_key_member(key, chain, MEMBER_HISTORY, number), &row);
+    if (rc == LEDGER_OK)
+        rbuf_init(out, row);
+    return rc;
+}
+
+enum ledger_rc history_step_find(const struct kv *kv, const struct chain *ch, uint64_t seq, struct span *step)
+{
+    struct rbuf r;
+    enum ledger_rc rc = row_of(kv, &ch->key, ch->count, ch->history, seq, &r);
+    if (rc)
+        return rc;
+    for (uint64_t before = seq ? (seq - 1) % HISTORY_STEPS : 0; before; before--)
+        (void)take_step(&r);
+    *step = take_step(&r);
+    return r.failed ? LEDGER_EINVAL : LEDGER_OK;
 }
 
 /* ---- the walk ---- */
@@ -144,6 +189,17 @@ enum ledger_rc state_walk_begin(struct state_walk *w, struct crypto *c, const st
     for (unsigned i = 0; i < 2; i++)
         if (!(w->buffer[i] = arena_alloc(a, STATE_COMPACT_MAX)))
             return walk_bad(w, LEDGER_ENOMEM, "over the memory budget", err);
+    struct span record;
+    enum ledger_rc rc = kv_get(kv, KV_CHAIN, span_of(key->b, HASH_LEN), &record);
+    if (rc == LEDGER_ENOTFOUND)
+        return LEDGER_OK;
+    if (!rc)
+        rc = chain_record_decode(record, &w->chain, err);
+    if (rc)
+        return rc == LEDGER_EVERSION ? rc : walk_bad(w, rc == LEDGER_EINVAL ? LEDGER_ETAMPER : rc, "the chain's record is malformed", err);
+    w->count = w->chain.count;
+    w->waiting = w->chain.history;
+    memset(&w->chain, 0, sizeof w->chain);
     return LEDGER_OK;
 }
 
@@ -180,30 +236,41 @@ static void note_sizes(struct state_walk *w)
         w->members_before[i] = logs[i].size;
 }
 
+/* The next step; a row at a time is looked up. */
+static enum ledger_rc next_step(struct state_walk *w, struct span *out)
+{
+    enum ledger_rc rc = LEDGER_OK;
+    if (w->seq >= w->count)
+        return LEDGER_ENOTFOUND;
+    if (w->row.n == 0)
+        rc = row_of(&w->kv, &w->key, w->count, w->waiting, w->seq, &w->row);
+    *out = rc ? SPAN_NONE : take_step(&w->row);
+    return rc || !w->row.failed ? rc : LEDGER_EINVAL;
+}
+
 enum ledger_rc state_walk_next(struct state_walk *w, struct ledger_err *err)
 {
-    uint8_t key[KV_KEY_MAX];
-    struct span row;
+    struct span step = SPAN_NONE;
     struct rbuf r;
     size_t n;
-    enum ledger_rc rc = kv_get(&w->kv, KV_MEMBER, kv_key_member(key, &w->key, MEMBER_HISTORY, w->seq), &row);
+    enum ledger_rc rc = next_step(w, &step);
     if (rc == LEDGER_ENOTFOUND)
         return rc;
     if (rc)
-        return walk_bad(w, rc, ledger_rc_text(rc), err);
+        return walk_bad(w, rc == LEDGER_EINVAL ? LEDGER_ETAMPER : rc, ledger_rc_text(rc), err);
     if (w->seq)
         note_sizes(w);
-    rbuf_init(&r, row);
+    rbuf_init(&r, step);
     w->index = rbuf_u64(&r);
     uint8_t *out = w->buffer[w->turn ^= 1];
     if (r.failed || !apply(&r, w->compact, out, &n) || n < 2)
-        return walk_bad(w, LEDGER_ETAMPER, "its row is malformed", err);
+        return walk_bad(w, LEDGER_ETAMPER, "its step is malformed", err);
     w->compact = span_of(out, n);
     if (out[0] < CHAIN_ITEM || out[0] > CHAIN_LEDGER || (w->seq && out[0] != (uint8_t)w->chain.type))
-        return walk_bad(w, LEDGER_ETAMPER, "its row makes no state of this chain", err);
+        return walk_bad(w, LEDGER_ETAMPER, "its step makes no state of this chain", err);
     rc = state_decode_compact((enum chain_type)out[0], w->compact, &w->chain, err);
     if (rc)
-        return rc == LEDGER_EVERSION ? rc : walk_bad(w, LEDGER_ETAMPER, "its row makes no state", err);
+        return rc == LEDGER_EVERSION ? rc : walk_bad(w, LEDGER_ETAMPER, "its step makes no state", err);
     rc = grow_logs(w, err);
     if (rc)
         return rc;

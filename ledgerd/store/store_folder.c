@@ -322,6 +322,8 @@ static enum ledger_rc open_data(struct store *s, enum store_mode mode, struct le
     s->mode = mode;
     if (!rc)
         rc = store_env_open(path, &o, &s->env, err);
+    if (!rc)
+        s->env->single = s->format < STORE_FORMAT;
     if (!rc && mode == STORE_WRITE && s->format < STORE_FORMAT_JOURNAL)
         rc = journal_create(s->dir, err); /* empty; the older program, until the view is derived anew, knows nothing of it */
     if (!rc && mode != STORE_BESIDE)

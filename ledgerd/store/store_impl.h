@@ -13,11 +13,12 @@
 
 #include "journal.h"
 #include "layer.h"
+#include "log_rows.h"
 #include "store.h"
 
-/* 1: without the history of states. 2: without a journal; an empty one is made. 3: tree and chain map node by node. The view of each is derived
- * anew. */
-#define STORE_FORMAT 4
+/* 1: without the history of states. 2: without a journal; an empty one is made. 3: tree and chain map node by node. 4: a row for each record of the log,
+ * and such rows stay, and for each step of a history. The view of each is derived anew. */
+#define STORE_FORMAT 5
 #define STORE_FORMAT_JOURNAL 3 /* from here on there is a journal */
 #define STORE_LAYERS_MAX 8192 /* batches that are recorded and not in the tables, joined or not: so many the next start has to find */
 /* Readers are connections that stream, and workers; each slot is 64 bytes of shared memory. */
@@ -32,6 +33,7 @@ struct store_env {
     MDB_dbi dbi[KV_TABLES];
     unsigned users; /* snapshots, under the store's lock */
     bool retired;   /* under the store's lock: whoever leaves it last ends it */
+    bool single;    /* an earlier program may read it: one record to a row of the log */
 };
 
 /* A write transaction of LMDB. */
@@ -41,6 +43,7 @@ struct store_txn {
     enum ledger_rc rc;  /* sticky: the first write that failed, */
     int code;           /* and LMDB's word for it, if it had one */
     uint64_t bytes;     /* an upper estimate of the disk space that the commit takes */
+    struct log_tail tail; /* of the log: what is not in LMDB yet */
 };
 
 /* The thread that puts layers into the tables (store_apply.c); under the store's lock. */
@@ -88,6 +91,7 @@ struct store_snapshot {
     struct store *store;
     struct store_env *env;
     MDB_txn *txn;
+    uint8_t last_key[8]; /* store_last's, of the log */
     MDB_cursor *cursors[KV_TABLES]; /* opened when first used: who reads neighbours finds the page at hand */
     size_t n_layers; /* above the tables, the oldest first */
     struct layer *layers[];
@@ -121,8 +125,22 @@ struct store_env *store_env_take(struct store *s);
 void store_env_give(struct store *s, struct store_env *e);
 enum ledger_rc store_table_get(const struct store_env *e, MDB_txn *txn, enum kv_table t,
                                struct span key, struct span *value);
-/* The same, beginning where the cursor stands. */
-enum ledger_rc store_cursor_get(MDB_cursor *cursor, struct span key, struct span *value);
+/* The same, beginning where the cursor stands: one of that table. */
+enum ledger_rc store_cursor_get(MDB_cursor *cursor, enum kv_table t, struct span key, struct span *value);
+/* Along the rows of a table, of the log record by record. MDB's codes; MDB_NOTFOUND: there is none (any more). A row is there until the next step. */
+struct table_walk {
+    MDB_cursor *cursor; /* NULL: not open */
+    bool log;
+    struct log_row row; /* of the log: many records */
+    unsigned at;
+    uint8_t key[8];
+};
+int table_walk_open(struct table_walk *w, const struct store_env *e, MDB_txn *txn, enum kv_table t) LEDGER_MUST_USE;
+void table_walk_close(struct table_walk *w);
+int table_walk_first(struct table_walk *w, struct span first, struct layer_row *out) LEDGER_MUST_USE; /* not before `first`, which may be absent */
+int table_walk_next(struct table_walk *w, struct layer_row *out) LEDGER_MUST_USE;
+int table_walk_last(struct table_walk *w, struct layer_row *out) LEDGER_MUST_USE;
+int store_table_count(const struct store_env *e, MDB_txn *txn, enum kv_table t, uint64_t *out) LEDGER_MUST_USE;
 enum ledger_rc store_txn_begin(struct store_env *env, struct store_txn *x, struct ledger_err *err) LEDGER_MUST_USE;
 /* `replace`: also in the log. */
 enum ledger_rc store_txn_put(struct store_txn *x, enum kv_table t, struct span key, struct span value, bool replace) LEDGER_MUST_USE;

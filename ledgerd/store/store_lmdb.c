@@ -210,25 +210,141 @@ static enum ledger_rc found(int rc, const MDB_val *v, struct span *value)
     return LEDGER_OK;
 }
 
+static bool log_index(struct span key, uint64_t *index)
+{
+    struct rbuf r;
+    rbuf_init(&r, key);
+    *index = rbuf_u64(&r);
+    return rbuf_done(&r);
+}
+
+static enum ledger_rc log_record(MDB_cursor *cursor, struct span key, struct span *value)
+{
+    uint64_t index;
+    return log_index(key, &index) ? rc_from_mdb(log_get(cursor, index, value)) : LEDGER_EINVAL;
+}
+
+enum ledger_rc store_cursor_get(MDB_cursor *cursor, enum kv_table t, struct span key, struct span *value)
+{
+    struct key_copy c;
+    MDB_val v;
+    if (t == KV_LOG)
+        return log_record(cursor, key, value);
+    return copy_key(&c, key) ? found(mdb_cursor_get(cursor, &c.k, &v, MDB_SET), &v, value) : LEDGER_EINVAL;
+}
+
 enum ledger_rc store_table_get(const struct store_env *e, MDB_txn *txn, enum kv_table t,
                                struct span key, struct span *value)
 {
     struct key_copy c;
     MDB_val v;
-    return copy_key(&c, key) ? found(mdb_get(txn, e->dbi[t], &c.k, &v), &v, value) : LEDGER_EINVAL;
-}
-
-enum ledger_rc store_cursor_get(MDB_cursor *cursor, struct span key, struct span *value)
-{
-    struct key_copy c;
-    MDB_val v;
-    return copy_key(&c, key) ? found(mdb_cursor_get(cursor, &c.k, &v, MDB_SET), &v, value) : LEDGER_EINVAL;
+    MDB_cursor *cursor;
+    if (t != KV_LOG)
+        return copy_key(&c, key) ? found(mdb_get(txn, e->dbi[t], &c.k, &v), &v, value) : LEDGER_EINVAL;
+    int code = mdb_cursor_open(txn, e->dbi[t], &cursor);
+    if (code)
+        return rc_from_mdb(code);
+    enum ledger_rc rc = log_record(cursor, key, value);
+    mdb_cursor_close(cursor);
+    return rc;
 }
 
 static enum ledger_rc write_get(void *ctx, enum kv_table t, struct span key, struct span *value)
 {
-    const struct store *s = ctx;
-    return store_table_get(s->direct.env, s->direct.txn, t, key, value);
+    struct store *s = ctx;
+    struct store_txn *x = &s->direct;
+    int e = t == KV_LOG ? log_flush(x->txn, x->env->dbi[KV_LOG], &x->tail) : 0;
+    return e ? x->rc = rc_from_mdb(x->code = e) : store_table_get(x->env, x->txn, t, key, value);
+}
+
+/* ---- along a table ---- */
+
+int table_walk_open(struct table_walk *w, const struct store_env *e, MDB_txn *txn, enum kv_table t)
+{
+    *w = (struct table_walk){.log = t == KV_LOG};
+    return mdb_cursor_open(txn, e->dbi[t], &w->cursor);
+}
+
+void table_walk_close(struct table_walk *w)
+{
+    if (w->cursor)
+        mdb_cursor_close(w->cursor);
+    w->cursor = NULL;
+}
+
+/* Of a row of the log, its record number w->at. */
+static void walk_record(struct table_walk *w, struct layer_row *out)
+{
+    *out = (struct layer_row){kv_key_u64(w->key, w->row.first + w->at), log_row_record(&w->row, w->at)};
+}
+
+static int walk_step(struct table_walk *w, MDB_cursor_op op, MDB_val *k, struct layer_row *out)
+{
+    MDB_val v;
+    int e = mdb_cursor_get(w->cursor, k, &v, op);
+    if (e)
+        return e;
+    *out = (struct layer_row){span_of(k->mv_data, k->mv_size), span_of(v.mv_data, v.mv_size)};
+    if (!w->log)
+        return 0;
+    if (!log_row_open(k, &v, &w->row))
+        return MDB_CORRUPTED;
+    w->at = op == MDB_LAST ? w->row.n - 1 : 0;
+    walk_record(w, out);
+    return 0;
+}
+
+int table_walk_first(struct table_walk *w, struct span first, struct layer_row *out)
+{
+    struct key_copy c;
+    MDB_val k;
+    uint64_t index;
+    if (!first.n)
+        return walk_step(w, MDB_FIRST, &k, out);
+    if (!copy_key(&c, first))
+        return MDB_BAD_VALSIZE;
+    if (w->log && log_index(first, &index) && log_row_find(w->cursor, index, &w->row) == 0) {
+        w->at = (unsigned)(index - w->row.first);
+        walk_record(w, out);
+        return 0;
+    }
+    return walk_step(w, MDB_SET_RANGE, &c.k, out);
+}
+
+int table_walk_next(struct table_walk *w, struct layer_row *out)
+{
+    MDB_val k;
+    if (!w->log || ++w->at >= w->row.n)
+        return walk_step(w, MDB_NEXT, &k, out);
+    walk_record(w, out);
+    return 0;
+}
+
+int table_walk_last(struct table_walk *w, struct layer_row *out)
+{
+    MDB_val k;
+    return walk_step(w, MDB_LAST, &k, out);
+}
+
+int store_table_count(const struct store_env *e, MDB_txn *txn, enum kv_table t, uint64_t *out)
+{
+    MDB_stat st;
+    struct table_walk w;
+    struct layer_row row;
+    *out = 0;
+    int code = mdb_stat(txn, e->dbi[t], &st);
+    if (code || t != KV_LOG) {
+        *out = code ? 0 : st.ms_entries;
+        return code;
+    }
+    code = table_walk_open(&w, e, txn, t);
+    for (MDB_cursor_op op = MDB_FIRST; !code; op = MDB_NEXT) {
+        MDB_val k;
+        code = walk_step(&w, op, &k, &row);
+        *out += code ? 0 : w.row.n;
+    }
+    table_walk_close(&w);
+    return code == MDB_NOTFOUND ? 0 : code;
 }
 
 /* ---- the write transaction ---- */
@@ -255,28 +371,32 @@ void store_clear_dead_readers(struct store *s)
 }
 
 /* Content that an ERASURE destroys: the same header, and an opening in place of what there was. */
-static bool is_erased_form(const MDB_val *there, const MDB_val *v)
+static bool is_erased_form(struct span there, struct span v)
 {
     struct entry_record old, new;
-    return entry_record_split(span_of(there->mv_data, there->mv_size), &old) &&
-           entry_record_split(span_of(v->mv_data, v->mv_size), &new) && !old.erased_by && new.erased_by &&
-           span_eq(old.header, new.header);
+    return entry_record_split(there, &old) && entry_record_split(v, &new) && !old.erased_by && new.erased_by && span_eq(old.header, new.header);
 }
 
-/* The log is only ever appended to, but for erased content. LMDB says KEYEXIST for a key that is not the greatest; the same
- * row again is no harm. */
-static int put_log(struct store_txn *x, MDB_val *k, MDB_val *v)
+/* The log is only ever appended to, but for erased content. The same record again is no harm. */
+static int put_log(struct store_txn *x, struct span key, struct span v, bool replace)
 {
-    MDB_val there;
-    int e = mdb_put(x->txn, x->env->dbi[KV_LOG], k, v, MDB_APPEND);
+    const MDB_dbi dbi = x->env->dbi[KV_LOG];
+    uint64_t index;
+    struct span there = SPAN_NONE;
+    if (!log_index(key, &index))
+        return MDB_BAD_VALSIZE;
+    int e = log_put(x->txn, dbi, &x->tail, index, v, replace, x->env->single);
     if (e != MDB_KEYEXIST)
         return e;
-    e = mdb_get(x->txn, x->env->dbi[KV_LOG], k, &there);
+    e = log_flush(x->txn, dbi, &x->tail);
     if (e)
-        return e == MDB_NOTFOUND ? MDB_KEYEXIST : e;
-    if (there.mv_size == v->mv_size && memcmp(there.mv_data, v->mv_data, v->mv_size) == 0)
+        return e;
+    enum ledger_rc rc = store_table_get(x->env, x->txn, KV_LOG, key, &there);
+    if (rc)
+        return rc == LEDGER_ENOTFOUND ? MDB_KEYEXIST : EIO;
+    if (span_eq(there, v))
         return 0;
-    return is_erased_form(&there, v) ? mdb_put(x->txn, x->env->dbi[KV_LOG], k, v, 0) : MDB_KEYEXIST;
+    return is_erased_form(there, v) ? log_put(x->txn, dbi, &x->tail, index, v, true, x->env->single) : MDB_KEYEXIST;
 }
 
 /* A table that grows at its end: its pages become full. */
@@ -288,8 +408,8 @@ static int put_growing(struct store_txn *x, enum kv_table t, MDB_val *k, MDB_val
 
 static int put_row(struct store_txn *x, enum kv_table t, MDB_val *k, MDB_val *v, bool replace)
 {
-    if (t == KV_LOG && !replace)
-        return put_log(x, k, v);
+    if (t == KV_LOG)
+        return put_log(x, span_of(k->mv_data, k->mv_size), span_of(v->mv_data, v->mv_size), replace);
     return t == KV_TREE || t == KV_CHECKPOINT ? put_growing(x, t, k, v) : mdb_put(x->txn, x->env->dbi[t], k, v, 0);
 }
 
@@ -364,6 +484,8 @@ static uint64_t free_disk_bytes(const struct store_env *e)
 enum ledger_rc store_txn_commit(struct store_txn *x, uint64_t reserve, struct ledger_err *err)
 {
     LEDGER_REQUIRE(x->txn);
+    if (!x->rc)
+        x->rc = rc_from_mdb(x->code = log_flush(x->txn, x->env->dbi[KV_LOG], &x->tail));
     if (x->rc) {
         enum ledger_rc rc = x->rc;
         store_txn_abort(x);

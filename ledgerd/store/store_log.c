@@ -47,19 +47,18 @@ static enum ledger_rc tail_of(struct span key, struct span record, uint64_t *siz
 
 enum ledger_rc store_txn_tail(const struct store_env *e, MDB_txn *txn, uint64_t *size, uint64_t *epoch, struct ledger_err *err)
 {
-    MDB_cursor *cursor;
-    MDB_val k, v;
+    struct table_walk w;
+    struct layer_row last;
     *size = *epoch = 0;
-    int code = mdb_cursor_open(txn, e->dbi[KV_LOG], &cursor);
-    if (code)
-        return store_fail_mdb(err, code, "log");
-    code = mdb_cursor_get(cursor, &k, &v, MDB_LAST);
-    mdb_cursor_close(cursor);
+    int code = table_walk_open(&w, e, txn, KV_LOG);
+    if (!code)
+        code = table_walk_last(&w, &last);
+    table_walk_close(&w);
     if (code == MDB_NOTFOUND)
         return LEDGER_OK;
     if (code)
         return store_fail_mdb(err, code, "log");
-    return tail_of(span_of(k.mv_data, k.mv_size), span_of(v.mv_data, v.mv_size), size, epoch, err);
+    return tail_of(last.key, last.value, size, epoch, err);
 }
 
 static struct hash root_of(enum ledger_rc rc, struct span root)

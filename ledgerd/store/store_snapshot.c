@@ -108,7 +108,7 @@ static enum ledger_rc snapshot_get(void *ctx, enum kv_table t, struct span key, 
             return LEDGER_OK;
     if (!sn->cursors[t] && mdb_cursor_open(sn->txn, sn->env->dbi[t], &sn->cursors[t]))
         return LEDGER_ENOMEM;
-    return store_cursor_get(sn->cursors[t], key, value);
+    return store_cursor_get(sn->cursors[t], t, key, value);
 }
 
 static enum ledger_rc snapshot_put(void *ctx, enum kv_table t, struct span key, struct span value)
@@ -126,51 +126,48 @@ struct kv store_snapshot_kv(struct store_snapshot *sn)
 
 /* A table's rows in memory, merged with those of LMDB: of two with the same key the one in memory counts. */
 struct walk {
-    MDB_cursor *cursor;
-    MDB_val k, v;
-    int e; /* of the cursor */
+    struct table_walk table;
+    struct layer_row stored;
+    int e;      /* of the table: 0 if there is a row */
+    bool taken; /* the row has been given out */
     struct layer_row *rows;
     size_t n, at;
 };
 
 static enum ledger_rc walk_begin(struct store_snapshot *sn, enum kv_table t, struct span first, struct walk *w, struct ledger_err *err)
 {
-    uint8_t copy[KV_KEY_MAX];
     *w = (struct walk){0};
     if (first.n > KV_KEY_MAX)
         return ledger_fail(err, LEDGER_EINVAL, "a key has at most %d bytes", KV_KEY_MAX);
     if (!layer_merge(sn->layers, sn->n_layers, t, first, &w->rows, &w->n))
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
-    int e = mdb_cursor_open(sn->txn, sn->env->dbi[t], &w->cursor);
+    int e = table_walk_open(&w->table, sn->env, sn->txn, t);
     if (e)
         return store_fail_mdb(err, e, "scan");
-    if (first.n) {
-        memcpy(copy, first.p, first.n);
-        w->k = (MDB_val){first.n, copy};
-    }
-    w->e = mdb_cursor_get(w->cursor, &w->k, &w->v, first.n ? MDB_SET_RANGE : MDB_FIRST);
+    w->e = table_walk_first(&w->table, first, &w->stored);
     return LEDGER_OK;
 }
 
 static void walk_end(struct walk *w)
 {
-    if (w->cursor)
-        mdb_cursor_close(w->cursor);
+    table_walk_close(&w->table);
     free(w->rows);
 }
 
 /* False: at the end, or w->e says why. */
 static bool walk_next(struct walk *w, struct layer_row *out)
 {
+    if (w->taken)
+        w->e = table_walk_next(&w->table, &w->stored);
+    w->taken = false;
     bool stored = w->e == 0, recent = w->at < w->n;
     if (!stored && (!recent || w->e != MDB_NOTFOUND))
         return false;
-    int c = !recent ? -1 : !stored ? 1 : span_cmp(span_of(w->k.mv_data, w->k.mv_size), w->rows[w->at].key);
-    *out = c < 0 ? (struct layer_row){span_of(w->k.mv_data, w->k.mv_size), span_of(w->v.mv_data, w->v.mv_size)} : w->rows[w->at];
+    int c = !recent ? -1 : !stored ? 1 : span_cmp(w->stored.key, w->rows[w->at].key);
+    *out = c < 0 ? w->stored : w->rows[w->at];
     if (c >= 0)
         w->at++;
-    if (c <= 0)
-        w->e = mdb_cursor_get(w->cursor, &w->k, &w->v, MDB_NEXT);
+    w->taken = stored && c <= 0;
     return true;
 }
 
@@ -192,13 +189,11 @@ enum ledger_rc store_scan(struct store_snapshot *sn, enum kv_table t, struct spa
 
 enum ledger_rc store_count(struct store_snapshot *sn, enum kv_table t, uint64_t *out, struct ledger_err *err)
 {
-    MDB_stat st;
     struct layer_row *rows;
     struct span value;
     size_t n;
     bool merged = layer_merge(sn->layers, sn->n_layers, t, SPAN_NONE, &rows, &n);
-    int e = mdb_stat(sn->txn, sn->env->dbi[t], &st);
-    *out = e ? 0 : st.ms_entries;
+    int e = store_table_count(sn->env, sn->txn, t, out);
     for (size_t i = 0; merged && !e && i < n; i++)
         *out += store_table_get(sn->env, sn->txn, t, rows[i].key, &value) == LEDGER_ENOTFOUND;
     free(rows);
@@ -226,19 +221,21 @@ static bool last_recent(const struct store_snapshot *sn, enum kv_table t, struct
 enum ledger_rc store_last(struct store_snapshot *sn, enum kv_table t, struct span *key,
                           struct span *value, struct ledger_err *err)
 {
-    MDB_cursor *cursor;
-    MDB_val k, v;
-    struct layer_row recent = {0};
+    struct table_walk w;
+    struct layer_row recent = {0}, last = {0};
     bool any = last_recent(sn, t, &recent);
-    int e = mdb_cursor_open(sn->txn, sn->env->dbi[t], &cursor);
-    if (e)
-        return store_fail_mdb(err, e, "last");
-    e = mdb_cursor_get(cursor, &k, &v, MDB_LAST);
-    mdb_cursor_close(cursor);
+    int e = table_walk_open(&w, sn->env, sn->txn, t);
+    if (!e)
+        e = table_walk_last(&w, &last);
+    table_walk_close(&w);
     if (e && (e != MDB_NOTFOUND || !any))
         return store_fail_mdb(err, e, "last");
-    bool stored = !e && (!any || span_cmp(span_of(k.mv_data, k.mv_size), recent.key) > 0);
-    *key = stored ? span_of(k.mv_data, k.mv_size) : recent.key;
-    *value = stored ? span_of(v.mv_data, v.mv_size) : recent.value;
+    if (!e && t == KV_LOG) { /* which is in no row as it stands */
+        memcpy(sn->last_key, last.key.p, sizeof sn->last_key);
+        last.key.p = sn->last_key;
+    }
+    const struct layer_row *out = !e && (!any || span_cmp(last.key, recent.key) > 0) ? &last : &recent;
+    *key = out->key;
+    *value = out->value;
     return LEDGER_OK;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* history: var state before, and a row that is applied to it; what comes out can be written as a row again. */
+/* history: var state before, and a step that is applied to it; what comes out can be written as a step again. */
 #include "fuzz.h"
 
 #include "state_history.h"
@@ -10,12 +10,12 @@ FUZZ_TARGET(history)
     struct span after, again;
     uint64_t index;
     rbuf_init(&r, in);
-    struct span before = rbuf_str(&r), row = span_of(r.p, r.n);
-    if (r.failed || !history_row_index(row, &index) || history_row_apply(f->a, row, before, &after))
+    struct span before = rbuf_str(&r), step = span_of(r.p, r.n);
+    if (r.failed || !history_step_index(step, &index) || history_step_apply(f->a, step, before, &after))
         return false;
-    struct span mine = history_row_encode(f->a, index, before, after);
+    struct span mine = history_step_encode(f->a, index, before, after);
     uint64_t mine_index;
-    HOLDS(mine.p && history_row_index(mine, &mine_index) && mine_index == index);
-    HOLDS(history_row_apply(f->a, mine, before, &again) == LEDGER_OK && span_eq(again, after));
+    HOLDS(mine.p && history_step_index(mine, &mine_index) && mine_index == index);
+    HOLDS(history_step_apply(f->a, mine, before, &again) == LEDGER_OK && span_eq(again, after));
     return true;
 }

@@ -242,9 +242,9 @@ static void of_generated_events(struct world *w)
 static void of_history(struct world *w, const struct kv *kv, const struct chain *ch, const char *name)
 {
     struct span before = SPAN_NONE, v, after;
-    uint8_t key[KV_KEY_MAX];
-    for (uint64_t seq = 0; row(w, kv, KV_MEMBER, kv_key_member(key, &ch->key, MEMBER_HISTORY, seq), &v); seq++) {
-        MUST(history_row_apply(w->a, v, before, &after));
+    for (uint64_t seq = 0; seq < ch->count; seq++) {
+        MUST(history_step_find(kv, ch, seq, &v));
+        MUST(history_step_apply(w->a, v, before, &after));
         if (seq < 3)
             seed_numbered("history", name, (unsigned)seq, with_var(w, before, v));
         before = after;

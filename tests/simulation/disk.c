@@ -188,6 +188,18 @@ static struct node *first_from(struct node *n, const MDB_val *k, bool after)
     return best;
 }
 
+/* The last whose key is less than k. */
+static struct node *last_before(struct node *n, const MDB_val *k)
+{
+    struct node *best = NULL;
+    while (n) {
+        bool less = against(k, n) > 0;
+        best = less ? n : best;
+        n = less ? n->right : n->left;
+    }
+    return best;
+}
+
 static struct node *last_of(struct node *n)
 {
     while (n && n->right)
@@ -638,6 +650,7 @@ int mdb_cursor_get(MDB_cursor *c, MDB_val *k, MDB_val *v, MDB_cursor_op op)
     case MDB_SET_RANGE: n = first_from(root, k, false); break;
     case MDB_SET: n = find(root, k); break;
     case MDB_NEXT: n = first_from(root, c->key_n ? &at : NULL, true); break;
+    case MDB_PREV: n = last_before(root, &at); break;
     default: LEDGER_REQUIRE(!"a cursor operation that is not simulated");
     }
     if (!n)

@@ -375,10 +375,10 @@ static void compare_now(struct store *store, const struct model *m)
 static uint64_t in_tables(struct store *store)
 {
     MDB_txn *txn;
-    MDB_stat st;
-    CHECK(mdb_txn_begin(store->env->env, NULL, MDB_RDONLY, &txn) == 0 && mdb_stat(txn, store->env->dbi[KV_LOG], &st) == 0);
+    uint64_t n;
+    CHECK(mdb_txn_begin(store->env->env, NULL, MDB_RDONLY, &txn) == 0 && store_table_count(store->env, txn, KV_LOG, &n) == 0);
     mdb_txn_abort(txn);
-    return st.ms_entries;
+    return n;
 }
 
 /* Everything is in the tables afterwards. */

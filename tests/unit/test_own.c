@@ -155,8 +155,8 @@ TEST(every_past_state_opens_its_commitment)
     world_close(w);
 }
 
-/* Random states one after another: each row leads from one to the next, and is small. */
-TEST(history_rows_lead_from_state_to_state)
+/* Random states one after another: each step leads from one to the next, and is small. */
+TEST(history_steps_lead_from_state_to_state)
 {
     struct world *w = world_open();
     uint8_t before[400] = {0}, after[400];
@@ -167,15 +167,15 @@ TEST(history_rows_lead_from_state_to_state)
         memcpy(after, before, sizeof after);
         for (unsigned k = 0; k < 3 && m; k++)
             after[(unsigned)rand_r(&seed) % m] = (uint8_t)rand_r(&seed);
-        struct span row = history_row_encode(w->a, round, span_of(before, n), span_of(after, m)), got;
+        struct span row = history_step_encode(w->a, round, span_of(before, n), span_of(after, m)), got;
         uint64_t index;
-        CHECK(row.p && history_row_index(row, &index) && index == round);
-        CHECK_EQ_INT(history_row_apply(w->a, row, span_of(before, n), &got), LEDGER_OK);
+        CHECK(row.p && history_step_index(row, &index) && index == round);
+        CHECK_EQ_INT(history_step_apply(w->a, row, span_of(before, n), &got), LEDGER_OK);
         CHECK(span_eq(got, span_of(after, m)));
         if (m == n)
             CHECK(row.n <= 8 + 3 * 7);
         for (size_t cut = 8; cut < row.n; cut++) /* cut off: refused, or another state, but never out of bounds */
-            CHECK(history_row_apply(w->a, span_of(row.p, cut), span_of(before, n), &got) != LEDGER_EIO);
+            CHECK(history_step_apply(w->a, span_of(row.p, cut), span_of(before, n), &got) != LEDGER_EIO);
         memcpy(before, after, sizeof before);
         n = m;
         arena_reset(w->a);
@@ -507,7 +507,7 @@ TEST(a_successor_is_approved_by_two_and_stands_first)
 }
 
 TEST_MAIN(TEST_ENTRY(every_past_state_opens_its_commitment),
-          TEST_ENTRY(history_rows_lead_from_state_to_state),
+          TEST_ENTRY(history_steps_lead_from_state_to_state),
           TEST_ENTRY(an_erased_event_is_gone_and_everything_goes_on),
           TEST_ENTRY(nobody_erases_in_secret),
           TEST_ENTRY(what_cannot_be_erased),

@@ -586,8 +586,9 @@ static size_t stored_size(struct world *w, enum kv_table t, struct span key)
     return v.n;
 }
 
-/* The record of a chain's latest entry: its key in the log, its size, and how long the header in it is. */
-static struct span latest_entry(struct world *w, struct span chain, uint8_t *key, size_t *size, size_t *header)
+/* The record of a chain's latest entry: its key in the log, its size, and how long the header in it is. And how long the history in the chain's own record
+ * is, which is asked for by nobody who does not ask for histories. */
+static struct span latest_entry(struct world *w, struct span chain, uint8_t *key, size_t *size, size_t *header, size_t *history)
 {
     struct store_snapshot *sn;
     struct span v;
@@ -602,6 +603,7 @@ static struct span latest_entry(struct world *w, struct span chain, uint8_t *key
     CHECK(entry_record_split(v, &rec));
     *size = v.n;
     *header = rec.header.n;
+    *history = ch->history.n;
     store_snapshot_close(sn);
     return out;
 }
@@ -617,13 +619,13 @@ TEST(tampered_chains_are_not_proven)
     check_tampered_chain(w, KV_MEMBER, kv_key_member(key, &l1, ITEM_LOG_UNITS, 1), 5, true);
     check_tampered_chain(w, KV_CHECKPOINT, kv_key_u64(key, w->m.size), 7, true);
     check_tampered_chain(w, KV_TREE, kv_key_tree(key, 0, w->m.size - 1), (MERKLE_ROW - 1 - (w->m.size - 1) % MERKLE_ROW) * HASH_LEN + 7, true);
-    size_t n = stored_size(w, KV_CHAIN, record);
-    for (size_t i = 0; i < n; i += 5)
-        check_tampered_chain(w, KV_CHAIN, record, i, true);
-    size_t header;
-    struct span head = latest_entry(w, record, key, &n, &header);
+    size_t header, history, n;
+    struct span head = latest_entry(w, record, key, &n, &header, &history);
     for (size_t i = 0; i < header; i++) /* behind its length */
         check_tampered_chain(w, KV_LOG, head, n - 1 - 4 - i, true);
+    n = stored_size(w, KV_CHAIN, record);
+    for (size_t i = 0; i < n; i += 5)
+        check_tampered_chain(w, KV_CHAIN, record, i, i >= history);
     n = stored_size(w, KV_META, meta);
     for (size_t i = 0; i < n; i += 5)
         check_tampered_chain(w, KV_META, meta, i, false);
