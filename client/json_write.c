@@ -32,9 +32,10 @@ static void new_line(struct json_writer *w)
 {
     if (!w->pretty)
         return;
-    put(w, "\n");
-    for (unsigned i = 0; i < w->depth; i++)
-        put(w, "  ");
+    char line[1 + 2 * sizeof w->objects / sizeof w->objects[0]];
+    memset(line, ' ', sizeof line);
+    line[0] = '\n';
+    wbuf_bytes(&w->out, line, 1 + 2 * (size_t)w->depth);
 }
 
 /* Comma and line before the next member. */
