@@ -275,11 +275,15 @@ static enum ledger_rc check_history(struct scrub_view *v, const struct chain *ch
                 return rc;
         }
     }
-    if (rc == LEDGER_ENOMEM || rc == LEDGER_EVERSION) {
+    if (rc == LEDGER_ENOMEM)
+        return ledger_fail(err, rc, "out of memory");
+    if (rc == LEDGER_EVERSION) {
         *err = why;
         return rc;
     }
-    if (rc != LEDGER_OK)
+    if (rc != LEDGER_OK && w->seq == 0)
+        found(v, ch->head_index, "the history of the chain of which it is the latest entry cannot be followed");
+    else if (rc != LEDGER_OK)
         found(v, w->index, "the history of a chain cannot be followed beyond it");
     else if (w->index != ch->head_index)
         found(v, ch->head_index, "the record of a chain has another head than its history");

@@ -465,7 +465,7 @@ static enum ledger_rc fill_leaf(struct crypto *c, const struct kv *kv, stored_sl
     if (!rc)
         rc = chain_record_head(record, &leaf->count, &leaf->head, err);
     if (rc)
-        return ledger_fail(err, rc == LEDGER_EINVAL ? LEDGER_ETAMPER : rc, "chain map: record of a chain: %s",
+        return ledger_fail(err, rc == LEDGER_EINVAL || rc == LEDGER_ENOTFOUND ? LEDGER_ETAMPER : rc, "chain map: record of a chain: %s",
                            ledger_rc_text(rc));
     leaf_hash(c, leaf, &h);
     return hash_eq(&h, &named) ? LEDGER_OK : ledger_fail(err, LEDGER_ETAMPER, "chain map: a chain's record and its leaf differ");

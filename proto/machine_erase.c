@@ -148,6 +148,15 @@ static enum ledger_rc check_target(struct machine *m, const struct erasure *e, c
     return rc ? rc : check_corrections(m, e, t, why, err);
 }
 
+/* What is made of the stored history has to open what the header commits to: the content, which could prove it otherwise, is about to go. */
+static enum ledger_rc opens(struct machine *m, const struct target *t, const struct opening_part *part, struct ledger_err *err)
+{
+    struct chain *ch = arena_alloc(m->a, sizeof *ch);
+    enum ledger_rc rc = ch ? opening_check(m->c, m->a, &m->index_key, &t->h, part, NULL, ch, err) : LEDGER_ENOMEM;
+    return rc == LEDGER_EINVAL ? ledger_fail(err, LEDGER_ETAMPER, "stored data does not verify: entry %llu: what is stored of a chain's history does not open it",
+                                             (unsigned long long)t->index) : rc;
+}
+
 /* The record with the opening in place of the content. */
 static enum ledger_rc erase_record(struct machine *m, const struct target *t, struct ledger_err *err)
 {
@@ -167,8 +176,11 @@ static enum ledger_rc erase_record(struct machine *m, const struct target *t, st
                            (unsigned long long)t->index);
     struct judge j = {.c = m->c, .wire = m->wire};
     judge_reference_key(&j, b.n ? b.sigs[0].party : SPAN_NONE, ev.reference, o.reference.b);
-    for (unsigned i = 0; i < o.n && !rc; i++)
+    for (unsigned i = 0; i < o.n && !rc; i++) {
         rc = opening_make(m->c, m->a, &m->kv, &t->h, i, ev.nonce, &o.parts[i], err);
+        if (!rc)
+            rc = opens(m, t, &o.parts[i], err);
+    }
     if (rc)
         return rc;
     struct entry_record erased = {.header = t->record.header, .opening = opening_encode(m->a, &o), .erased_by = m->size};
@@ -227,6 +239,7 @@ static enum ledger_rc open_link(struct machine *m, const struct header *h, const
     after->count = before->count; /* as machine_append wants it: before the entry */
     after->head = before->head;
     after->before = before->before;
+    after->history = before->history;
     uint64_t next[CHAIN_OPENED_LOGS] = {0};
     unsigned n = before->exists ? state_logs(before, &logs) : 0;
     for (unsigned i = 0; i < n; i++)

@@ -242,10 +242,13 @@ static enum ledger_rc next_step(struct state_walk *w, struct span *out)
     enum ledger_rc rc = LEDGER_OK;
     if (w->seq >= w->count)
         return LEDGER_ENOTFOUND;
-    if (w->row.n == 0)
+    if (w->seq == 0 || history_row_ends(w->seq - 1))
         rc = row_of(&w->kv, &w->key, w->count, w->waiting, w->seq, &w->row);
-    *out = rc ? SPAN_NONE : take_step(&w->row);
-    return rc || !w->row.failed ? rc : LEDGER_EINVAL;
+    if (rc)
+        return rc == LEDGER_ENOTFOUND ? LEDGER_EINVAL : rc;
+    *out = take_step(&w->row);
+    bool last = history_row_ends(w->seq) || w->seq + 1 == w->count;
+    return w->row.failed || (last && w->row.n) ? LEDGER_EINVAL : LEDGER_OK;
 }
 
 enum ledger_rc state_walk_next(struct state_walk *w, struct ledger_err *err)

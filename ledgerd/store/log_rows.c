@@ -202,10 +202,12 @@ static int replace_in(MDB_txn *txn, MDB_dbi dbi, struct log_tail *t, const struc
     const unsigned at = (unsigned)(index - row->first);
     bool room = true;
     t->loaded = false; /* the copy is made in its place */
+    if (!row->records.p)
+        return MDB_CORRUPTED;
     if (!row->ends)
         return put_row(txn, dbi, index, record, 0);
     begin_row(t, row->first);
-    if (!row->records.p || !add_all(t, row))
+    if (!add_all(t, row))
         return MDB_CORRUPTED;
     struct log_tail new = *t;
     begin_row(&new, row->first);

@@ -284,6 +284,8 @@ static enum ledger_rc replace(struct store *s, struct store_env **next, bool *pl
         rc = make_copy(s, folder, err);
     if (!rc)
         rc = store_env_open(folder, &o, next, err);
+    if (!rc)
+        (*next)->single = s->env->single;
     return rc ? rc : take_place(s->dir, placed, err);
 }
 

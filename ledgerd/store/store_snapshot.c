@@ -106,8 +106,9 @@ static enum ledger_rc snapshot_get(void *ctx, enum kv_table t, struct span key, 
     for (size_t i = sn->n_layers; i-- > 0;)
         if (layer_get(sn->layers[i], hash, t, key, value))
             return LEDGER_OK;
-    if (!sn->cursors[t] && mdb_cursor_open(sn->txn, sn->env->dbi[t], &sn->cursors[t]))
-        return LEDGER_ENOMEM;
+    int e = sn->cursors[t] ? 0 : mdb_cursor_open(sn->txn, sn->env->dbi[t], &sn->cursors[t]);
+    if (e)
+        return store_fail_mdb(NULL, e, "read");
     return store_cursor_get(sn->cursors[t], t, key, value);
 }
 
@@ -230,8 +231,8 @@ enum ledger_rc store_last(struct store_snapshot *sn, enum kv_table t, struct spa
     table_walk_close(&w);
     if (e && (e != MDB_NOTFOUND || !any))
         return store_fail_mdb(err, e, "last");
-    if (!e && t == KV_LOG) { /* which is in no row as it stands */
-        memcpy(sn->last_key, last.key.p, sizeof sn->last_key);
+    if (!e && last.key.p == w.key) { /* which is in no row as it stands */
+        memcpy(sn->last_key, w.key, sizeof sn->last_key);
         last.key.p = sn->last_key;
     }
     const struct layer_row *out = !e && (!any || span_cmp(last.key, recent.key) > 0) ? &last : &recent;

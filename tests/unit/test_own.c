@@ -183,6 +183,26 @@ TEST(history_steps_lead_from_state_to_state)
     world_close(w);
 }
 
+/* The chain's record, its history row by row, and that the history leads to its latest entry. */
+static void same_chain(struct world *w, const struct kv *x, const struct kv *y, const struct hash *chain)
+{
+    uint8_t key[KV_KEY_MAX];
+    struct span a, b;
+    struct chain *ch = arena_alloc(w->a, sizeof *ch);
+    struct state_walk *walk = arena_alloc(w->a, sizeof *walk);
+    CHECK(kv_get(x, KV_CHAIN, span_of(chain->b, HASH_LEN), &a) == LEDGER_OK && kv_get(y, KV_CHAIN, span_of(chain->b, HASH_LEN), &b) == LEDGER_OK);
+    CHECK(span_eq(a, b));
+    MUST(chain_record_decode(b, ch, err));
+    for (uint64_t row = 0; history_row_stored(row, ch->count); row++) {
+        struct span at = kv_key_member(key, chain, MEMBER_HISTORY, row);
+        CHECK(kv_get(x, KV_MEMBER, at, &a) == LEDGER_OK && kv_get(y, KV_MEMBER, at, &b) == LEDGER_OK && span_eq(a, b));
+    }
+    MUST(state_walk_begin(walk, w->c, y, w->a, chain, err));
+    while (walk->seq < ch->count)
+        MUST(state_walk_next(walk, err));
+    CHECK_EQ_INT(walk->index, ch->head_index);
+}
+
 TEST(an_erased_event_is_gone_and_everything_goes_on)
 {
     struct ids ids;
@@ -220,9 +240,129 @@ TEST(an_erased_event_is_gone_and_everything_goes_on)
         struct span a, b;
         CHECK(kv_get(&x, KV_LOG, kv_key_u64(key, i), &a) == LEDGER_OK && kv_get(&y, KV_LOG, kv_key_u64(key, i), &b) == LEDGER_OK);
         CHECK(span_eq(a, b));
+        struct header h;
+        MUST(header_decode(w->a, after.record[i].header, &h, err));
+        for (unsigned k = 0; k < h.n_links; k++)
+            same_chain(w, &x, &y, &h.links[k].chain);
     }
     kv_mem_free(early.mem);
     kv_mem_free(late.mem);
+    world_close(w);
+}
+
+/* How the walk along a chain ends, and after how many steps. */
+static enum ledger_rc walk_all(struct world *w, const struct hash *chain, uint64_t *steps)
+{
+    struct arena_mark mark = arena_mark(w->a);
+    struct state_walk *walk = arena_alloc(w->a, sizeof *walk);
+    enum ledger_rc rc = state_walk_begin(walk, w->c, &w->m.kv, w->a, chain, NULL);
+    while (rc == LEDGER_OK)
+        rc = state_walk_next(walk, NULL);
+    *steps = walk->seq;
+    arena_release(w->a, mark);
+    return rc;
+}
+
+/* One step less or more in a stored row, or no row: never a history that seems to end, or to go on, as it should. */
+TEST(a_row_of_another_length_is_noticed)
+{
+    struct ids ids;
+    struct world *w = busy_world(&ids);
+    struct hash chain;
+    uint8_t key[KV_KEY_MAX];
+    uint64_t steps;
+    struct span row, last;
+    struct chain *ch = arena_alloc(w->a, sizeof *ch);
+    chain_key(w->c, &w->index_key, CHAIN_ITEM, SPAN_LIT("LOT-1"), &chain);
+    for (unsigned i = 0; i < 14; i++)
+        play(w, "PROCESS_STEP", "u.op", "item=LOT-1;step=harvest;sop=S-1;equipment=E");
+    CHECK_EQ_INT(walk_all(w, &chain, &steps), LEDGER_ENOTFOUND);
+    CHECK_EQ_INT(steps, 20);
+    MUST(kv_get(&w->m.kv, KV_CHAIN, span_of(chain.b, HASH_LEN), &row));
+    row = arena_copy(w->a, row);
+    MUST(chain_record_decode(row, ch, err));
+    ch->key = chain;
+    MUST(history_step_find(&w->m.kv, ch, 8, &last));
+    struct span at = kv_key_member(key, &chain, MEMBER_HISTORY, 1);
+    MUST(kv_get(&w->m.kv, KV_MEMBER, at, &row));
+    row = arena_copy(w->a, row);
+    last = arena_copy(w->a, last);
+    MUST(kv_put(&w->m.kv, KV_MEMBER, at, span_of(row.p, row.n - last.n - 1))); /* its length is one byte */
+    CHECK_EQ_INT(walk_all(w, &chain, &steps), LEDGER_ETAMPER);
+    CHECK_EQ_INT(steps, 8);
+    MUST(kv_put(&w->m.kv, KV_MEMBER, at, history_row_add(w->a, row, last)));
+    CHECK_EQ_INT(walk_all(w, &chain, &steps), LEDGER_ETAMPER);
+    CHECK_EQ_INT(steps, 8);
+    MUST(kv_put(&w->m.kv, KV_MEMBER, at, SPAN_LIT("")));
+    CHECK_EQ_INT(walk_all(w, &chain, &steps), LEDGER_ETAMPER);
+    CHECK_EQ_INT(steps, 1);
+    MUST(kv_put(&w->m.kv, KV_MEMBER, at, row));
+    ch->history = history_row_add(w->a, ch->history, last);
+    MUST(kv_put(&w->m.kv, KV_CHAIN, span_of(chain.b, HASH_LEN), chain_record_encode(w->a, ch)));
+    CHECK_EQ_INT(walk_all(w, &chain, &steps), LEDGER_ETAMPER);
+    CHECK_EQ_INT(steps, 19);
+    world_close(w);
+}
+
+/* Every part of an erased entry's opening opens what its header commits to. */
+static void check_erased(struct world *w, const struct kv *kv, uint64_t index)
+{
+    uint8_t key[KV_KEY_MAX];
+    struct span v;
+    struct entry_record r;
+    struct header h;
+    struct opening o;
+    struct chain *ch = arena_alloc(w->a, sizeof *ch);
+    MUST(kv_get(kv, KV_LOG, kv_key_u64(key, index), &v));
+    CHECK(entry_record_split(v, &r) && r.erased_by);
+    MUST(header_decode(w->a, r.header, &h, err));
+    MUST(opening_decode(w->a, r.opening, &o, err));
+    CHECK_EQ_INT(o.n, h.n_links);
+    for (size_t i = 0; i < o.n; i++)
+        CHECK_EQ_INT(opening_check(w->c, w->a, &w->index_key, &h, &o.parts[i], NULL, ch, NULL), LEDGER_OK);
+}
+
+/* Each bit of the history that waits in a chain's record is flipped: content is not destroyed for an opening that opens nothing. */
+TEST(nothing_is_erased_upon_a_rotten_history)
+{
+    struct ids ids;
+    struct world *w = busy_world(&ids);
+    struct hash key;
+    struct span v, record;
+    struct chain *ch = arena_alloc(w->a, sizeof *ch);
+    unsigned erased = 0, refused = 0;
+    chain_key(w->c, &w->index_key, CHAIN_ITEM, SPAN_LIT("LOT-1"), &key);
+    MUST(kv_get(&w->m.kv, KV_EVENT, span_of(ids.consumed.b, HASH_LEN), &v));
+    struct rbuf at;
+    rbuf_init(&at, v);
+    const uint64_t index = rbuf_u64(&at);
+    MUST(kv_get(&w->m.kv, KV_CHAIN, span_of(key.b, HASH_LEN), &record));
+    record = arena_copy(w->a, record);
+    MUST(chain_record_decode(record, ch, err));
+    struct signed_own s = sign_own(w, OWN_ERASURE, erasure(w, &ids.consumed, 1), "admin,u.qa");
+    uint8_t *rotten = arena_alloc(w->a, record.n);
+    for (size_t bit = 0; bit < 8 * ch->history.n; bit++) {
+        struct arena_mark mark = arena_mark(w->a);
+        struct kv_mem *mem = kv_mem_new(&w->m.kv, (size_t)16 << 20);
+        struct machine m = w->m;
+        struct refusal why = {0};
+        struct appended_entry e;
+        memcpy(rotten, record.p, record.n);
+        rotten[(size_t)(ch->history.p - record.p) + bit / 8] ^= (uint8_t)(1 << bit % 8);
+        m.kv = kv_mem_kv(mem);
+        MUST(kv_put(&m.kv, KV_CHAIN, span_of(key.b, HASH_LEN), span_of(rotten, record.n)));
+        enum ledger_rc rc = machine_own_signed(&m, &s, w->now_us + WORLD_SECOND_US, &e, &why, NULL);
+        if (rc == LEDGER_OK)
+            check_erased(w, &m.kv, index);
+        else
+            CHECK_EQ_INT(rc, LEDGER_ETAMPER);
+        erased += rc == LEDGER_OK;
+        refused += rc != LEDGER_OK;
+        kv_mem_free(mem);
+        arena_reset(w->scratch);
+        arena_release(w->a, mark);
+    }
+    CHECK(erased > 20 && refused > 20); /* what comes after the step does not matter to it */
     world_close(w);
 }
 
@@ -507,7 +647,8 @@ TEST(a_successor_is_approved_by_two_and_stands_first)
 }
 
 TEST_MAIN(TEST_ENTRY(every_past_state_opens_its_commitment),
-          TEST_ENTRY(history_steps_lead_from_state_to_state),
+          TEST_ENTRY(history_steps_lead_from_state_to_state), TEST_ENTRY(nothing_is_erased_upon_a_rotten_history),
+          TEST_ENTRY(a_row_of_another_length_is_noticed),
           TEST_ENTRY(an_erased_event_is_gone_and_everything_goes_on),
           TEST_ENTRY(nobody_erases_in_secret),
           TEST_ENTRY(what_cannot_be_erased),
