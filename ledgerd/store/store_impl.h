@@ -97,7 +97,8 @@ struct store_snapshot {
     struct layer *layers[];
 };
 
-/* One mapper of LMDB's codes; always fills err. */
+/* One mapper of LMDB's codes; store_fail_mdb always fills err. */
+enum ledger_rc store_rc(int code);
 enum ledger_rc store_fail_mdb(struct ledger_err *err, int code, const char *what);
 
 /* store_folder.c: the files around the environment. */
@@ -123,6 +124,9 @@ void store_env_close(struct store_env *e); /* NULL is allowed */
 /* Uses the present environment until it is given back: a compaction will not close it meanwhile. */
 struct store_env *store_env_take(struct store *s);
 void store_env_give(struct store *s, struct store_env *e);
+
+/* store_table.c. The index in a key of the log, the size in one of the checkpoints. */
+bool store_key_number(struct span key, uint64_t *out) LEDGER_MUST_USE;
 enum ledger_rc store_table_get(const struct store_env *e, MDB_txn *txn, enum kv_table t,
                                struct span key, struct span *value);
 /* The same, beginning where the cursor stands: one of that table. */
@@ -141,6 +145,8 @@ int table_walk_first(struct table_walk *w, struct span first, struct layer_row *
 int table_walk_next(struct table_walk *w, struct layer_row *out) LEDGER_MUST_USE;
 int table_walk_last(struct table_walk *w, struct layer_row *out) LEDGER_MUST_USE;
 int store_table_count(const struct store_env *e, MDB_txn *txn, enum kv_table t, uint64_t *out) LEDGER_MUST_USE;
+
+/* store_lmdb.c: the write transaction. */
 enum ledger_rc store_txn_begin(struct store_env *env, struct store_txn *x, struct ledger_err *err) LEDGER_MUST_USE;
 /* `replace`: also in the log. */
 enum ledger_rc store_txn_put(struct store_txn *x, enum kv_table t, struct span key, struct span value, bool replace) LEDGER_MUST_USE;

@@ -43,7 +43,7 @@ bool store_is_log(enum kv_table t)
     return t == KV_LOG || t == KV_CHECKPOINT;
 }
 
-static enum ledger_rc rc_from_mdb(int code)
+enum ledger_rc store_rc(int code)
 {
     switch (code) {
     case MDB_SUCCESS:
@@ -69,7 +69,7 @@ static enum ledger_rc rc_from_mdb(int code)
 
 enum ledger_rc store_fail_mdb(struct ledger_err *err, int code, const char *what)
 {
-    enum ledger_rc rc = rc_from_mdb(code);
+    enum ledger_rc rc = store_rc(code);
     if (code == MDB_MAP_FULL)
         ledger_fail(err, rc, "%s: the data have reached the configured map size", what);
     else if (code == MDB_TXN_FULL)
@@ -196,171 +196,6 @@ void store_env_give(struct store *s, struct store_env *e)
         store_env_destroy(e);
 }
 
-/* ---- reading ---- */
-
-/* MDB_val is not const: the key in a copy. */
-struct key_copy {
-    uint8_t b[KV_KEY_MAX];
-    MDB_val k;
-};
-
-static bool copy_key(struct key_copy *c, struct span key)
-{
-    if (key.n == 0 || key.n > KV_KEY_MAX)
-        return false;
-    memcpy(c->b, key.p, key.n);
-    c->k = (MDB_val){key.n, c->b};
-    return true;
-}
-
-static enum ledger_rc found(int rc, const MDB_val *v, struct span *value)
-{
-    if (rc)
-        return rc_from_mdb(rc);
-    *value = span_of(v->mv_data, v->mv_size);
-    return LEDGER_OK;
-}
-
-static bool log_index(struct span key, uint64_t *index)
-{
-    struct rbuf r;
-    rbuf_init(&r, key);
-    *index = rbuf_u64(&r);
-    return rbuf_done(&r);
-}
-
-static enum ledger_rc log_record(MDB_cursor *cursor, struct span key, struct span *value)
-{
-    uint64_t index;
-    return log_index(key, &index) ? rc_from_mdb(log_get(cursor, index, value)) : LEDGER_EINVAL;
-}
-
-enum ledger_rc store_cursor_get(MDB_cursor *cursor, enum kv_table t, struct span key, struct span *value)
-{
-    struct key_copy c;
-    MDB_val v;
-    if (t == KV_LOG)
-        return log_record(cursor, key, value);
-    return copy_key(&c, key) ? found(mdb_cursor_get(cursor, &c.k, &v, MDB_SET), &v, value) : LEDGER_EINVAL;
-}
-
-enum ledger_rc store_table_get(const struct store_env *e, MDB_txn *txn, enum kv_table t,
-                               struct span key, struct span *value)
-{
-    struct key_copy c;
-    MDB_val v;
-    MDB_cursor *cursor;
-    if (t != KV_LOG)
-        return copy_key(&c, key) ? found(mdb_get(txn, e->dbi[t], &c.k, &v), &v, value) : LEDGER_EINVAL;
-    int code = mdb_cursor_open(txn, e->dbi[t], &cursor);
-    if (code)
-        return rc_from_mdb(code);
-    enum ledger_rc rc = log_record(cursor, key, value);
-    mdb_cursor_close(cursor);
-    return rc;
-}
-
-static enum ledger_rc write_get(void *ctx, enum kv_table t, struct span key, struct span *value)
-{
-    struct store *s = ctx;
-    struct store_txn *x = &s->direct;
-    int e = t == KV_LOG ? log_flush(x->txn, x->env->dbi[KV_LOG], &x->tail) : 0;
-    return e ? x->rc = rc_from_mdb(x->code = e) : store_table_get(x->env, x->txn, t, key, value);
-}
-
-/* ---- along a table ---- */
-
-int table_walk_open(struct table_walk *w, const struct store_env *e, MDB_txn *txn, enum kv_table t)
-{
-    *w = (struct table_walk){.log = t == KV_LOG};
-    return mdb_cursor_open(txn, e->dbi[t], &w->cursor);
-}
-
-void table_walk_close(struct table_walk *w)
-{
-    if (w->cursor)
-        mdb_cursor_close(w->cursor);
-    w->cursor = NULL;
-}
-
-/* Of a row of the log, its record number w->at. */
-static void walk_record(struct table_walk *w, struct layer_row *out)
-{
-    *out = (struct layer_row){kv_key_u64(w->key, w->row.first + w->at), log_row_record(&w->row, w->at)};
-}
-
-static int walk_step(struct table_walk *w, MDB_cursor_op op, MDB_val *k, struct layer_row *out)
-{
-    MDB_val v;
-    int e = mdb_cursor_get(w->cursor, k, &v, op);
-    if (e)
-        return e;
-    *out = (struct layer_row){span_of(k->mv_data, k->mv_size), span_of(v.mv_data, v.mv_size)};
-    if (!w->log)
-        return 0;
-    if (!log_row_open(k, &v, &w->row)) { /* as it stands: whoever looks will see */
-        w->row = (struct log_row){.n = 1};
-        w->at = 0;
-        return 0;
-    }
-    w->at = op == MDB_LAST ? w->row.n - 1 : 0;
-    walk_record(w, out);
-    return 0;
-}
-
-int table_walk_first(struct table_walk *w, struct span first, struct layer_row *out)
-{
-    struct key_copy c;
-    MDB_val k;
-    uint64_t index;
-    if (!first.n)
-        return walk_step(w, MDB_FIRST, &k, out);
-    if (!copy_key(&c, first))
-        return MDB_BAD_VALSIZE;
-    if (w->log && log_index(first, &index) && log_row_find(w->cursor, index, &w->row) == 0) {
-        w->at = (unsigned)(index - w->row.first);
-        walk_record(w, out);
-        return 0;
-    }
-    return walk_step(w, MDB_SET_RANGE, &c.k, out);
-}
-
-int table_walk_next(struct table_walk *w, struct layer_row *out)
-{
-    MDB_val k;
-    if (!w->log || ++w->at >= w->row.n)
-        return walk_step(w, MDB_NEXT, &k, out);
-    walk_record(w, out);
-    return 0;
-}
-
-int table_walk_last(struct table_walk *w, struct layer_row *out)
-{
-    MDB_val k;
-    return walk_step(w, MDB_LAST, &k, out);
-}
-
-int store_table_count(const struct store_env *e, MDB_txn *txn, enum kv_table t, uint64_t *out)
-{
-    MDB_stat st;
-    struct table_walk w;
-    struct layer_row row;
-    *out = 0;
-    int code = mdb_stat(txn, e->dbi[t], &st);
-    if (code || t != KV_LOG) {
-        *out = code ? 0 : st.ms_entries;
-        return code;
-    }
-    code = table_walk_open(&w, e, txn, t);
-    for (MDB_cursor_op op = MDB_FIRST; !code; op = MDB_NEXT) {
-        MDB_val k;
-        code = walk_step(&w, op, &k, &row);
-        *out += code ? 0 : w.row.n;
-    }
-    table_walk_close(&w);
-    return code == MDB_NOTFOUND ? 0 : code;
-}
-
 /* ---- the write transaction ---- */
 
 static time_t monotonic_seconds(void)
@@ -397,7 +232,7 @@ static int put_log(struct store_txn *x, struct span key, struct span v, bool rep
     const MDB_dbi dbi = x->env->dbi[KV_LOG];
     uint64_t index;
     struct span there = SPAN_NONE;
-    if (!log_index(key, &index))
+    if (!store_key_number(key, &index))
         return MDB_BAD_VALSIZE;
     int e = log_put(x->txn, dbi, &x->tail, index, v, replace, x->env->single);
     if (e != MDB_KEYEXIST)
@@ -447,7 +282,7 @@ enum ledger_rc store_txn_put(struct store_txn *x, enum kv_table t, struct span k
     if (e == MDB_KEYEXIST)
         return x->rc = LEDGER_EINTERNAL;
     x->code = e;
-    return x->rc = rc_from_mdb(e);
+    return x->rc = store_rc(e);
 }
 
 enum ledger_rc store_txn_begin(struct store_env *env, struct store_txn *x, struct ledger_err *err)
@@ -465,6 +300,14 @@ void store_txn_abort(struct store_txn *x)
     if (x->txn)
         mdb_txn_abort(x->txn);
     x->txn = NULL;
+}
+
+static enum ledger_rc write_get(void *ctx, enum kv_table t, struct span key, struct span *value)
+{
+    struct store *s = ctx;
+    struct store_txn *x = &s->direct;
+    int e = t == KV_LOG ? log_flush(x->txn, x->env->dbi[KV_LOG], &x->tail) : 0;
+    return e ? x->rc = store_rc(x->code = e) : store_table_get(x->env, x->txn, t, key, value);
 }
 
 static enum ledger_rc write_put(void *ctx, enum kv_table t, struct span key, struct span value)
@@ -499,7 +342,7 @@ enum ledger_rc store_txn_commit(struct store_txn *x, uint64_t reserve, struct le
 {
     LEDGER_REQUIRE(x->txn);
     if (!x->rc)
-        x->rc = rc_from_mdb(x->code = log_flush(x->txn, x->env->dbi[KV_LOG], &x->tail));
+        x->rc = store_rc(x->code = log_flush(x->txn, x->env->dbi[KV_LOG], &x->tail));
     if (x->rc) {
         enum ledger_rc rc = x->rc;
         store_txn_abort(x);

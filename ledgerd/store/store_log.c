@@ -14,14 +14,6 @@ static const char rebuilding_key[] = "rebuilding";
 static const uint8_t view_format[1] = {STORE_FORMAT}; /* of the view that is being made */
 static const char erasing_key[] = STORE_ERASING_KEY;
 
-static bool key_number(struct span key, uint64_t *out)
-{
-    struct rbuf r;
-    rbuf_init(&r, key);
-    *out = rbuf_u64(&r);
-    return rbuf_done(&r);
-}
-
 /* Index and epoch of a record, from the front of its header (entry.h). */
 static bool record_front(struct span record, uint64_t *index, uint64_t *epoch)
 {
@@ -39,7 +31,7 @@ static bool record_front(struct span record, uint64_t *index, uint64_t *epoch)
 static enum ledger_rc tail_of(struct span key, struct span record, uint64_t *size, uint64_t *epoch, struct ledger_err *err)
 {
     uint64_t last = 0, index = 0;
-    if (!key_number(key, &last) || !record_front(record, &index, epoch) || index != last)
+    if (!store_key_number(key, &last) || !record_front(record, &index, epoch) || index != last)
         return ledger_fail(err, LEDGER_ETAMPER, "the last record of the log is malformed");
     *size = last + 1;
     return LEDGER_OK;
@@ -146,7 +138,7 @@ static enum ledger_rc make_layer(struct store *s, uint64_t base, bool erases, st
     struct layer *l = *out;
     uint64_t first = base, last = base;
     if (l->first[KV_LOG + 1] > l->first[KV_LOG] &&
-        (!key_number(l->rows[l->first[KV_LOG]].key, &first) || !key_number(l->rows[l->first[KV_LOG + 1] - 1].key, &last) ||
+        (!store_key_number(l->rows[l->first[KV_LOG]].key, &first) || !store_key_number(l->rows[l->first[KV_LOG + 1] - 1].key, &last) ||
          (first < base && !erases)))
         return ledger_fail(err, LEDGER_EINTERNAL, "an entry of the log would have been written over");
     l->record.size = l->first[KV_LOG + 1] > l->first[KV_LOG] ? last + 1 : base;
@@ -216,7 +208,7 @@ enum ledger_rc log_size(struct store_snapshot *sn, uint64_t *out, struct ledger_
         return LEDGER_OK;
     if (rc)
         return rc;
-    if (!key_number(key, out))
+    if (!store_key_number(key, out))
         return ledger_fail(err, LEDGER_ETAMPER, "the last record of the log is malformed");
     *out += 1;
     return LEDGER_OK;
@@ -244,7 +236,7 @@ enum ledger_rc log_checkpoint(struct store_snapshot *sn, uint64_t *size, struct 
     enum ledger_rc rc = store_last(sn, KV_CHECKPOINT, &key, &value, err);
     if (rc)
         return rc;
-    if (!key_number(key, size) || value.n != HASH_LEN)
+    if (!store_key_number(key, size) || value.n != HASH_LEN)
         return ledger_fail(err, LEDGER_ETAMPER, "the last checkpoint is malformed");
     memcpy(root->b, value.p, HASH_LEN);
     return LEDGER_OK;

@@ -108,7 +108,7 @@ static enum ledger_rc snapshot_get(void *ctx, enum kv_table t, struct span key, 
             return LEDGER_OK;
     int e = sn->cursors[t] ? 0 : mdb_cursor_open(sn->txn, sn->env->dbi[t], &sn->cursors[t]);
     if (e)
-        return store_fail_mdb(NULL, e, "read");
+        return store_rc(e);
     return store_cursor_get(sn->cursors[t], t, key, value);
 }
 
