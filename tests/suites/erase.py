@@ -368,6 +368,25 @@ def killed(suite):
         ledger.start()
 
 
+def amid_a_history(suite):
+    """Entries with many before them and behind them in their chain: whoever replays the ledger afterwards has the same history."""
+    with Ledger(suite) as ledger:
+        _, _, item = ledger.material()
+        moves = [json.loads(ledger.good("--json", "record", "STORAGE_MOVED", f"item={item}", f"location=shelf {n}", "--sign",
+                                        ledger.keys["u.wh"]))["event_id"] for n in range(20)]
+        code, out, err = ledger.erase(*[moves[n] for n in (3, 7, 8, 17)])
+        suite.check(code == 0, "four of twenty erased", out + err)
+        ledger.good("record", "STORAGE_MOVED", f"item={item}", "location=shelf 20", "--sign", ledger.keys["u.wh"])
+        before = json.loads(ledger.good("--json", "history", item))["history"]
+        suite.check(len(before) == 22 and sum("erased_by" in entry for entry in before) == 4, "the history has all of them", json.dumps(before)[:2000])
+        code, out, err = ledger.ctl("--json", "audit")
+        suite.check(code == 0 and json.loads(out).get("content_erased") == 4, "an auditor replays them", out + err)
+        ledger.stop()
+        offline(suite, ledger, 4)
+        ledger.start()
+        suite.check(json.loads(ledger.good("--json", "history", item))["history"] == before, "the history is the same after a rebuild")
+
+
 def while_others_write(suite):
     """Recording and reading go on around an erasure, over a connection that stays."""
     with Ledger(suite) as ledger:
@@ -394,7 +413,7 @@ def while_others_write(suite):
 
 def main():
     suite = Suite(sys.argv)
-    for test in bytes_are_gone, refusals, killed, while_others_write:
+    for test in bytes_are_gone, refusals, amid_a_history, killed, while_others_write:
         test(suite)
     suite.end()
 
