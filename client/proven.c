@@ -17,12 +17,10 @@ void subject_keep(struct proven_subject *s, const struct proven_chain *pc)
 
 void subject_open(const struct proven_subject *s, struct proven_chain *out)
 {
-    if (!s->opened)
-        memset(out, 0, sizeof *out);
-    chain_clear_head(&out->chain);
-    memset(&out->head, 0, sizeof out->head);
-    memset(out->logs, 0, sizeof out->logs);
-    if (s->opened) {
+    proven_chain_clear(out);
+    if (!s->opened) {
+        chain_clear_state(&out->chain);
+    } else {
         LEDGER_REQUIRE(state_decode(s->name.type, s->claim.state, &out->chain, NULL) == LEDGER_OK); /* as when it was verified */
         memcpy(out->chain.salt.b, s->claim.salt.p, HASH_LEN);
         for (size_t i = 0; i < s->claim.n_logs; i++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * unreadable: the data file is read through a mapping, and a page that cannot be read, because the disk fails or because what points to
- * it has rotted, arrives as a signal (SIGBUS; in a damaged page also SIGSEGV). There is no going on from there, but there is something to
+ * it has rotted, arrives as a signal (SIGBUS; in a damaged page also SIGSEGV; a page that LMDB finds to be none is made one by the store). There is no going on from there, but there is something to
  * say: one line on standard error, and an exit code.
  */
 #ifndef LEDGERD_UNREADABLE_H

@@ -113,44 +113,51 @@ static void slot_write(struct wbuf *w, const struct slot *s)
         wbuf_hash(w, &s->hash);
 }
 
-static void slot_read(struct rbuf *r, struct slot *s)
+/* ---- what is stored ---- */
+
+/* A slot where it stands in a stored row. */
+typedef const uint8_t *stored_slot;
+
+static const uint8_t empty_slot[1] = {TAG_EMPTY};
+
+static struct hash stored_hash(stored_slot s)
 {
-    memset(s, 0, sizeof *s);
+    struct hash h = HASH_ZERO;
+    if (s[0] != TAG_EMPTY)
+        memcpy(h.b, s + (s[0] == TAG_LEAF ? 1 + HASH_LEN : 1), HASH_LEN);
+    return h;
+}
+
+static void slot_unpack(stored_slot stored, struct slot *s)
+{
+    *s = (struct slot){.tag = (enum tag)stored[0], .hash = stored_hash(stored)};
+    if (s->tag == TAG_LEAF)
+        memcpy(s->key.b, stored + 1, HASH_LEN);
+}
+
+static stored_slot take_slot(struct rbuf *r)
+{
+    stored_slot s = r->p;
     uint8_t tag = rbuf_u8(r);
+    rbuf_bytes(r, tag == TAG_EMPTY ? 0 : tag == TAG_LEAF ? 2 * HASH_LEN : HASH_LEN);
     if (tag > TAG_INNER)
         r->failed = true;
-    s->tag = (enum tag)tag;
-    if (tag == TAG_LEAF)
-        s->key = rbuf_hash(r);
-    if (tag != TAG_EMPTY)
-        s->hash = rbuf_hash(r);
+    return r->failed ? empty_slot : s;
 }
 
-static enum ledger_rc root_read(const struct kv *kv, struct span *row, struct ledger_err *err)
-{
-    static const uint8_t nothing[1] = {TAG_EMPTY};
-    enum ledger_rc rc = kv_get(kv, KV_MAP, span_of(root_key, 2), row);
-    if (rc == LEDGER_ENOTFOUND)
-        *row = span_of(nothing, 1);
-    return rc && rc != LEDGER_ENOTFOUND ? ledger_fail(err, rc, "chain map: %s", ledger_rc_text(rc)) : LEDGER_OK;
-}
-
-static enum ledger_rc root_end(const struct rbuf *r, struct ledger_err *err)
-{
-    return rbuf_done(r) ? LEDGER_OK : ledger_fail(err, LEDGER_ETAMPER, "chain map: the root's record is malformed");
-}
-
-static enum ledger_rc root_load(const struct kv *kv, struct slot *root, struct ledger_err *err)
+static enum ledger_rc root_view(const struct kv *kv, stored_slot *root, struct ledger_err *err)
 {
     struct span row;
     struct rbuf r;
-    enum ledger_rc rc = root_read(kv, &row, err);
-    memset(root, 0, sizeof *root);
+    enum ledger_rc rc = kv_get(kv, KV_MAP, span_of(root_key, 2), &row);
+    *root = empty_slot;
+    if (rc == LEDGER_ENOTFOUND)
+        return LEDGER_OK;
     if (rc)
-        return rc;
+        return ledger_fail(err, rc, "chain map: %s", ledger_rc_text(rc));
     rbuf_init(&r, row);
-    slot_read(&r, root);
-    return root_end(&r, err);
+    *root = take_slot(&r);
+    return rbuf_done(&r) ? LEDGER_OK : ledger_fail(err, LEDGER_ETAMPER, "chain map: the root's record is malformed");
 }
 
 /* Do nodes of that depth each begin a group? */
@@ -160,57 +167,67 @@ static bool group_begins(unsigned depth)
 }
 
 /* Is what the slot of a node of that depth holds a node of the same group? */
-static bool in_group(const struct slot *s, unsigned depth)
+static bool in_group(unsigned tag, unsigned depth)
 {
-    return s->tag == TAG_INNER && !group_begins(depth + 1);
+    return tag == TAG_INNER && !group_begins(depth + 1);
 }
 
-static void nodes_read(struct rbuf *r, struct node nodes[GROUP_NODES], unsigned depth)
-{
-    unsigned n = 1;
-    nodes[0].depth = depth;
-    for (unsigned i = 0; i < n && !r->failed; i++) {
-        nodes[i].known = false;
-        for (unsigned side = 0; side < 2; side++) {
-            struct slot *s = &nodes[i].s[side];
-            slot_read(r, s);
-            if (!in_group(s, nodes[i].depth))
-                continue;
-            s->child = &nodes[n++];
-            s->child->up = s;
-            s->child->depth = nodes[i].depth + 1;
-        }
-    }
-}
+/* A stored group, left where it is: who proves passes four of its nodes. */
+struct group {
+    bool have;
+    unsigned n;
+    unsigned depth[GROUP_NODES];
+    stored_slot s[GROUP_NODES][2];
+    uint8_t child[GROUP_NODES][2]; /* number of the node below, if that one is of the group; else 0 */
+    bool known[GROUP_NODES];       /* it is the node that the slot above it names */
+};
 
-/* The row of the group of the node at that depth, a multiple of GROUP_LEVELS. */
-static enum ledger_rc group_read(const struct kv *kv, unsigned depth, const struct hash *prefix, struct rbuf *out, struct ledger_err *err)
+/* The group of the node at that depth, a multiple of GROUP_LEVELS. */
+static enum ledger_rc group_view(const struct kv *kv, unsigned depth, const struct hash *prefix, struct group *g, struct ledger_err *err)
 {
     uint8_t key[KV_KEY_MAX];
-    struct span v;
-    enum ledger_rc rc = kv_get(kv, KV_MAP, node_key(key, depth, prefix), &v);
+    struct span row;
+    struct rbuf r;
+    enum ledger_rc rc = kv_get(kv, KV_MAP, node_key(key, depth, prefix), &row);
     if (rc)
         return ledger_fail(err, rc == LEDGER_ENOTFOUND ? LEDGER_ETAMPER : rc, "chain map: node at depth %u: %s", depth,
                            ledger_rc_text(rc));
-    rbuf_init(out, v);
-    return LEDGER_OK;
+    rbuf_init(&r, row);
+    g->n = 1;
+    g->depth[0] = depth;
+    for (unsigned i = 0; i < g->n; i++) {
+        g->known[i] = false;
+        for (unsigned side = 0; side < 2; side++) {
+            stored_slot s = g->s[i][side] = take_slot(&r);
+            bool within = in_group(s[0], g->depth[i]);
+            g->child[i][side] = within ? (uint8_t)g->n : 0;
+            if (within)
+                g->depth[g->n++] = g->depth[i] + 1;
+        }
+    }
+    return rbuf_done(&r) ? LEDGER_OK : ledger_fail(err, LEDGER_ETAMPER, "chain map: node at depth %u is malformed", depth);
 }
 
-static enum ledger_rc group_end(const struct rbuf *r, unsigned depth, struct ledger_err *err)
-{
-    return rbuf_done(r) ? LEDGER_OK : ledger_fail(err, LEDGER_ETAMPER, "chain map: node at depth %u is malformed", depth);
-}
+/* ---- changing ---- */
 
-/* nodes[0] is that node, the others hang below it. */
+/* The same to be changed: nodes[0] is that node, the others hang below it. */
 static enum ledger_rc group_load(const struct kv *kv, unsigned depth, const struct hash *prefix, struct node nodes[GROUP_NODES],
                                  struct ledger_err *err)
 {
-    struct rbuf r;
-    enum ledger_rc rc = group_read(kv, depth, prefix, &r, err);
-    if (rc)
-        return rc;
-    nodes_read(&r, nodes, depth);
-    return group_end(&r, depth, err);
+    struct group g;
+    enum ledger_rc rc = group_view(kv, depth, prefix, &g, err);
+    for (unsigned i = 0; !rc && i < g.n; i++) {
+        nodes[i].depth = g.depth[i];
+        for (unsigned side = 0; side < 2; side++) {
+            struct slot *s = &nodes[i].s[side];
+            slot_unpack(g.s[i][side], s);
+            if (g.child[i][side]) {
+                s->child = &nodes[g.child[i][side]];
+                s->child->up = s;
+            }
+        }
+    }
+    return rc;
 }
 
 static struct node *node_new(struct update *u, unsigned depth, const struct hash *prefix, struct slot *up)
@@ -305,7 +322,7 @@ static enum ledger_rc set_leaf(struct update *u, const struct map_leaf *leaf)
     }
 }
 
-/* What nodes_read reads. */
+/* What group_view reads. */
 static void nodes_write(struct wbuf *w, const struct node *first)
 {
     const struct node *nodes[GROUP_NODES] = {first};
@@ -314,7 +331,7 @@ static void nodes_write(struct wbuf *w, const struct node *first)
         for (unsigned side = 0; side < 2; side++) {
             const struct slot *s = &nodes[i]->s[side];
             slot_write(w, s);
-            if (in_group(s, nodes[i]->depth))
+            if (in_group(s->tag, nodes[i]->depth))
                 nodes[n++] = s->child;
         }
 }
@@ -346,7 +363,9 @@ enum ledger_rc chainmap_apply(struct crypto *c, struct arena *a, const struct kv
                               size_t n, struct hash *root, struct ledger_err *err)
 {
     struct update u = {.c = c, .a = a, .kv = kv, .err = err};
-    enum ledger_rc rc = root_load(kv, &u.root, err);
+    stored_slot stored;
+    enum ledger_rc rc = root_view(kv, &stored, err);
+    slot_unpack(stored, &u.root);
     if (!rc && !hash_eq(&u.root.hash, root))
         rc = ledger_fail(err, LEDGER_ETAMPER, "chain map: the stored root is not the present one");
     for (size_t i = 0; i < n && !rc; i++)
@@ -365,9 +384,9 @@ enum ledger_rc chainmap_apply(struct crypto *c, struct arena *a, const struct kv
 
 enum ledger_rc chainmap_root(const struct kv *kv, struct hash *root, struct ledger_err *err)
 {
-    struct slot s;
-    enum ledger_rc rc = root_load(kv, &s, err);
-    *root = s.hash;
+    stored_slot s;
+    enum ledger_rc rc = root_view(kv, &s, err);
+    *root = stored_hash(s);
     return rc;
 }
 
@@ -383,69 +402,6 @@ static void proof_begin(struct map_proof *p)
     p->leaf = (struct map_leaf){0};
 }
 
-/* A slot where it stands in a stored row. */
-typedef const uint8_t *stored_slot;
-
-static const uint8_t empty_slot[1] = {TAG_EMPTY};
-
-static struct hash stored_hash(stored_slot s)
-{
-    struct hash h = HASH_ZERO;
-    if (s[0] != TAG_EMPTY)
-        memcpy(h.b, s + (s[0] == TAG_LEAF ? 1 + HASH_LEN : 1), HASH_LEN);
-    return h;
-}
-
-static stored_slot take_slot(struct rbuf *r)
-{
-    stored_slot s = r->p;
-    uint8_t tag = rbuf_u8(r);
-    rbuf_bytes(r, tag == TAG_EMPTY ? 0 : tag == TAG_LEAF ? 2 * HASH_LEN : HASH_LEN);
-    if (tag > TAG_INNER)
-        r->failed = true;
-    return r->failed ? empty_slot : s;
-}
-
-/* A stored group, left where it is: who proves passes four of its nodes. */
-struct group {
-    bool have;
-    unsigned n;
-    stored_slot s[GROUP_NODES][2];
-    uint8_t child[GROUP_NODES][2]; /* number of the node below, if that one is of the group; else 0 */
-    bool known[GROUP_NODES];       /* it is the node that the slot above it names */
-};
-
-static enum ledger_rc group_view(const struct kv *kv, unsigned depth, const struct hash *prefix, struct group *g, struct ledger_err *err)
-{
-    struct rbuf r;
-    unsigned depths[GROUP_NODES] = {depth};
-    enum ledger_rc rc = group_read(kv, depth, prefix, &r, err);
-    g->n = 1;
-    for (unsigned i = 0; !rc && i < g->n; i++) {
-        g->known[i] = false;
-        for (unsigned side = 0; side < 2; side++) {
-            g->s[i][side] = take_slot(&r);
-            bool within = g->s[i][side][0] == TAG_INNER && !group_begins(depths[i] + 1);
-            g->child[i][side] = within ? (uint8_t)g->n : 0;
-            if (within)
-                depths[g->n++] = depths[i] + 1;
-        }
-    }
-    return rc ? rc : group_end(&r, depth, err);
-}
-
-static enum ledger_rc root_view(const struct kv *kv, stored_slot *root, struct ledger_err *err)
-{
-    struct span row;
-    struct rbuf r;
-    enum ledger_rc rc = root_read(kv, &row, err);
-    if (rc)
-        return rc;
-    rbuf_init(&r, row);
-    *root = take_slot(&r);
-    return root_end(&r, err);
-}
-
 static void put_sibling(struct map_proof *p, stored_slot s)
 {
     if (s[0] != TAG_EMPTY) {
@@ -459,14 +415,17 @@ static void put_sibling(struct map_proof *p, stored_slot s)
 static enum ledger_rc fill_leaf(struct crypto *c, const struct kv *kv, stored_slot s, struct map_leaf *leaf, struct ledger_err *err)
 {
     struct span record;
+    struct chain_front front;
     struct hash h, named = stored_hash(s);
     memcpy(leaf->key.b, s + 1, HASH_LEN);
     enum ledger_rc rc = kv_get(kv, KV_CHAIN, span_of(leaf->key.b, HASH_LEN), &record);
     if (!rc)
-        rc = chain_record_head(record, &leaf->count, &leaf->head, err);
+        rc = chain_record_front(record, &front, err);
     if (rc)
         return ledger_fail(err, rc == LEDGER_EINVAL || rc == LEDGER_ENOTFOUND ? LEDGER_ETAMPER : rc, "chain map: record of a chain: %s",
                            ledger_rc_text(rc));
+    leaf->count = front.count;
+    leaf->head = front.head;
     leaf_hash(c, leaf, &h);
     return hash_eq(&h, &named) ? LEDGER_OK : ledger_fail(err, LEDGER_ETAMPER, "chain map: a chain's record and its leaf differ");
 }

@@ -419,6 +419,11 @@ void chain_clear_head(struct chain *ch)
     memset(ch, 0, offsetof(struct chain, item));
 }
 
+void chain_clear_state(struct chain *ch)
+{
+    memset((uint8_t *)ch + offsetof(struct chain, item), 0, sizeof *ch - offsetof(struct chain, item));
+}
+
 static const char *const case_prefixes[] = {"", "deviation/", "excursion/", "recall/"};
 
 static struct span own_id(const struct chain *ch)
@@ -503,14 +508,17 @@ enum ledger_rc chain_record_decode(struct span bytes, struct chain *out, struct 
     return LEDGER_OK;
 }
 
-enum ledger_rc chain_record_head(struct span bytes, uint64_t *count, struct hash *head, struct ledger_err *err)
+enum ledger_rc chain_record_front(struct span bytes, struct chain_front *out, struct ledger_err *err)
 {
     struct rbuf r;
     rbuf_init(&r, bytes);
-    (void)rbuf_u8(&r);  /* type */
-    (void)rbuf_str(&r); /* id */
-    *count = rbuf_u64(&r);
-    (void)rbuf_u64(&r); /* head's index */
-    *head = rbuf_hash(&r);
-    return r.failed ? ledger_fail(err, LEDGER_EINVAL, "malformed chain record") : LEDGER_OK;
+    (void)rbuf_u8(&r);   /* type */
+    (void)rbuf_str(&r);  /* id */
+    out->count = rbuf_u64(&r);
+    (void)rbuf_u64(&r);  /* head's index */
+    out->head = rbuf_hash(&r);
+    (void)rbuf_hash(&r); /* salt */
+    (void)rbuf_str(&r);  /* state */
+    out->history = rbuf_str(&r);
+    return rbuf_done(&r) ? LEDGER_OK : ledger_fail(err, LEDGER_EINVAL, "malformed chain record");
 }

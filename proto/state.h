@@ -220,12 +220,14 @@ bool state_commit_fields(struct crypto *c, struct arena *a, const struct chain *
 bool state_commit_decoded(struct crypto *c, struct arena *a, const struct chain *ch, uint64_t seq, const struct hash *salt,
                           struct hash *out);
 
-/* Zeros, but for the state, which is large: for who decodes one into it. */
+/* Zeros, but for the state, which is large: for who decodes one into it. And the state. */
 void chain_clear_head(struct chain *ch);
+void chain_clear_state(struct chain *ch);
 /* Chain records, KV_CHAIN: u8 type, var id, u64 count, u64 head index, head, salt, var stored state, var history. */
 enum ledger_rc chain_record_decode(struct span bytes, struct chain *out, struct ledger_err *err) LEDGER_MUST_USE;
-/* Count and head alone. EINVAL: malformed, as far as was looked. */
-enum ledger_rc chain_record_head(struct span bytes, uint64_t *count, struct hash *head, struct ledger_err *err) LEDGER_MUST_USE;
+/* Without the state, which is not looked at. EINVAL: malformed otherwise. */
+struct chain_front { uint64_t count; struct hash head; struct span history; };
+enum ledger_rc chain_record_front(struct span bytes, struct chain_front *out, struct ledger_err *err) LEDGER_MUST_USE;
 struct span chain_record_encode(struct arena *a, const struct chain *ch);
 /* The same, where the state's fields are encoded already. */
 struct span chain_record_join(struct arena *a, const struct chain *ch, struct span fields);

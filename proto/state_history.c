@@ -190,16 +190,16 @@ enum ledger_rc state_walk_begin(struct state_walk *w, struct crypto *c, const st
         if (!(w->buffer[i] = arena_alloc(a, STATE_COMPACT_MAX)))
             return walk_bad(w, LEDGER_ENOMEM, "over the memory budget", err);
     struct span record;
+    struct chain_front front;
     enum ledger_rc rc = kv_get(kv, KV_CHAIN, span_of(key->b, HASH_LEN), &record);
     if (rc == LEDGER_ENOTFOUND)
         return LEDGER_OK;
     if (!rc)
-        rc = chain_record_decode(record, &w->chain, err);
+        rc = chain_record_front(record, &front, err);
     if (rc)
-        return rc == LEDGER_EVERSION ? rc : walk_bad(w, rc == LEDGER_EINVAL ? LEDGER_ETAMPER : rc, "the chain's record is malformed", err);
-    w->count = w->chain.count;
-    w->waiting = w->chain.history;
-    memset(&w->chain, 0, sizeof w->chain);
+        return walk_bad(w, rc == LEDGER_EINVAL ? LEDGER_ETAMPER : rc, "the chain's record cannot be read", err);
+    w->count = front.count;
+    w->waiting = front.history;
     return LEDGER_OK;
 }
 

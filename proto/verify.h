@@ -130,6 +130,8 @@ struct proven_chain {
     bool opened;               /* the state is here and is what the head commits to */
     const struct member_claim *logs[CHAIN_LOGS_MAX]; /* by log number: all members, proven complete; NULL if not given */
 };
+/* Zeros, but for the state (state.h, chain_clear_head). */
+void proven_chain_clear(struct proven_chain *pc);
 /* Map proof under the snapshot's map root, head header, its link, the opening, and every member log that is given. */
 bool verify_chain(const struct verifier *vf, const struct snapshot *s, const struct chain_claim *claim,
                   struct proven_chain *out, struct verdict *v) LEDGER_MUST_USE;

@@ -118,16 +118,21 @@ static bool check_chain(const struct verifier *vf, const struct snapshot *s, con
                : bad(v, claim, VERDICT_NO_INDEX, "it is said to be there, but the map proves that it is not");
 }
 
+void proven_chain_clear(struct proven_chain *pc)
+{
+    pc->present = pc->opened = false;
+    chain_clear_head(&pc->chain);
+    memset(&pc->head, 0, sizeof pc->head);
+    memset(pc->logs, 0, sizeof pc->logs);
+}
+
 bool verify_chain(const struct verifier *vf, const struct snapshot *s, const struct chain_claim *claim,
                   struct proven_chain *out, struct verdict *v)
 {
-    out->present = out->opened = false;
-    chain_clear_head(&out->chain);
-    memset(&out->head, 0, sizeof out->head);
-    memset(out->logs, 0, sizeof out->logs);
+    proven_chain_clear(out);
     bool good = check_chain(vf, s, claim, out, v);
     if (!out->opened) /* no state is zeros, not what was there before */
-        memset((uint8_t *)&out->chain + offsetof(struct chain, item), 0, sizeof out->chain - offsetof(struct chain, item));
+        chain_clear_state(&out->chain);
     return good;
 }
 

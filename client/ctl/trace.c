@@ -277,6 +277,8 @@ static int print_dot(struct trace *t)
                s->open_recalls ? " [color=red]" : s->terminal == TERMINAL_ADMINISTERED ? " [style=bold]" : "");
     }
     for (size_t i = 0; i < t->n; i++) { /* arrows point the way of the material */
+        if (leads_nowhere(t, t->nodes[i].s))
+            continue;
         const struct proven_chain *pc = item_from(t, &t->nodes[i]);
         for (size_t k = 0; k < n_arcs(t, pc); k++) {
             struct arc a = arc_at(t, pc, k);

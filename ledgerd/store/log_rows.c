@@ -108,8 +108,10 @@ static int put_row(MDB_txn *txn, MDB_dbi dbi, uint64_t first, struct span value,
 
 static int put_many(MDB_txn *txn, MDB_dbi dbi, const struct log_tail *t)
 {
-    uint8_t row[LOG_ROW_BYTES] = {ROW_MANY, 0};
+    uint8_t row[LOG_ROW_BYTES];
     const size_t head = LOG_ROW_HEAD + 2 * (size_t)t->n;
+    row[0] = ROW_MANY;
+    row[1] = 0;
     set_end(row + 2, 0, t->n);
     memcpy(row + LOG_ROW_HEAD, t->ends, head - LOG_ROW_HEAD);
     memcpy(row + head, t->records, t->bytes);
