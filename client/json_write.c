@@ -18,7 +18,7 @@ void json_writer_init(struct json_writer *w, struct arena *a, bool pretty)
     w->pretty = pretty;
 }
 
-static void put(struct json_writer *w, const char *text)
+static inline void put(struct json_writer *w, const char *text)
 {
     wbuf_bytes(&w->out, text, strlen(text));
 }
@@ -28,23 +28,21 @@ static bool in_object(const struct json_writer *w)
     return w->depth > 0 && w->objects[w->depth - 1];
 }
 
-static void new_line(struct json_writer *w)
+/* What separates members: a comma, unless this is before the first or after the last, and the
+ * beginning of a line. */
+static void separate(struct json_writer *w, bool comma)
 {
-    if (!w->pretty)
-        return;
-    char line[1 + 2 * sizeof w->objects / sizeof w->objects[0]];
-    memset(line, ' ', sizeof line);
-    line[0] = '\n';
-    wbuf_bytes(&w->out, line, 1 + 2 * (size_t)w->depth);
+    char text[2 + 2 * sizeof w->objects / sizeof w->objects[0]];
+    size_t n = w->pretty ? 2 + 2 * (size_t)w->depth : 1;
+    memcpy(text, ",\n", 2);
+    memset(text + 2, ' ', 2 * (size_t)w->depth);
+    wbuf_bytes(&w->out, text + !comma, n - !comma);
 }
 
-/* Comma and line before the next member. */
 static void next_member(struct json_writer *w)
 {
-    if (w->filled)
-        put(w, ",");
     if (w->depth > 0)
-        new_line(w);
+        separate(w, w->filled);
     w->filled = true;
 }
 
@@ -82,7 +80,7 @@ void json_end(struct json_writer *w)
     bool object = in_object(w);
     w->depth--;
     if (w->filled)
-        new_line(w);
+        separate(w, false);
     put(w, object ? "}" : "]");
     w->filled = true; /* the level around it now has a member */
 }
@@ -101,8 +99,28 @@ static void put_escaped(struct json_writer *w, uint8_t c)
     put(w, escape);
 }
 
-static void put_quoted(struct json_writer *w, struct span s)
+/* Most texts are ASCII that needs no escape: quoted, and followed by `after`, in one piece. */
+static bool put_plain(struct json_writer *w, struct span s, const char *after)
 {
+    char text[64];
+    size_t n = strlen(after), at = 1;
+    if (s.n + n + 2 > sizeof text)
+        return false;
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] < 0x20 || s.p[i] >= 0x7f || s.p[i] == '"' || s.p[i] == '\\')
+            return false;
+        text[at++] = (char)s.p[i];
+    }
+    text[0] = text[at++] = '"';
+    memcpy(text + at, after, n);
+    wbuf_bytes(&w->out, text, at + n);
+    return true;
+}
+
+static void put_quoted(struct json_writer *w, struct span s, const char *after)
+{
+    if (put_plain(w, s, after))
+        return;
     size_t valid = utf8_valid_prefix(s), from = 0;
     put(w, "\"");
     for (size_t i = 0; i < s.n; i++) {
@@ -121,14 +139,14 @@ static void put_quoted(struct json_writer *w, struct span s)
     if (s.n > from)
         wbuf_bytes(&w->out, s.p + from, s.n - from);
     put(w, "\"");
+    put(w, after);
 }
 
 void json_name(struct json_writer *w, struct span name)
 {
     LEDGER_REQUIRE(in_object(w) && !w->named);
     next_member(w);
-    put_quoted(w, name);
-    put(w, w->pretty ? ": " : ":");
+    put_quoted(w, name, w->pretty ? ": " : ":");
     w->named = true;
 }
 
@@ -153,15 +171,18 @@ void json_number(struct json_writer *w, struct span text)
 void json_uint(struct json_writer *w, uint64_t v)
 {
     char text[24];
+    size_t at = sizeof text;
     next_value(w);
-    snprintf(text, sizeof text, "%llu", (unsigned long long)v);
-    put(w, text);
+    do
+        text[--at] = (char)('0' + v % 10);
+    while (v /= 10);
+    wbuf_bytes(&w->out, text + at, sizeof text - at);
 }
 
 void json_string(struct json_writer *w, struct span text)
 {
     next_value(w);
-    put_quoted(w, text);
+    put_quoted(w, text, "");
 }
 
 static void put_leaf(struct json_writer *w, const struct json *j)

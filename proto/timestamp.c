@@ -151,21 +151,35 @@ static struct date date_from_days(int64_t days)
     return d;
 }
 
+/* The last n digits of a number that is not negative. */
+static char *put_digits(char *out, int64_t v, int n)
+{
+    for (int i = n; i-- > 0; v /= 10)
+        out[i] = (char)('0' + v % 10);
+    return out + n;
+}
+
 size_t time_format(int64_t us, char out[TIME_TEXT_MAX])
 {
     int64_t fraction = 0, of_day = 0;
     int64_t seconds = floor_div(us, US_PER_S, &fraction);
     int64_t days = floor_div(seconds, S_PER_DAY, &of_day);
     struct date d = date_from_days(days);
-    int n =
-        snprintf(out, TIME_TEXT_MAX, "%04lld-%02d-%02dT%02d:%02d:%02d", (long long)d.year, d.month,
-                 d.day, (int)(of_day / 3600), (int)(of_day / 60 % 60), (int)(of_day % 60));
-    if (fraction) {
-        n += snprintf(out + n, TIME_TEXT_MAX - (size_t)n, ".%06d", (int)fraction);
-        while (out[n - 1] == '0')
-            n--;
+    char *p = d.year >= 0 && d.year <= 9999
+                  ? put_digits(out, d.year, 4)
+                  : out + snprintf(out, TIME_TEXT_MAX, "%04lld", (long long)d.year);
+    const int64_t parts[] = {d.month, d.day, of_day / 3600, of_day / 60 % 60, of_day % 60};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        *p++ = "--T::"[i];
+        p = put_digits(p, parts[i], 2);
     }
-    out[n++] = 'Z';
-    out[n] = '\0';
-    return (size_t)n;
+    if (fraction) {
+        *p++ = '.';
+        p = put_digits(p, fraction, 6);
+        while (p[-1] == '0')
+            p--;
+    }
+    *p++ = 'Z';
+    *p = '\0';
+    return (size_t)(p - out);
 }

@@ -186,7 +186,31 @@ TEST(writing)
     arena_free(a);
 }
 
+/* Of every length, with each character that needs care at each place, as text and as name. */
+TEST(what_was_written_is_read)
+{
+    static const char odd[] = "a\"\\\x7f\x1f ~";
+    for (size_t n = 0; n < 140; n++) {
+        for (size_t i = 0; i < (n ? n : 1) * (sizeof odd - 1); i++) {
+            struct arena *a = arena_new(100000);
+            struct json_writer w;
+            const struct json *j = NULL;
+            uint8_t text[140];
+            memset(text, 'x', sizeof text);
+            text[i / (sizeof odd - 1)] = (uint8_t)odd[i % (sizeof odd - 1)];
+            json_writer_init(&w, a, i % 2);
+            json_object(&w);
+            json_name(&w, span_of(text, n));
+            json_string(&w, span_of(text, n));
+            json_end(&w);
+            CHECK_EQ_INT(json_parse(a, json_written(&w), &j, NULL), LEDGER_OK);
+            CHECK(span_eq(j->first->name, span_of(text, n)) && span_eq(j->first->text, span_of(text, n)));
+            arena_free(a);
+        }
+    }
+}
+
 TEST_MAIN(TEST_ENTRY(trees_come_back), TEST_ENTRY(what_is_no_json), TEST_ENTRY(names_occur_once),
           TEST_ENTRY(depth_ends_at_64), TEST_ENTRY(half_surrogate_pairs_break_a_string),
           TEST_ENTRY(looking_things_up), TEST_ENTRY(many_names_are_no_trouble),
-          TEST_ENTRY(memory_has_a_budget), TEST_ENTRY(writing))
+          TEST_ENTRY(memory_has_a_budget), TEST_ENTRY(writing), TEST_ENTRY(what_was_written_is_read))
