@@ -22,7 +22,7 @@
 #include "profile.h"
 
 #define FORMAT_PREFIX "ledgerd replay "
-#define FORMAT_NUMBER 3 /* 1: tree and chain map node by node. 2: a row for each step of a history */
+#define FORMAT_NUMBER 4 /* 1: tree and chain map node by node. 2: a row for each step of a history. 3: whole hashes as keys of the indexes */
 #define MAP_BYTES (UINT64_C(1) << 40) /* address space, not disk; halved until the system grants it */
 #define MAP_BYTES_MIN (UINT64_C(1) << 30)
 #define CHECKSUM_LEN 8

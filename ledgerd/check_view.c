@@ -226,11 +226,11 @@ static bool index_is_derived(struct check *k, enum kv_table t, struct span key, 
         header_decode(m->a, r.header, &h, NULL) || (h.kind < EVENT_KIND_FIRST && !own_kind_signed(h.kind)))
         return false;
     if (t == KV_EVENT)
-        return span_eq(key, span_of(h.event_id.b, HASH_LEN));
+        return span_eq(key, kv_key_index(&h.event_id));
     if (r.erased_by) {
         struct opening o;
         return opening_decode(m->a, r.opening, &o, NULL) == LEDGER_OK && o.has_reference &&
-               span_eq(key, span_of(o.reference.b, HASH_LEN));
+               span_eq(key, kv_key_index(&o.reference));
     }
     struct judge j = {.c = m->c, .a = m->a, .kv = &m->kv, .index_key = &m->index_key, .wire = true};
     if (event_decode(m->c, m->a, r.event, &ev, NULL, NULL) || sigblock_decode(r.block, &b, NULL))

@@ -12,32 +12,44 @@
 
 #include "query_internal.h"
 
+static enum ledger_rc find_event(struct query *q, struct span id, uint64_t *index, struct ledger_err *err)
+{
+    struct hash h;
+    struct span value;
+    struct stored e;
+    struct rbuf r;
+    memcpy(h.b, id.p, HASH_LEN);
+    enum ledger_rc rc = kv_get(&q->m.kv, KV_EVENT, kv_key_index(&h), &value);
+    if (rc != LEDGER_OK && rc != LEDGER_ENOTFOUND)
+        return ledger_fail(err, rc, "looking up the event failed");
+    if (rc == LEDGER_OK) {
+        rbuf_init(&r, value);
+        *index = rbuf_u64(&r);
+        if (!rbuf_done(&r) || *index >= q->m.size)
+            return ledger_fail(err, LEDGER_ETAMPER, "stored data does not verify: index of event ids");
+        rc = read_entry(q, *index, &e, err);
+        if (rc != LEDGER_OK)
+            return rc;
+    }
+    if (rc == LEDGER_ENOTFOUND || !hash_eq(&e.h.event_id, &h))
+        return ledger_fail(err, LEDGER_ENOTFOUND, "no event with that id is recorded");
+    return LEDGER_OK;
+}
+
 /* Which entry is meant. */
 static enum ledger_rc find_entry(struct query *q, uint64_t *index, struct ledger_err *err)
 {
     const Ledgerd__V1__ReceiptRequest *req = q->request->receipt;
-    struct span id = span_of(req->event_id.data, req->event_id.len), value;
-    struct rbuf r;
+    struct span id = span_of(req->event_id.data, req->event_id.len);
     *index = req->index;
     if (id.n != 0 && id.n != HASH_LEN)
         return ledger_fail(err, LEDGER_EINVAL, "an event id has %d bytes", HASH_LEN);
-    if (id.n == 0) {
-        if (*index < q->m.size)
-            return LEDGER_OK;
-        return ledger_fail(err, LEDGER_ENOTFOUND,
-                           "the ledger has %llu entries; entry %llu is beyond",
-                           (unsigned long long)q->m.size, (unsigned long long)*index);
-    }
-    enum ledger_rc rc = kv_get(&q->m.kv, KV_EVENT, id, &value);
-    if (rc == LEDGER_ENOTFOUND)
-        return ledger_fail(err, rc, "no event with that id is recorded");
-    if (rc != LEDGER_OK)
-        return ledger_fail(err, rc, "looking up the event failed");
-    rbuf_init(&r, value);
-    *index = rbuf_u64(&r);
-    if (!rbuf_done(&r) || *index >= q->m.size)
-        return ledger_fail(err, LEDGER_ETAMPER, "stored data does not verify: index of event ids");
-    return LEDGER_OK;
+    if (id.n)
+        return find_event(q, id, index, err);
+    if (*index < q->m.size)
+        return LEDGER_OK;
+    return ledger_fail(err, LEDGER_ENOTFOUND, "the ledger has %llu entries; entry %llu is beyond", (unsigned long long)q->m.size,
+                       (unsigned long long)*index);
 }
 
 /* The key that an entry of a party's chain gave to `party`; false if it gave none (AMEND, REVOKE).

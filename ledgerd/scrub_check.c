@@ -155,7 +155,7 @@ static enum ledger_rc reference_of(struct scrub_view *v, const struct entry_reco
     if (r->erased_by) {
         enum ledger_rc rc = opening_decode(v->a, r->opening, &o, err);
         if (rc == LEDGER_OK && o.has_reference)
-            *out = arena_copy(v->a, span_of(o.reference.b, HASH_LEN));
+            *out = arena_copy(v->a, kv_key_index(&o.reference));
         return rc;
     }
     enum ledger_rc rc = event_decode(v->c, v->a, r->event, &ev, NULL, err);
@@ -181,7 +181,7 @@ static enum ledger_rc check_content(struct scrub_view *v, uint64_t index, const 
     bool event = h->kind >= EVENT_KIND_FIRST;
     if (!event && !own_kind_signed(h->kind))
         return LEDGER_OK;
-    if (!row_says(v, KV_EVENT, span_of(h->event_id.b, HASH_LEN), index))
+    if (!row_says(v, KV_EVENT, kv_key_index(&h->event_id), index))
         found(v, index, "the index of events does not lead to it");
     enum ledger_rc rc = event ? reference_of(v, r, buffer, &reference, err) : LEDGER_ENOTFOUND;
     if (stops(rc))

@@ -54,7 +54,7 @@ static bool known_absent(const struct dossier_state *st, enum kv_table t, struct
     switch (t) {
     case KV_CHAIN: return chain_of_key(st, key) || begins_here(st, key);
     case KV_MEMBER: return chain_of_key(st, key);
-    case KV_EVENT: return st->current && memcmp(key.p, st->current->event_id.b, HASH_LEN) == 0;
+    case KV_EVENT: return st->current && span_eq(key, kv_key_index(&st->current->event_id));
     case KV_KEYHOLDER:
     case KV_REFERENCE: return true; /* as far as one can tell from here */
     case KV_LOG:
@@ -160,7 +160,7 @@ static enum ledger_rc put_indexes(struct replaying *r, const struct dossier_entr
     uint8_t key[KV_KEY_MAX], value[8];
     const struct entry_record record = {e->claim->header, e->claim->event, e->claim->block, e->claim->opening, e->claim->erased_by};
     struct span index = kv_key_u64(value, e->header.index);
-    enum ledger_rc rc = kv_put(&r->st->kv, KV_EVENT, span_of(e->header.event_id.b, HASH_LEN), index);
+    enum ledger_rc rc = kv_put(&r->st->kv, KV_EVENT, kv_key_index(&e->header.event_id), index);
     if (rc || (!entry->content && !e->claim->erased_by))
         return rc;
     struct span joined = entry_record_join(r->m.a, &(struct entry_record){record.header, record.event, record.block,

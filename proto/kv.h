@@ -19,8 +19,8 @@ enum kv_table {
     KV_CHAIN,     /* chain key → chain record (state.h) */
     KV_MEMBER,    /* chain key ‖ u8 log ‖ u64 number → member bytes (state.h) */
     KV_KEYHOLDER, /* key id → party id: every key that was ever held */
-    KV_REFERENCE, /* hash of (first signer, reference) → u64 index */
-    KV_EVENT,     /* event id → u64 index */
+    KV_REFERENCE, /* front of the hash of (first signer, reference) → u64 index */
+    KV_EVENT,     /* front of the event id → u64 index */
     KV_MAP,       /* path → nodes of the chain map (chainmap.c) */
     KV_TREE,      /* u64 first leaf ‖ u8 level → MERKLE_ROW perfect-subtree hashes of that level; zeros where there is none yet (merkle.h) */
     KV_CHECKPOINT,/* u64 size → root: the unsigned checkpoint of each batch */
@@ -59,6 +59,13 @@ size_t kv_mem_bytes(const struct kv_mem *m);
 
 /* For tables in memory; not for anything that is kept. */
 uint64_t kv_hash(enum kv_table t, struct span key);
+
+/* What the indexes go by: an event is where they lead to, or nowhere; whoever was given an id by others compares it with the entry's. */
+#define KV_INDEX_KEY 16
+static inline struct span kv_key_index(const struct hash *h)
+{
+    return span_of(h->b, KV_INDEX_KEY);
+}
 
 /* Key builders; out has KV_KEY_MAX bytes; the returned span borrows it. */
 struct span kv_key_u64(uint8_t *out, uint64_t v);

@@ -217,7 +217,7 @@ enum ledger_rc machine_find_event(struct machine *m, const struct hash *event_id
     uint8_t key[KV_KEY_MAX];
     struct span v;
     struct entry_record record;
-    enum ledger_rc rc = kv_get(&m->kv, KV_EVENT, span_of(event_id->b, HASH_LEN), &v);
+    enum ledger_rc rc = kv_get(&m->kv, KV_EVENT, kv_key_index(event_id), &v);
     if (rc == LEDGER_ENOTFOUND)
         return rc;
     struct rbuf r;
@@ -287,9 +287,9 @@ static enum ledger_rc save_indexes(struct machine *m, struct judge *j, const str
 {
     uint8_t key[KV_KEY_MAX], value[8];
     struct span v = kv_key_u64(value, index);
-    enum ledger_rc rc = machine_put(m, KV_EVENT, span_of(s->ev->id.b, HASH_LEN), v, err);
+    enum ledger_rc rc = machine_put(m, KV_EVENT, kv_key_index(&s->ev->id), v, err);
     if (!rc)
-        rc = machine_put(m, KV_REFERENCE, span_of(j->reference.b, HASH_LEN), v, err);
+        rc = machine_put(m, KV_REFERENCE, kv_key_index(&j->reference), v, err);
     for (const struct loaded *l = j->loaded; l && !rc; l = l->next) {
         const struct party_state *p = &l->chain.party;
         if (!m->wire || !l->touched || l->chain.type != CHAIN_PARTY || p->key_index != index)
@@ -323,7 +323,7 @@ static void name_duplicate(struct machine *m, const struct judge *j, struct appe
 {
     struct span v;
     struct rbuf r;
-    if (kv_get(&m->kv, KV_REFERENCE, span_of(j->reference.b, HASH_LEN), &v))
+    if (kv_get(&m->kv, KV_REFERENCE, kv_key_index(&j->reference), &v))
         return;
     rbuf_init(&r, v);
     out->index = rbuf_u64(&r);

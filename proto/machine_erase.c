@@ -56,14 +56,15 @@ static enum ledger_rc find_target(struct machine *m, struct target *t, struct re
 {
     struct span v;
     struct rbuf r;
-    enum ledger_rc rc = kv_get(&m->kv, KV_EVENT, span_of(t->id->b, HASH_LEN), &v);
+    enum ledger_rc rc = kv_get(&m->kv, KV_EVENT, kv_key_index(t->id), &v);
     if (rc == LEDGER_ENOTFOUND)
         return refused(why, E_ERASE_TARGET, t->id, "this is no event of this ledger");
     if (rc)
         return ledger_fail(err, rc, "erasure: %s", ledger_rc_text(rc));
     rbuf_init(&r, v);
     t->index = rbuf_u64(&r);
-    return read_record(m, t->index, &t->record, &t->h, err);
+    rc = read_record(m, t->index, &t->record, &t->h, err);
+    return rc || hash_eq(&t->h.event_id, t->id) ? rc : refused(why, E_ERASE_TARGET, t->id, "this is no event of this ledger");
 }
 
 static enum ledger_rc check_retention(const struct target *t, const struct parameters *p, int64_t recorded_us, struct refusal *why)
@@ -278,9 +279,9 @@ enum ledger_rc machine_erased(struct machine *m, const struct header *recorded, 
     rc = machine_append(m, &h, &content, adv, o.n, out, err);
     struct span v = kv_key_u64(value, out->index);
     if (!rc)
-        rc = machine_put(m, KV_EVENT, span_of(h.event_id.b, HASH_LEN), v, err);
+        rc = machine_put(m, KV_EVENT, kv_key_index(&h.event_id), v, err);
     if (!rc)
-        rc = machine_put(m, KV_REFERENCE, span_of(o.reference.b, HASH_LEN), v, err);
+        rc = machine_put(m, KV_REFERENCE, kv_key_index(&o.reference), v, err);
     if (!rc)
         m->erased_open++;
     return rc;

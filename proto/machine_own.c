@@ -447,7 +447,7 @@ enum ledger_rc machine_own_signed(struct machine *m, const struct signed_own *s,
     rc = own_entry(m, s->kind, s->payload, s->block, recorded, out, err);
     uint8_t key[8];
     if (!rc)
-        rc = machine_put(m, KV_EVENT, span_of(id.b, HASH_LEN), kv_key_u64(key, out->index), err);
+        rc = machine_put(m, KV_EVENT, kv_key_index(&id), kv_key_u64(key, out->index), err);
     return rc;
 }
 

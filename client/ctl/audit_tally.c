@@ -172,7 +172,7 @@ static void forget_content(struct audit *au, const uint8_t *id)
     struct rbuf r;
     struct span v;
     uint8_t key[KV_KEY_MAX];
-    if (kv_get(&m->kv, KV_EVENT, span_of(id, HASH_LEN), &v))
+    if (kv_get(&m->kv, KV_EVENT, span_of(id, KV_INDEX_KEY), &v))
         return;
     rbuf_init(&r, v);
     uint64_t index = rbuf_u64(&r);

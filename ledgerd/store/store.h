@@ -6,7 +6,7 @@
  * DIR/data/           LMDB environment (data.mdb, lock.mdb);  DIR/data.new/ while it is being compacted
  * DIR/journal/        0, 1: batches on their way to the tables (journal.h)
  * DIR/keys/log.key    the checkpoint key;  DIR/keys/index.key  the index key
- * DIR/FORMAT          "ledgerd data 4\n": a newer number is refused unharmed, an older one is brought up to date (`ledgerd rebuild`)
+ * DIR/FORMAT          "ledgerd data 6\n": a newer number is refused unharmed, an older one is brought up to date (`ledgerd rebuild`)
  * DIR/ledgerd.lock    held exclusively by the process that writes
  * DIR/readers.lock    shared by processes that read beside it (STORE_BESIDE); held exclusively while a compaction changes files
  * DIR.anchor          (or as configured) last signed size and root

@@ -285,7 +285,7 @@ static enum ledger_rc replace(struct store *s, struct store_env **next, bool *pl
     if (!rc)
         rc = store_env_open(folder, &o, next, err);
     if (!rc)
-        (*next)->single = s->env->single;
+        (*next)->older = s->env->older;
     return rc ? rc : take_place(s->dir, placed, err);
 }
 

@@ -83,7 +83,11 @@ enum ledger_rc store_format_update(struct store *s, struct ledger_err *err)
     char path[FILES_PATH_MAX], text[64];
     enum ledger_rc rc = files_path(path, s->dir, "FORMAT", err);
     int n = snprintf(text, sizeof text, FORMAT_PREFIX "%d\n", STORE_FORMAT);
-    return rc ? rc : files_replace(path, span_of(text, (size_t)n), err);
+    if (!rc)
+        rc = files_replace(path, span_of(text, (size_t)n), err);
+    if (!rc)
+        s->env->older = false;
+    return rc;
 }
 
 enum ledger_rc store_is_older(const char *dir, bool *older, struct ledger_err *err)
@@ -323,7 +327,7 @@ static enum ledger_rc open_data(struct store *s, enum store_mode mode, struct le
     if (!rc)
         rc = store_env_open(path, &o, &s->env, err);
     if (!rc)
-        s->env->single = s->format < STORE_FORMAT;
+        s->env->older = s->format < STORE_FORMAT;
     if (!rc && mode == STORE_WRITE && s->format < STORE_FORMAT_JOURNAL)
         rc = journal_create(s->dir, err); /* empty; the older program, until the view is derived anew, knows nothing of it */
     if (!rc && mode != STORE_BESIDE)

@@ -11,14 +11,15 @@
 
 #include <lmdb.h>
 
+#include "index_rows.h"
 #include "journal.h"
 #include "layer.h"
 #include "log_rows.h"
 #include "store.h"
 
 /* 1: without the history of states. 2: without a journal; an empty one is made. 3: tree and chain map node by node. 4: a row for each record of the log,
- * and such rows stay, and for each step of a history. The view of each is derived anew. */
-#define STORE_FORMAT 5
+ * and such rows stay, and for each step of a history. 5: a row for each key of the indexes. The view of each is derived anew. */
+#define STORE_FORMAT 6
 #define STORE_FORMAT_JOURNAL 3 /* from here on there is a journal */
 #define STORE_LAYERS_MAX 8192 /* batches that are recorded and not in the tables, joined or not: so many the next start has to find */
 /* Readers are connections that stream, and workers; each slot is 64 bytes of shared memory. */
@@ -33,7 +34,7 @@ struct store_env {
     MDB_dbi dbi[KV_TABLES];
     unsigned users; /* snapshots, under the store's lock */
     bool retired;   /* under the store's lock: whoever leaves it last ends it */
-    bool single;    /* an earlier program may read it: one record to a row of the log */
+    bool older;     /* an earlier program may read it: one record to a row of the log, one key to a row of the indexes */
 };
 
 /* A write transaction of LMDB. */
@@ -43,7 +44,8 @@ struct store_txn {
     enum ledger_rc rc;  /* sticky: the first write that failed, */
     int code;           /* and LMDB's word for it, if it had one */
     uint64_t bytes;     /* an upper estimate of the disk space that the commit takes */
-    struct log_tail tail; /* of the log: what is not in LMDB yet */
+    struct log_tail tail; /* of the log: what is not in LMDB yet, */
+    struct index_waiting waiting[KV_TABLES]; /* and of the indexes */
 };
 
 /* The thread that puts layers into the tables (store_apply.c); under the store's lock. */
@@ -125,16 +127,25 @@ void store_env_close(struct store_env *e); /* NULL is allowed */
 struct store_env *store_env_take(struct store *s);
 void store_env_give(struct store *s, struct store_env *e);
 
-/* store_table.c. The index in a key of the log, the size in one of the checkpoints. */
+/* store_table.c. Does it lie as in index_rows.h? */
+static inline bool store_is_index(enum kv_table t)
+{
+    return t == KV_EVENT || t == KV_REFERENCE;
+}
+/* The index in a key of the log, the size in one of the checkpoints. */
 bool store_key_number(struct span key, uint64_t *out) LEDGER_MUST_USE;
 enum ledger_rc store_table_get(const struct store_env *e, MDB_txn *txn, enum kv_table t,
                                struct span key, struct span *value);
 /* The same, beginning where the cursor stands: one of that table. */
 enum ledger_rc store_cursor_get(MDB_cursor *cursor, enum kv_table t, struct span key, struct span *value);
-/* Along the rows of a table, of the log record by record. MDB's codes; MDB_NOTFOUND: there is none (any more). A row is there until the next step. */
+/* Along the rows of a table, of the log record by record, of an index key by key. MDB's codes; MDB_NOTFOUND: there is none (any more). A row is there until
+ * the next step. */
 struct table_walk {
+    MDB_txn *txn;
+    MDB_dbi dbi;
     MDB_cursor *cursor; /* NULL: not open */
-    bool log;
+    bool log, index;
+    struct index_walk keys; /* of an index */
     struct log_row row; /* of the log: many records */
     unsigned at;
     uint8_t key[8];

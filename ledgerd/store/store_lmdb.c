@@ -234,7 +234,7 @@ static int put_log(struct store_txn *x, struct span key, struct span v, bool rep
     struct span there = SPAN_NONE;
     if (!store_key_number(key, &index))
         return MDB_BAD_VALSIZE;
-    int e = log_put(x->txn, dbi, &x->tail, index, v, replace, x->env->single);
+    int e = log_put(x->txn, dbi, &x->tail, index, v, replace, x->env->older);
     if (e != MDB_KEYEXIST)
         return e;
     e = log_flush(x->txn, dbi, &x->tail);
@@ -245,7 +245,7 @@ static int put_log(struct store_txn *x, struct span key, struct span v, bool rep
         return rc == LEDGER_ENOTFOUND ? MDB_KEYEXIST : EIO;
     if (span_eq(there, v))
         return 0;
-    return is_erased_form(there, v) ? log_put(x->txn, dbi, &x->tail, index, v, true, x->env->single) : MDB_KEYEXIST;
+    return is_erased_form(there, v) ? log_put(x->txn, dbi, &x->tail, index, v, true, x->env->older) : MDB_KEYEXIST;
 }
 
 /* A table that grows at its end: its pages become full. */
@@ -259,6 +259,8 @@ static int put_row(struct store_txn *x, enum kv_table t, MDB_val *k, MDB_val *v,
 {
     if (t == KV_LOG)
         return put_log(x, span_of(k->mv_data, k->mv_size), span_of(v->mv_data, v->mv_size), replace);
+    if (store_is_index(t) && !x->env->older)
+        return index_put(&x->waiting[t], span_of(k->mv_data, k->mv_size), span_of(v->mv_data, v->mv_size));
     return t == KV_TREE || t == KV_CHECKPOINT ? put_growing(x, t, k, v) : mdb_put(x->txn, x->env->dbi[t], k, v, 0);
 }
 
@@ -295,18 +297,33 @@ enum ledger_rc store_txn_begin(struct store_env *env, struct store_txn *x, struc
     return store_fail_mdb(err, e, "begin");
 }
 
+static void waiting_free(struct store_txn *x)
+{
+    for (unsigned t = 0; t < KV_TABLES; t++)
+        index_waiting_free(&x->waiting[t]);
+}
+
 void store_txn_abort(struct store_txn *x)
 {
     if (x->txn)
         mdb_txn_abort(x->txn);
     x->txn = NULL;
+    waiting_free(x);
+}
+
+/* What of a table is not in LMDB yet. */
+static int flush_table(struct store_txn *x, enum kv_table t)
+{
+    if (t == KV_LOG)
+        return log_flush(x->txn, x->env->dbi[t], &x->tail);
+    return store_is_index(t) ? index_flush(x->txn, x->env->dbi[t], &x->waiting[t]) : 0;
 }
 
 static enum ledger_rc write_get(void *ctx, enum kv_table t, struct span key, struct span *value)
 {
     struct store *s = ctx;
     struct store_txn *x = &s->direct;
-    int e = t == KV_LOG ? log_flush(x->txn, x->env->dbi[KV_LOG], &x->tail) : 0;
+    int e = flush_table(x, t);
     return e ? x->rc = store_rc(x->code = e) : store_table_get(x->env, x->txn, t, key, value);
 }
 
@@ -341,8 +358,9 @@ static uint64_t free_disk_bytes(const struct store_env *e)
 enum ledger_rc store_txn_commit(struct store_txn *x, uint64_t reserve, struct ledger_err *err)
 {
     LEDGER_REQUIRE(x->txn);
-    if (!x->rc)
-        x->rc = store_rc(x->code = log_flush(x->txn, x->env->dbi[KV_LOG], &x->tail));
+    for (unsigned t = 0; t < KV_TABLES && !x->rc; t++)
+        x->rc = store_rc(x->code = flush_table(x, (enum kv_table)t));
+    waiting_free(x);
     if (x->rc) {
         enum ledger_rc rc = x->rc;
         store_txn_abort(x);
@@ -425,7 +443,9 @@ enum ledger_rc store_remove(struct store *s, enum kv_table t, struct span key,
         return ledger_fail(err, LEDGER_EINVAL, "rows of the log are never removed");
     memcpy(copy, key.p, key.n);
     MDB_val k = {key.n, copy};
-    int e = mdb_del(s->direct.txn, s->env->dbi[t], &k, NULL);
+    int e = flush_table(&s->direct, t);
+    if (!e)
+        e = store_is_index(t) ? index_remove(s->direct.txn, s->env->dbi[t], key) : mdb_del(s->direct.txn, s->env->dbi[t], &k, NULL);
     if (e && e != MDB_NOTFOUND)
         return s->direct.rc = store_fail_mdb(err, e, "remove");
     return LEDGER_OK;
@@ -437,7 +457,9 @@ enum ledger_rc store_drop_view(struct store *s, struct ledger_err *err)
     for (int t = 0; t < KV_TABLES; t++) {
         if (store_is_log((enum kv_table)t))
             continue;
-        int e = mdb_drop(s->direct.txn, s->env->dbi[t], 0);
+        int e = flush_table(&s->direct, (enum kv_table)t);
+        if (!e)
+            e = mdb_drop(s->direct.txn, s->env->dbi[t], 0);
         if (e)
             return s->direct.rc = store_fail_mdb(err, e, "empty a table");
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * store_table: reading the tables, of the log record by record, whatever lies in which of its rows (log_rows.h). Spans borrow from LMDB's pages, and
- * end with the transaction, or with the next write in it.
+ * store_table: reading the tables, of the log record by record and of an index key by key, whatever lies in which of their rows (log_rows.h,
+ * index_rows.h). Spans borrow from LMDB's pages, and end with the transaction, or with the next write in it.
  */
 #include <string.h>
 
@@ -50,6 +50,8 @@ enum ledger_rc store_cursor_get(MDB_cursor *cursor, enum kv_table t, struct span
     MDB_val v;
     if (t == KV_LOG)
         return log_record(cursor, key, value);
+    if (store_is_index(t))
+        return store_rc(index_get(cursor, key, value));
     return copy_key(&c, key) ? found(mdb_cursor_get(cursor, &c.k, &v, MDB_SET), &v, value) : LEDGER_EINVAL;
 }
 
@@ -59,12 +61,12 @@ enum ledger_rc store_table_get(const struct store_env *e, MDB_txn *txn, enum kv_
     struct key_copy c;
     MDB_val v;
     MDB_cursor *cursor;
-    if (t != KV_LOG)
+    if (t != KV_LOG && !store_is_index(t))
         return copy_key(&c, key) ? found(mdb_get(txn, e->dbi[t], &c.k, &v), &v, value) : LEDGER_EINVAL;
     int code = mdb_cursor_open(txn, e->dbi[t], &cursor);
     if (code)
         return store_rc(code);
-    enum ledger_rc rc = log_record(cursor, key, value);
+    enum ledger_rc rc = store_cursor_get(cursor, t, key, value);
     mdb_cursor_close(cursor);
     return rc;
 }
@@ -73,8 +75,8 @@ enum ledger_rc store_table_get(const struct store_env *e, MDB_txn *txn, enum kv_
 
 int table_walk_open(struct table_walk *w, const struct store_env *e, MDB_txn *txn, enum kv_table t)
 {
-    *w = (struct table_walk){.log = t == KV_LOG};
-    return mdb_cursor_open(txn, e->dbi[t], &w->cursor);
+    *w = (struct table_walk){.txn = txn, .dbi = e->dbi[t], .log = t == KV_LOG, .index = store_is_index(t)};
+    return w->index ? 0 : mdb_cursor_open(txn, w->dbi, &w->cursor);
 }
 
 void table_walk_close(struct table_walk *w)
@@ -82,6 +84,7 @@ void table_walk_close(struct table_walk *w)
     if (w->cursor)
         mdb_cursor_close(w->cursor);
     w->cursor = NULL;
+    index_walk_close(&w->keys);
 }
 
 /* Of a row of the log, its record number w->at. */
@@ -114,6 +117,10 @@ int table_walk_first(struct table_walk *w, struct span first, struct layer_row *
     struct key_copy c;
     MDB_val k;
     uint64_t index;
+    if (w->index) {
+        int e = index_walk_open(&w->keys, w->txn, w->dbi, first);
+        return e ? e : index_walk_next(&w->keys, &out->key, &out->value);
+    }
     if (!first.n)
         return walk_step(w, MDB_FIRST, &k, out);
     if (!copy_key(&c, first))
@@ -129,6 +136,8 @@ int table_walk_first(struct table_walk *w, struct span first, struct layer_row *
 int table_walk_next(struct table_walk *w, struct layer_row *out)
 {
     MDB_val k;
+    if (w->index)
+        return index_walk_next(&w->keys, &out->key, &out->value);
     if (!w->log || ++w->at >= w->row.n)
         return walk_step(w, MDB_NEXT, &k, out);
     walk_record(w, out);
@@ -138,26 +147,50 @@ int table_walk_next(struct table_walk *w, struct layer_row *out)
 int table_walk_last(struct table_walk *w, struct layer_row *out)
 {
     MDB_val k;
-    return walk_step(w, MDB_LAST, &k, out);
+    if (!w->index)
+        return walk_step(w, MDB_LAST, &k, out);
+    struct layer_row row;
+    int first = table_walk_first(w, SPAN_NONE, out), e = first;
+    while (!e && !(e = table_walk_next(w, &row)))
+        *out = row;
+    return first || e == MDB_NOTFOUND ? first : e;
+}
+
+/* Rows of LMDB are fewer. */
+static int count_keys(struct table_walk *w, uint64_t *out)
+{
+    struct layer_row row;
+    int e = table_walk_first(w, SPAN_NONE, &row);
+    for (; !e; e = table_walk_next(w, &row))
+        ++*out;
+    return e;
+}
+
+static int count_records(struct table_walk *w, uint64_t *out)
+{
+    struct layer_row row;
+    int e = 0;
+    for (MDB_cursor_op op = MDB_FIRST; !e; op = MDB_NEXT) {
+        MDB_val k;
+        e = walk_step(w, op, &k, &row);
+        *out += e ? 0 : w->row.n;
+    }
+    return e;
 }
 
 int store_table_count(const struct store_env *e, MDB_txn *txn, enum kv_table t, uint64_t *out)
 {
     MDB_stat st;
     struct table_walk w;
-    struct layer_row row;
     *out = 0;
     int code = mdb_stat(txn, e->dbi[t], &st);
-    if (code || t != KV_LOG) {
+    if (code || (t != KV_LOG && !store_is_index(t))) {
         *out = code ? 0 : st.ms_entries;
         return code;
     }
     code = table_walk_open(&w, e, txn, t);
-    for (MDB_cursor_op op = MDB_FIRST; !code; op = MDB_NEXT) {
-        MDB_val k;
-        code = walk_step(&w, op, &k, &row);
-        *out += code ? 0 : w.row.n;
-    }
+    if (!code)
+        code = w.index ? count_keys(&w, out) : count_records(&w, out);
     table_walk_close(&w);
     return code == MDB_NOTFOUND ? 0 : code;
 }

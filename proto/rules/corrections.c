@@ -40,9 +40,9 @@ static bool find_target_index(struct ruling *r, bool *found)
     struct rbuf b;
     *found = false;
     if (j->wire) {
-        if (text.n != 2 * HASH_LEN || !hex_decode(text, key))
+        if (text.n != 2 * HASH_LEN || !hex_decode(text, r->target_id.b))
             return true;
-        k = span_of(key, HASH_LEN);
+        k = kv_key_index(&r->target_id);
     } else {
         k = judge_reference_key(j, SPAN_NONE, text, key);
     }
@@ -57,7 +57,7 @@ static bool find_target_index(struct ruling *r, bool *found)
     return *found || failed(j, LEDGER_EINTERNAL, "an index does not decode");
 }
 
-/* Reads the target back from the log. *found false: it is one of the ledger's own entries. */
+/* Reads the target back from the log. *found false: it is one of the ledger's own entries, or an event whose id only begins alike. */
 static bool read_target(struct ruling *r, bool *found)
 {
     struct judge *j = r->j;
@@ -75,7 +75,7 @@ static bool read_target(struct ruling *r, bool *found)
     rc = header_decode(j->a, record.header, &header, &j->err);
     if (rc != LEDGER_OK)
         return failed(j, rc, j->err.msg);
-    *found = header.kind >= EVENT_KIND_FIRST;
+    *found = header.kind >= EVENT_KIND_FIRST && (!j->wire || hash_eq(&header.event_id, &r->target_id));
     if (!*found)
         return true;
     if (record.erased_by)

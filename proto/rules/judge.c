@@ -120,7 +120,7 @@ struct span judge_reference_key(struct judge *j, struct span first_signer, struc
     struct hfield f[] = {HVAR(j->wire ? first_signer : SPAN_NONE), HVAR(reference)};
     crypto_labelled(j->c, LABEL_REFERENCE, f, 2, &h);
     memcpy(out, h.b, HASH_LEN);
-    return span_of(out, HASH_LEN);
+    return span_of(out, KV_INDEX_KEY);
 }
 
 void touch(struct ruling *r, struct loaded *ld)

@@ -29,6 +29,7 @@ struct ruling {
     const struct spec_test *limit;
     uint64_t spec_member; /* LOT_CREATED */
     struct event target;  /* EVENT_CORRECTED */
+    struct hash target_id; /* over the wire */
     uint64_t target_index;
     /* Chains that the event advances, in the order of the rules' table. */
     struct loaded **touched;

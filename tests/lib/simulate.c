@@ -93,7 +93,7 @@ static void save_event(struct simulation *s, struct judge *j, struct event *ev,
     must(kv_put(&s->kv, KV_REFERENCE, judge_reference_key(j, first_signer, ev->reference, hash),
                 index),
          "reference");
-    must(kv_put(&s->kv, KV_EVENT, span_of(ev->id.b, HASH_LEN), index), "event");
+    must(kv_put(&s->kv, KV_EVENT, kv_key_index(&ev->id), index), "event");
     struct span record =
         entry_record_join(s->a, &(struct entry_record){.header = header_encode(s->a, &h), .event = ev->bytes, .block = SPAN_LIT("block")});
     must(kv_put(&s->kv, KV_LOG, kv_key_u64(key, s->index), record), "log");

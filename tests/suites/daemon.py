@@ -74,12 +74,12 @@ def test_newer_format_is_refused_unharmed():
         l.start().register_warehouse().end()
         path = os.path.join(l.dir, "FORMAT")
         with open(path, "w", encoding="ascii") as f:
-            f.write("ledgerd data 6\n")
+            f.write("ledgerd data 7\n")
         before = files_below(l.base)
-        l.refuses_to_run(3, "format 6", "nothing was touched")
+        l.refuses_to_run(3, "format 7", "nothing was touched")
         for command in "check", "rebuild":
             ran = l.tool(command)
-            need(ran.status == 3 and "format 6" in ran.out + ran.err, f"{ran}")
+            need(ran.status == 3 and "format 7" in ran.out + ran.err, f"{ran}")
         after = files_below(l.base)
         before.pop("daemon.log", None), after.pop("daemon.log", None)
         changed = [name for name in before.keys() | after.keys() if before.get(name) != after.get(name)]
@@ -87,8 +87,8 @@ def test_newer_format_is_refused_unharmed():
 
 
 def test_earlier_format_is_brought_up_to_date():
-    """tests/fixtures/data-N.tar.xz was made by the program that wrote format N; those of 3 and 4 were killed with eight batches in their journals."""
-    for how, (fixture, entries) in itertools.product(("rebuild", "run"), {"data-1": 20, "data-2": 19, "data-3": 30, "data-4": 45}.items()):
+    """tests/fixtures/data-N.tar.xz was made by the program that wrote format N; those from 3 on were killed with eight batches in their journals."""
+    for how, (fixture, entries) in itertools.product(("rebuild", "run"), {"data-1": 20, "data-2": 19, "data-3": 30, "data-4": 45, "data-5": 46}.items()):
         with Ledger() as l:
             l.become(fixture)
             path = os.path.join(l.dir, "FORMAT")
@@ -100,7 +100,7 @@ def test_earlier_format_is_brought_up_to_date():
                 l.tool("rebuild").expect(0, f"{entries} entries verified")
             else:
                 l.start("--plain").end()
-            need(open(path, encoding="ascii").read() == "ledgerd data 5\n", "the format number is the old one")
+            need(open(path, encoding="ascii").read() == "ledgerd data 6\n", "the format number is the old one")
             l.tool("check").expect(0, f"{entries + (how == 'run') * 3} entries")
 
 

@@ -158,6 +158,11 @@ TEST(corrections_name_event_ids)
     ACCEPT(&l, "EVENT_CORRECTED", "u.wh+u.qa",
            "{'target_event':'%s','reason':'r','changes':[{'field':'lot','old':'L','new':'M'}]}",
            id);
+    const size_t last = 2 * HASH_LEN - 1; /* what begins like the id of an event is none */
+    id[last] = id[last] == '0' ? '1' : '0';
+    REFUSE(&l, E_CORRECT_TARGET, "EVENT_CORRECTED", "u.wh+u.qa",
+           "{'target_event':'%s','reason':'r','changes':[{'field':'lot','old':'M','new':'N'}]}",
+           id);
     id[0] = id[0] == 'a' ? 'A' : id[0];
     id[5] = id[5] == '0' ? '1' : '0';
     REFUSE(&l, E_CORRECT_TARGET, "EVENT_CORRECTED", "u.wh+u.qa",

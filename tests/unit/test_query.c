@@ -265,6 +265,10 @@ TEST(every_entry_has_a_receipt)
     check_error(&ans, LEDGERD__V1__ERROR_CODE__ERROR_MALFORMED, "32");
     ask_receipt(w, 0, SPAN_LIT("an event id that nobody ever gave"), &ans);
     check_error(&ans, LEDGERD__V1__ERROR_CODE__ERROR_MALFORMED, "32");
+    struct hash alike = w->last_event;
+    alike.b[HASH_LEN - 1] ^= 1;
+    ask_receipt(w, 0, span_of(alike.b, HASH_LEN), &ans);
+    check_error(&ans, LEDGERD__V1__ERROR_CODE__ERROR_NOT_FOUND, "no event");
     ask_receipt(w, 0, SPAN_LIT("an event id that nobody has used"), &ans);
     check_error(&ans, LEDGERD__V1__ERROR_CODE__ERROR_NOT_FOUND, "no event");
     world_close(w);

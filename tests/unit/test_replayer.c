@@ -518,14 +518,14 @@ TEST(refuses_folders_that_are_not_its_own)
     CHECK_EQ_INT(open_with(w, dir, NULL, &r), LEDGER_OK);
     CHECK_EQ_INT(open_with(w, dir, NULL, &other), LEDGER_EBUSY);
     replayer_close(r);
-    write_file(dir, "FORMAT", "ledgerd replay 4\n");
+    write_file(dir, "FORMAT", "ledgerd replay 5\n");
     CHECK_EQ_INT(replayer_open(dir, WORLD_ORIGIN, &w->index_key, NULL, &r, &err), LEDGER_EVERSION);
-    CHECK(strstr(err.msg, "format 4"));
-    write_file(dir, "FORMAT", "ledgerd replay 2\n");
+    CHECK(strstr(err.msg, "format 5"));
+    write_file(dir, "FORMAT", "ledgerd replay 3\n");
     CHECK_EQ_INT(open_with(w, dir, NULL, &r), LEDGER_EINVAL);
     write_file(dir, "FORMAT", "something else\n");
     CHECK_EQ_INT(open_with(w, dir, NULL, &r), LEDGER_EINVAL);
-    write_file(dir, "FORMAT", "ledgerd replay 3\n");
+    write_file(dir, "FORMAT", "ledgerd replay 4\n");
     CHECK_EQ_INT(open_with(w, dir, NULL, &r), LEDGER_OK); /* nothing of all that has harmed it */
     must_match(w, r, &log);
     replayer_close(r);

@@ -123,7 +123,7 @@ TEST(a_newer_format_is_refused_and_nothing_is_touched)
     scratch_make(&s);
     snprintf(lock, sizeof lock, "%s/ledgerd.lock", s.dir);
     CHECK(remove(lock) == 0);
-    write_format(&s, "ledgerd data 6\n");
+    write_format(&s, "ledgerd data 7\n");
     long before = folder_sum(&s);
     CHECK_EQ_INT(store_open(s.dir, STORE_WRITE, &store, &err), LEDGER_EVERSION);
     CHECK_EQ_INT(store_open(s.dir, STORE_READ, &store, &err), LEDGER_EVERSION);
