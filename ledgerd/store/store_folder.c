@@ -429,6 +429,7 @@ void store_close(struct store *s)
     if (!s)
         return;
     store_abort(s);
+    store_known_end(s);
     store_apply_fini(s);
     close_data(s);
     pthread_cond_destroy(&s->left);

@@ -7,12 +7,14 @@
 
 #include <limits.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <time.h>
 
 #include <lmdb.h>
 
 #include "index_rows.h"
 #include "journal.h"
+#include "key_filter.h"
 #include "layer.h"
 #include "log_rows.h"
 #include "store.h"
@@ -65,6 +67,16 @@ struct store_apply {
     void *ctx;
 };
 
+/* Which keys of the indexes are not recorded (store_known.c); of the writer's thread, but for what another one reads. */
+struct store_known {
+    struct key_filter *filter; /* NULL: there is none */
+    uint64_t keys, room;
+    bool tried, started;
+    pthread_t thread;
+    atomic_bool whole; /* the filter has all keys; until then it is not asked */
+    atomic_bool stop;
+};
+
 struct store {
     char dir[PATH_MAX];
     enum store_mode mode;
@@ -81,6 +93,7 @@ struct store {
     struct store_snapshot *view; /* what the open batch reads */
     struct layer_sink sink;      /* its rows */
     enum ledger_rc sink_rc;      /* sticky: the first row that was not taken */
+    struct store_known known;
     struct journal *journal;     /* of a store that is open for writing */
     time_t readers_checked;      /* CLOCK_MONOTONIC */
     /* Under the lock: what is recorded and not in the tables yet, the oldest first. */
@@ -184,6 +197,15 @@ enum ledger_rc store_recent_read(const char *dir, struct layer *out[STORE_LAYERS
 /* Drops those that the tables, with a log of this size and root, have already; ETAMPER: the rest does not follow, and all are dropped. */
 enum ledger_rc store_recent_stack(struct layer *layers[STORE_LAYERS_MAX], size_t *n, uint64_t size, const struct hash *root, struct ledger_err *err)
     LEDGER_MUST_USE;
+
+/* store_known.c. In the writer's thread. Begin: before a batch is judged, in whose view it looks how large the log is. */
+void store_known_begin(struct store *s);
+void store_known_end(struct store *s);
+/* True: no such key is recorded. False: it is, or nobody knows. */
+bool store_known_absent(const struct store *s, enum kv_table t, struct span key);
+/* What is going to be recorded. */
+void store_known_add(struct store *s, enum kv_table t, struct span key);
+void store_known_add_layer(struct store *s, const struct layer *l);
 
 /* store_apply.c */
 void store_apply_init(struct store_apply *a);

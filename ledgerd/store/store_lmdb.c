@@ -330,6 +330,7 @@ static enum ledger_rc write_get(void *ctx, enum kv_table t, struct span key, str
 static enum ledger_rc write_put(void *ctx, enum kv_table t, struct span key, struct span value)
 {
     struct store *s = ctx;
+    store_known_add(s, t, key);
     return store_txn_put(&s->direct, t, key, value, false);
 }
 

@@ -87,6 +87,8 @@ static enum ledger_rc view_tail(struct store *s, uint64_t *size, uint64_t *epoch
 static enum ledger_rc view_get(void *ctx, enum kv_table t, struct span key, struct span *value)
 {
     const struct store *s = ctx;
+    if (store_known_absent(s, t, key))
+        return LEDGER_ENOTFOUND;
     struct kv kv = store_snapshot_kv(s->view);
     return kv_get(&kv, t, key, value);
 }
@@ -106,7 +108,10 @@ enum ledger_rc log_begin(struct store *s, struct kv *out, struct ledger_err *err
         return ledger_fail(err, LEDGER_EINVAL, "the store is open for reading only");
     s->sink_rc = LEDGER_OK;
     *out = (struct kv){s, view_get, sink_put};
-    return store_snapshot_open(s, &s->view, err);
+    enum ledger_rc rc = store_snapshot_open(s, &s->view, err);
+    if (!rc)
+        store_known_begin(s);
+    return rc;
 }
 
 static enum log_outcome not_written(struct store *s, enum ledger_rc rc, struct ledger_err *err)
@@ -188,6 +193,8 @@ enum log_outcome log_append(struct store *s, uint64_t expected_size, uint64_t ep
     rc = kv_mem_flush(batch->rows, err);
     if (!rc)
         rc = make_layer(s, size, batch->erases, &l, err);
+    if (!rc)
+        store_known_add_layer(s, l);
     if (rc) {
         layer_drop(l);
         return not_written(s, rc, err);
