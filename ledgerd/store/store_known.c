@@ -11,7 +11,7 @@
 #include "log.h"
 #include "store_impl.h"
 
-#define BYTES_MAX ((uint64_t)32 << 20)
+#define BYTES_MAX ((uint64_t)24 << 20)
 #define BITS_LEAST 6 /* for each key: with fewer a filter says little */
 #define ROOM_LEAST UINT64_C(250000)
 
