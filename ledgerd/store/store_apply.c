@@ -21,7 +21,7 @@
 
 #define DELAY_US INT64_C(1000000)  /* the oldest layer waits so long for others */
 #define LAYERS_ENOUGH 48           /* unless there are so many, */
-#define ROWS_ENOUGH UINT64_C(16000) /* or they have so many rows: whoever reads asks every layer */
+#define ROWS_ENOUGH UINT64_C(24000) /* or they have so many rows: whoever reads asks every layer */
 #define ROWS_ONCE UINT64_C(40000)  /* in one transaction, far below LMDB's limit on dirty pages */
 #define ROWS_MAX UINT64_C(50000)   /* whoever records waits from here on: with one more batch a start still takes all over in one transaction */
 #define JOIN_ROWS 4000u            /* no layer is made larger than that of others */
