@@ -223,6 +223,7 @@ struct passing {
     MDB_txn *txn;
     MDB_dbi dbi;
     MDB_cursor *cursor;
+    size_t *rows; /* counts what is written */
 };
 
 /* `row`: room for the head, and then n entries. */
@@ -233,6 +234,7 @@ static int put_row(const struct passing *p, unsigned level, uint64_t bits, bool 
     const uint8_t head[INDEX_ROW_HEAD] = {ROW_VERSION, below, (uint8_t)(n >> 8), (uint8_t)n};
     memcpy(row, head, sizeof head);
     MDB_val mk = {sizeof k, k}, v = {INDEX_ROW_HEAD + n * INDEX_ENTRY, row};
+    ++*p->rows;
     return n > UINT16_MAX ? MDB_BAD_VALSIZE : mdb_put(p->txn, p->dbi, &mk, &v, 0);
 }
 
@@ -335,13 +337,14 @@ static int put_in_order(struct index_waiting *w)
         return ENOMEM;
     }
     free(w->entries);
-    *w = (struct index_waiting){.entries = sorted, .n = n, .cap = w->n};
+    *w = (struct index_waiting){.entries = sorted, .n = n, .cap = w->n, .rows = w->rows};
     return 0;
 }
 
 int index_flush(MDB_txn *txn, MDB_dbi dbi, struct index_waiting *w)
 {
-    struct passing p = {.txn = txn, .dbi = dbi};
+    struct passing p = {.txn = txn, .dbi = dbi, .rows = &w->rows};
+    w->rows = 0;
     if (!w->n)
         return 0;
     int e = w->unordered ? put_in_order(w) : 0;
@@ -379,7 +382,8 @@ static int remove_from(const struct passing *p, unsigned level, const struct ind
 
 int index_remove(MDB_txn *txn, MDB_dbi dbi, struct span key)
 {
-    struct passing p = {.txn = txn, .dbi = dbi};
+    size_t rows = 0;
+    struct passing p = {.txn = txn, .dbi = dbi, .rows = &rows};
     struct index_row row = {.below = true};
     bool there = false;
     if (key.n != INDEX_KEY)

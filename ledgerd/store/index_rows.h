@@ -61,6 +61,7 @@ struct index_waiting {
     uint8_t *entries; /* malloc */
     size_t n, cap;
     bool unordered;
+    size_t rows; /* that the last index_flush has written: a page each, and at times, when many rows are full at once, more than keys */
 };
 /* MDB_BAD_VALSIZE: a key has 16 bytes, a value 8. */
 int index_put(struct index_waiting *w, struct span key, struct span value) LEDGER_MUST_USE;

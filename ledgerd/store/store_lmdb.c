@@ -311,12 +311,22 @@ void store_txn_abort(struct store_txn *x)
     waiting_free(x);
 }
 
+static int flush_index(struct store_txn *x, enum kv_table t)
+{
+    struct index_waiting *w = &x->waiting[t];
+    const size_t keys = w->n; /* which were estimated at a page each */
+    int e = index_flush(x->txn, x->env->dbi[t], w);
+    if (w->rows > keys)
+        x->bytes += (uint64_t)(w->rows - keys) * PAGE_ESTIMATE;
+    return e;
+}
+
 /* What of a table is not in LMDB yet. */
 static int flush_table(struct store_txn *x, enum kv_table t)
 {
     if (t == KV_LOG)
         return log_flush(x->txn, x->env->dbi[t], &x->tail);
-    return store_is_index(t) ? index_flush(x->txn, x->env->dbi[t], &x->waiting[t]) : 0;
+    return store_is_index(t) ? flush_index(x, t) : 0;
 }
 
 static enum ledger_rc write_get(void *ctx, enum kv_table t, struct span key, struct span *value)
