@@ -7,10 +7,11 @@
 #include <string.h>
 
 #define LINE_WORDS 8u /* 64 bytes */
-#define BITS 7u       /* of a key, nine of its own bits for each */
+#define BITS_MAX 7u   /* of a key, nine of its own bits for each */
 
 struct key_filter {
     size_t n_lines;
+    unsigned bits; /* of each key */
     _Atomic uint64_t words[];
 };
 struct place {
@@ -27,13 +28,22 @@ static struct place place_of(const struct key_filter *f, enum kv_table t, struct
     return (struct place){(size_t)((spread >> 32) * f->n_lines >> 32), half[1]};
 }
 
-struct key_filter *key_filter_new(size_t bytes)
+/* Of the bits that a filter has for each key ln 2 should be the key's own. */
+static unsigned bits_for(size_t bytes, uint64_t keys)
+{
+    uint64_t bits = keys ? (uint64_t)bytes * 8 * 69 / 100 / keys : BITS_MAX;
+    return bits < 1 ? 1 : bits > BITS_MAX ? BITS_MAX : (unsigned)bits;
+}
+
+struct key_filter *key_filter_new(size_t bytes, uint64_t keys)
 {
     size_t n = bytes / (LINE_WORDS * sizeof(uint64_t));
     n = n == 0 ? 1 : n > UINT32_MAX ? UINT32_MAX : n;
     struct key_filter *f = calloc(1, sizeof *f + n * LINE_WORDS * sizeof f->words[0]);
-    if (f)
+    if (f) {
         f->n_lines = n;
+        f->bits = bits_for(bytes, keys);
+    }
     return f;
 }
 
@@ -45,14 +55,14 @@ void key_filter_free(struct key_filter *f)
 void key_filter_add(struct key_filter *f, enum kv_table t, struct span key)
 {
     struct place p = place_of(f, t, key);
-    for (unsigned i = 0; i < BITS; i++, p.bits >>= 9)
+    for (unsigned i = 0; i < f->bits; i++, p.bits >>= 9)
         atomic_fetch_or_explicit(&f->words[p.line * LINE_WORDS + (p.bits >> 6 & 7)], UINT64_C(1) << (p.bits & 63), memory_order_relaxed);
 }
 
 bool key_filter_absent(const struct key_filter *f, enum kv_table t, struct span key)
 {
     struct place p = place_of(f, t, key);
-    for (unsigned i = 0; i < BITS; i++, p.bits >>= 9) {
+    for (unsigned i = 0; i < f->bits; i++, p.bits >>= 9) {
         uint64_t word = atomic_load_explicit(&f->words[p.line * LINE_WORDS + (p.bits >> 6 & 7)], memory_order_relaxed);
         if (!(word >> (p.bits & 63) & 1))
             return true;

@@ -11,11 +11,11 @@
 
 #include "kv.h"
 
-#define KEY_FILTER_BITS 12u /* of memory, for each key that it has room for: one in a hundred absent ones is then not said to be absent */
+#define KEY_FILTER_BITS 12u /* of memory for each key: one in a hundred absent ones is then not said to be absent; with 6 one in ten, with 2 four */
 
 struct key_filter;
-/* Returns owned; NULL: out of memory. */
-struct key_filter *key_filter_new(size_t bytes);
+/* For so many keys in all. Returns owned; NULL: out of memory. */
+struct key_filter *key_filter_new(size_t bytes, uint64_t keys);
 void key_filter_free(struct key_filter *f); /* NULL is allowed */
 void key_filter_add(struct key_filter *f, enum kv_table t, struct span key);
 /* True: it was not added. False: it was, or nobody knows. */

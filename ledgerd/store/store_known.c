@@ -5,14 +5,15 @@
  * records, from the moment at which the filter was made, and a thread of its own adds what was there, from a snapshot that was opened after
  * that. When it has come to the end, the filter is asked first.
  *
- * A filter that has become too small is made anew. None is made of more keys than its memory is worth, and the tables are asked as before; the same when
- * they could not be read: whoever asks them will be told why.
+ * A filter that has become too small is made anew. Its memory is bounded, so that with more than some ten million entries it is less sure, and with more
+ * than a hundred million there is none: then the tables are asked, as they are when they could not be read; whoever asks them will be told why.
  */
 #include "log.h"
 #include "store_impl.h"
 
-#define BYTES_MAX ((uint64_t)24 << 20)
-#define BITS_LEAST 6 /* for each key: with fewer a filter says little */
+#define BYTES_USUAL ((uint64_t)24 << 20)
+#define BYTES_MAX ((uint64_t)64 << 20)
+#define BITS_LEAST 2 /* for each key, for which it takes more than the usual: with fewer a filter says little */
 #define ROOM_LEAST UINT64_C(250000)
 
 static const enum kv_table indexes[] = {KV_REFERENCE, KV_EVENT};
@@ -67,13 +68,13 @@ void store_known_begin(struct store *s)
     k->tried = true;
     k->keys = 2 * size;
     k->room = k->keys + k->keys / 2 + ROOM_LEAST;
-    uint64_t bytes = k->room / 8 * KEY_FILTER_BITS;
+    uint64_t bytes = k->room / 8 * KEY_FILTER_BITS, least = k->room / 8 * BITS_LEAST;
+    if (bytes > BYTES_USUAL)
+        bytes = least > BYTES_USUAL ? least : BYTES_USUAL;
     if (bytes > BYTES_MAX)
-        bytes = BYTES_MAX;
-    if (bytes * 8 / BITS_LEAST < k->room)
         k->room = UINT64_MAX;
     else
-        k->filter = key_filter_new((size_t)bytes);
+        k->filter = key_filter_new((size_t)bytes, k->room);
     k->started = k->filter && pthread_create(&k->thread, NULL, read_all, s) == 0;
 }
 
