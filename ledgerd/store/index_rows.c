@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define ROW_VERSION 1
+#define ROW_BELOW 0xff /* no bit of it turns it into the other: whoever looked no further would say that a key is not there */
 #define ROW_KEY 9u
 
 /* ---- rows ---- */
@@ -47,7 +48,7 @@ static void row_key(unsigned level, uint64_t bits, uint8_t out[ROW_KEY])
 static bool row_open(const MDB_val *v, struct index_row *out)
 {
     const uint8_t *p = v->mv_data;
-    if (v->mv_size < INDEX_ROW_HEAD || p[0] != ROW_VERSION || p[1] > 1)
+    if (v->mv_size < INDEX_ROW_HEAD || p[0] != ROW_VERSION || (p[1] != 0 && p[1] != ROW_BELOW))
         return false;
     *out = (struct index_row){.below = p[1] != 0, .n = (size_t)p[2] << 8 | p[3], .entries = p + INDEX_ROW_HEAD};
     return v->mv_size == INDEX_ROW_HEAD + out->n * INDEX_ENTRY;
@@ -103,6 +104,16 @@ int index_get(MDB_cursor *cursor, struct span key, struct span *value)
 
 /* ---- along all keys ---- */
 
+/* Would its keys be looked for in this row? */
+static bool row_in_place(const MDB_val *k, unsigned level, const struct index_row *r)
+{
+    uint8_t want[ROW_KEY];
+    const uint8_t *key = k->mv_data;
+    row_key(level, first_bits(key + 1, level), want);
+    return memcmp(key, want, sizeof want) == 0 &&
+           (r->n == 0 || (first_bits(entry_at(r, 0), level) == leading(key + 1) && first_bits(entry_at(r, r->n - 1), level) == leading(key + 1)));
+}
+
 /* The row at the cursor, or the first one behind it that has entries; ended if that is of another level. */
 static int level_take(struct index_walk_level *l, unsigned level, MDB_cursor_op op, MDB_val *k)
 {
@@ -112,7 +123,7 @@ static int level_take(struct index_walk_level *l, unsigned level, MDB_cursor_op 
         l->ended = e == MDB_NOTFOUND || (!e && (k->mv_size != ROW_KEY || ((const uint8_t *)k->mv_data)[0] != level));
         if (e || l->ended)
             return e == MDB_NOTFOUND ? 0 : e;
-        if (!row_open(&v, &l->row))
+        if (!row_open(&v, &l->row) || !row_in_place(k, level, &l->row))
             return MDB_CORRUPTED;
         l->at = 0;
         op = MDB_NEXT;
@@ -231,7 +242,7 @@ static int put_row(const struct passing *p, unsigned level, uint64_t bits, bool 
 {
     uint8_t k[ROW_KEY];
     row_key(level, bits, k);
-    const uint8_t head[INDEX_ROW_HEAD] = {ROW_VERSION, below, (uint8_t)(n >> 8), (uint8_t)n};
+    const uint8_t head[INDEX_ROW_HEAD] = {ROW_VERSION, below ? ROW_BELOW : 0, (uint8_t)(n >> 8), (uint8_t)n};
     memcpy(row, head, sizeof head);
     MDB_val mk = {sizeof k, k}, v = {INDEX_ROW_HEAD + n * INDEX_ENTRY, row};
     ++*p->rows;

@@ -7,7 +7,7 @@
  * Everybody else sees a key and its value.
  *
  *   key    u8 level, 0 at the top ‖ u64 first 6 + 4 × level bits of its keys, zeros behind them
- *   value  u8 1 ‖ u8 1: there are sixteen rows below, 0: none ‖ u16 n ‖ n × (key[16] ‖ u64 value), ascending; big-endian
+ *   value  u8 1 ‖ u8 255: there are sixteen rows below, 0: none ‖ u16 n ‖ n × (key[16] ‖ u64 value), ascending; big-endian
  *
  * Of two entries with the same key the one in the upper row counts, and replaces the other when it comes there.
  *
