@@ -290,6 +290,10 @@ static enum ledger_rc compare_growing(struct check *k, enum kv_table t, struct l
     uint64_t stored = 0, before = k->differences;
     struct scan sc = {.k = k, .t = t};
     enum ledger_rc rc = store_count(k->sn, t, &stored, err);
+    if (rc == LEDGER_ETAMPER) {
+        check_differ(k, VERDICT_NO_INDEX, table_names[t], "rows of it are malformed");
+        return LEDGER_OK;
+    }
     if (rc || stored == k->distinct[t])
         return rc;
     rc = store_scan(k->sn, t, SPAN_NONE, scan_growing, &sc, err);

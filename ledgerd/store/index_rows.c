@@ -262,8 +262,6 @@ static size_t merge(const struct index_row *there, const uint8_t *in, size_t n, 
     return (size_t)(to - out) / INDEX_ENTRY;
 }
 
-static int add_to(const struct passing *p, unsigned level, uint64_t bits, bool new, const uint8_t *in, size_t n);
-
 /* Where those end that belong into one row. */
 static size_t same_bits(const uint8_t *entries, size_t n, size_t from, unsigned level, uint64_t bits)
 {
@@ -272,24 +270,20 @@ static size_t same_bits(const uint8_t *entries, size_t n, size_t from, unsigned 
     return from;
 }
 
-/* Everything to the rows below, which are made if there are none. */
-static int pass_down(const struct passing *p, unsigned level, uint64_t bits, bool new, const uint8_t *entries, size_t n)
-{
-    int e = 0;
-    size_t from = 0;
-    for (uint64_t i = 0; i < INDEX_FANOUT && !e; i++) {
-        const uint64_t below = bits | i << lowest_bit(level + 1);
-        size_t to = same_bits(entries, n, from, level + 1, below);
-        if (new || to > from)
-            e = add_to(p, level + 1, below, new, entries + from * INDEX_ENTRY, to - from);
-        from = to;
-    }
-    return e;
-}
+/* A row that passes down what it held, and how far that has come. */
+struct full_row {
+    uint8_t *row; /* malloc */
+    size_t n, from;
+    uint64_t bits;
+    uint64_t next; /* of the rows below */
+    bool new;      /* these are made now */
+};
 
-static int add_to(const struct passing *p, unsigned level, uint64_t bits, bool new, const uint8_t *in, size_t n)
+/* Puts entries into a row, or, where they are too many for it, all that it would have held into *full. */
+static int add_to_row(const struct passing *p, unsigned level, uint64_t bits, bool new, const uint8_t *in, size_t n, struct full_row *full)
 {
     struct index_row there = {0};
+    *full = (struct full_row){.row = NULL};
     int e = new ? 0 : row_get(p->cursor, level, bits, &there);
     if (e)
         return e;
@@ -298,14 +292,43 @@ static int add_to(const struct passing *p, unsigned level, uint64_t bits, bool n
         return ENOMEM;
     const bool below = there.below, empty = below && there.n == 0;
     n = merge(&there, in, n, row + INDEX_ROW_HEAD); /* a copy: LMDB's page may be another one after the next write */
-    if (n <= INDEX_ROW_ENTRIES || level == INDEX_LEVELS) {
-        e = put_row(p, level, bits, below, row, n);
-    } else {
-        e = empty ? 0 : put_row(p, level, bits, true, row, 0);
-        if (!e)
-            e = pass_down(p, level, bits, !below, row + INDEX_ROW_HEAD, n);
+    if (n > INDEX_ROW_ENTRIES && level < INDEX_LEVELS) {
+        *full = (struct full_row){.row = row, .n = n, .bits = bits, .new = !below};
+        return empty ? 0 : put_row(p, level, bits, true, row, 0);
     }
+    e = put_row(p, level, bits, below, row, n);
     free(row);
+    return e;
+}
+
+/* The next of the rows below gets its part; *full: it passes that on itself. */
+static int pass_down(const struct passing *p, unsigned level, struct full_row *from, struct full_row *full)
+{
+    const uint8_t *entries = from->row + INDEX_ROW_HEAD;
+    const uint64_t bits = from->bits | from->next++ << lowest_bit(level);
+    const size_t begin = from->from;
+    from->from = same_bits(entries, from->n, begin, level, bits);
+    *full = (struct full_row){.row = NULL};
+    if (from->from == begin && !from->new)
+        return 0;
+    return add_to_row(p, level, bits, from->new, entries + begin * INDEX_ENTRY, from->from - begin, full);
+}
+
+static int add_and_pass(const struct passing *p, uint64_t bits, bool new, const uint8_t *in, size_t n)
+{
+    struct full_row stack[INDEX_LEVELS + 1]; /* one for each level: each passes down to the next */
+    int e = add_to_row(p, 0, bits, new, in, n, &stack[0]);
+    unsigned depth = stack[0].row != NULL;
+    while (depth && !e) {
+        if (stack[depth - 1].next == INDEX_FANOUT) {
+            free(stack[--depth].row);
+        } else {
+            e = pass_down(p, depth, &stack[depth - 1], &stack[depth]);
+            depth += stack[depth].row != NULL;
+        }
+    }
+    while (depth)
+        free(stack[--depth].row);
     return e;
 }
 
@@ -313,7 +336,7 @@ static int add_to_top(const struct passing *p, uint64_t bits, const uint8_t *in,
 {
     struct index_row top;
     int e = row_get(p->cursor, 0, bits, &top);
-    return e && e != MDB_NOTFOUND ? e : add_to(p, 0, bits, e == MDB_NOTFOUND, in, n);
+    return e && e != MDB_NOTFOUND ? e : add_and_pass(p, bits, e == MDB_NOTFOUND, in, n);
 }
 
 struct numbered {

@@ -145,6 +145,8 @@ static inline bool store_is_index(enum kv_table t)
 {
     return t == KV_EVENT || t == KV_REFERENCE;
 }
+/* The same as store_rc; ETAMPER: a row of an index is malformed or missing, so that nobody knows what the index has. */
+enum ledger_rc store_table_rc(enum kv_table t, int code);
 /* The index in a key of the log, the size in one of the checkpoints. */
 bool store_key_number(struct span key, uint64_t *out) LEDGER_MUST_USE;
 enum ledger_rc store_table_get(const struct store_env *e, MDB_txn *txn, enum kv_table t,

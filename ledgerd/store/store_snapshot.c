@@ -172,6 +172,12 @@ static bool walk_next(struct walk *w, struct layer_row *out)
     return true;
 }
 
+static enum ledger_rc walk_fail(enum kv_table t, int code, const char *what, struct ledger_err *err)
+{
+    enum ledger_rc rc = store_table_rc(t, code);
+    return rc == LEDGER_ETAMPER ? ledger_fail(err, rc, "%s: a row of an index is malformed", what) : store_fail_mdb(err, code, what);
+}
+
 enum ledger_rc store_scan(struct store_snapshot *sn, enum kv_table t, struct span first,
                           bool (*visit)(void *ctx, struct span key, struct span value), void *ctx,
                           struct ledger_err *err)
@@ -183,7 +189,7 @@ enum ledger_rc store_scan(struct store_snapshot *sn, enum kv_table t, struct spa
     while (!rc && more && walk_next(&w, &row))
         more = visit(ctx, row.key, row.value);
     if (!rc && w.e && w.e != MDB_NOTFOUND)
-        rc = store_fail_mdb(err, w.e, "scan");
+        rc = walk_fail(t, w.e, "scan", err);
     walk_end(&w);
     return rc;
 }
@@ -200,7 +206,7 @@ enum ledger_rc store_count(struct store_snapshot *sn, enum kv_table t, uint64_t 
     free(rows);
     if (!merged)
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
-    return e ? store_fail_mdb(err, e, "count") : LEDGER_OK;
+    return e ? walk_fail(t, e, "count", err) : LEDGER_OK;
 }
 
 /* The greatest key of the layers, as the latest of them has it. */

@@ -30,6 +30,11 @@ static enum ledger_rc found(int rc, const MDB_val *v, struct span *value)
     return LEDGER_OK;
 }
 
+enum ledger_rc store_table_rc(enum kv_table t, int code)
+{
+    return code == MDB_CORRUPTED && store_is_index(t) ? LEDGER_ETAMPER : store_rc(code);
+}
+
 bool store_key_number(struct span key, uint64_t *out)
 {
     struct rbuf r;
@@ -51,7 +56,7 @@ enum ledger_rc store_cursor_get(MDB_cursor *cursor, enum kv_table t, struct span
     if (t == KV_LOG)
         return log_record(cursor, key, value);
     if (store_is_index(t))
-        return store_rc(index_get(cursor, key, value));
+        return store_table_rc(t, index_get(cursor, key, value));
     return copy_key(&c, key) ? found(mdb_cursor_get(cursor, &c.k, &v, MDB_SET), &v, value) : LEDGER_EINVAL;
 }
 

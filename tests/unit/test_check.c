@@ -8,6 +8,7 @@
 #include "commands.h"
 #include "scratch_run.h"
 #include "store/log.h"
+#include "store/store_impl.h"
 
 static void record(struct run *r, struct span ev, const char *party, unsigned key)
 {
@@ -272,6 +273,38 @@ TEST(a_changed_byte_in_any_row_of_any_table_is_found)
     }
     must_be(&s, 0, "healed");
     free(rows);
+    scratch_remove(&s);
+}
+
+/* As it lies in LMDB: what it held is named, and the rest is still looked at. */
+TEST(a_malformed_row_of_an_index_is_found)
+{
+    static const enum kv_table indexes[] = {KV_EVENT, KV_REFERENCE};
+    struct scratch s;
+    make_ledger(&s);
+    for (unsigned i = 0; i < 2; i++) {
+        struct store *store = scratch_open(&s);
+        MDB_txn *txn;
+        MDB_cursor *cursor;
+        MDB_val k, v;
+        uint8_t copy[4096];
+        CHECK_EQ_INT(mdb_txn_begin(store->env->env, NULL, 0, &txn), 0);
+        CHECK_EQ_INT(mdb_cursor_open(txn, store->env->dbi[indexes[i]], &cursor), 0);
+        CHECK_EQ_INT(mdb_cursor_get(cursor, &k, &v, MDB_FIRST), 0);
+        memcpy(copy, v.mv_data, v.mv_size);
+        copy[1] ^= 4;
+        MDB_val damaged = {v.mv_size, copy};
+        CHECK_EQ_INT(mdb_cursor_put(cursor, &k, &damaged, MDB_CURRENT), 0);
+        mdb_cursor_close(cursor);
+        CHECK_EQ_INT(mdb_txn_commit(txn), 0);
+        store_close(store);
+        must_be(&s, 1, "damaged index");
+        CHECK(strstr(output, i ? "reference: is missing from the store" : "event index: is missing from the store"));
+        CHECK(strstr(output, "rows of it are malformed"));
+        CHECK(strstr(output, "entry "));
+        CHECK_EQ_INT(rebuild(&s), 0);
+        must_be(&s, 0, "rebuilt");
+    }
     scratch_remove(&s);
 }
 
@@ -560,7 +593,7 @@ TEST(a_damaged_log_is_not_rebuilt_from)
 
 TEST_MAIN(TEST_ENTRY(a_whole_folder_verifies_and_is_counted), TEST_ENTRY(exit_codes),
           TEST_ENTRY(a_changed_byte_in_any_row_of_any_table_is_found),
-          TEST_ENTRY(a_missing_row_of_the_view_is_found),
+          TEST_ENTRY(a_malformed_row_of_an_index_is_found), TEST_ENTRY(a_missing_row_of_the_view_is_found),
           TEST_ENTRY(an_extra_row_of_any_table_is_found), TEST_ENTRY(differences_are_named),
           TEST_ENTRY(after_a_bad_entry_the_rest_is_still_looked_at),
           TEST_ENTRY(keys_and_anchor_are_checked), TEST_ENTRY(rebuild_makes_the_view_again),

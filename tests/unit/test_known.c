@@ -156,7 +156,7 @@ TEST(what_cannot_be_read_is_asked_for)
     pthread_join(store->known.thread, NULL);
     store->known.started = false;
     CHECK(!store->known.whole);
-    CHECK_EQ_INT(kv_get(&kv, KV_EVENT, span_of(keys[7], sizeof keys[7]), &value), LEDGER_EIO);
+    CHECK_EQ_INT(kv_get(&kv, KV_EVENT, span_of(keys[7], sizeof keys[7]), &value), LEDGER_ETAMPER);
     store_abort(store);
     store_close(store);
     scratch_remove(&s);
