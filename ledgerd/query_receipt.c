@@ -12,6 +12,12 @@
 
 #include "query_internal.h"
 
+static enum ledger_rc no_such_event(struct ledger_err *err)
+{
+    return ledger_fail(err, LEDGER_ENOTFOUND, "no event with that id is recorded");
+}
+
+/* The index goes by the id's front alone: the entry says whether it is that event. */
 static enum ledger_rc find_event(struct query *q, struct span id, uint64_t *index, struct ledger_err *err)
 {
     struct hash h;
@@ -20,20 +26,16 @@ static enum ledger_rc find_event(struct query *q, struct span id, uint64_t *inde
     struct rbuf r;
     memcpy(h.b, id.p, HASH_LEN);
     enum ledger_rc rc = kv_get(&q->m.kv, KV_EVENT, kv_key_index(&h), &value);
-    if (rc != LEDGER_OK && rc != LEDGER_ENOTFOUND)
+    if (rc == LEDGER_ENOTFOUND)
+        return no_such_event(err);
+    if (rc != LEDGER_OK)
         return ledger_fail(err, rc, "looking up the event failed");
-    if (rc == LEDGER_OK) {
-        rbuf_init(&r, value);
-        *index = rbuf_u64(&r);
-        if (!rbuf_done(&r) || *index >= q->m.size)
-            return ledger_fail(err, LEDGER_ETAMPER, "stored data does not verify: index of event ids");
-        rc = read_entry(q, *index, &e, err);
-        if (rc != LEDGER_OK)
-            return rc;
-    }
-    if (rc == LEDGER_ENOTFOUND || !hash_eq(&e.h.event_id, &h))
-        return ledger_fail(err, LEDGER_ENOTFOUND, "no event with that id is recorded");
-    return LEDGER_OK;
+    rbuf_init(&r, value);
+    *index = rbuf_u64(&r);
+    if (!rbuf_done(&r) || *index >= q->m.size)
+        return ledger_fail(err, LEDGER_ETAMPER, "stored data does not verify: index of event ids");
+    rc = read_entry(q, *index, &e, err);
+    return rc != LEDGER_OK || hash_eq(&e.h.event_id, &h) ? rc : no_such_event(err);
 }
 
 /* Which entry is meant. */

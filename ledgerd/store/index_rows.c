@@ -282,10 +282,10 @@ struct full_row {
 /* Puts entries into a row, or, where they are too many for it, all that it would have held into *full. */
 static int add_to_row(const struct passing *p, unsigned level, uint64_t bits, bool new, const uint8_t *in, size_t n, struct full_row *full)
 {
-    struct index_row there = {0};
+    struct index_row there = {0}; /* nothing, where there is no row yet */
     *full = (struct full_row){.row = NULL};
-    int e = new ? 0 : row_get(p->cursor, level, bits, &there);
-    if (e)
+    int e = new ? MDB_NOTFOUND : row_get(p->cursor, level, bits, &there);
+    if (e && e != MDB_NOTFOUND)
         return e;
     uint8_t *row = malloc(INDEX_ROW_HEAD + (there.n + n) * INDEX_ENTRY);
     if (!row)
@@ -314,10 +314,10 @@ static int pass_down(const struct passing *p, unsigned level, struct full_row *f
     return add_to_row(p, level, bits, from->new, entries + begin * INDEX_ENTRY, from->from - begin, full);
 }
 
-static int add_and_pass(const struct passing *p, uint64_t bits, bool new, const uint8_t *in, size_t n)
+static int add_at_top(const struct passing *p, uint64_t bits, const uint8_t *in, size_t n)
 {
     struct full_row stack[INDEX_LEVELS + 1]; /* one for each level: each passes down to the next */
-    int e = add_to_row(p, 0, bits, new, in, n, &stack[0]);
+    int e = add_to_row(p, 0, bits, false, in, n, &stack[0]);
     unsigned depth = stack[0].row != NULL;
     while (depth && !e) {
         if (stack[depth - 1].next == INDEX_FANOUT) {
@@ -330,13 +330,6 @@ static int add_and_pass(const struct passing *p, uint64_t bits, bool new, const 
     while (depth)
         free(stack[--depth].row);
     return e;
-}
-
-static int add_to_top(const struct passing *p, uint64_t bits, const uint8_t *in, size_t n)
-{
-    struct index_row top;
-    int e = row_get(p->cursor, 0, bits, &top);
-    return e && e != MDB_NOTFOUND ? e : add_and_pass(p, bits, e == MDB_NOTFOUND, in, n);
 }
 
 struct numbered {
@@ -389,7 +382,7 @@ int index_flush(MDB_txn *txn, MDB_dbi dbi, struct index_waiting *w)
     for (size_t from = 0, to; from < w->n && !e; from = to) {
         const uint64_t bits = first_bits(w->entries + from * INDEX_ENTRY, 0);
         to = same_bits(w->entries, w->n, from, 0, bits);
-        e = add_to_top(&p, bits, w->entries + from * INDEX_ENTRY, to - from);
+        e = add_at_top(&p, bits, w->entries + from * INDEX_ENTRY, to - from);
     }
     mdb_cursor_close(p.cursor);
     w->n = 0;

@@ -5,8 +5,8 @@
  * records, from the moment at which the filter was made, and a thread of its own adds what was there, from a snapshot that was opened after
  * that. When it has come to the end, the filter is asked first.
  *
- * A filter that has become too small is made anew. Its memory is bounded, so that with more than some ten million entries it is less sure, and with more
- * than a hundred million there is none: then the tables are asked, as they are when they could not be read; whoever asks them will be told why.
+ * A filter that has become too small is made anew. Its memory is bounded, so that with more than some five million entries it is less sure, and with more
+ * than some ninety million there is none: then the tables are asked, as they are when they could not be read; whoever asks them will be told why.
  */
 #include "log.h"
 #include "store_impl.h"

@@ -468,9 +468,8 @@ enum ledger_rc store_drop_view(struct store *s, struct ledger_err *err)
     for (int t = 0; t < KV_TABLES; t++) {
         if (store_is_log((enum kv_table)t))
             continue;
-        int e = flush_table(&s->direct, (enum kv_table)t);
-        if (!e)
-            e = mdb_drop(s->direct.txn, s->env->dbi[t], 0);
+        index_waiting_free(&s->direct.waiting[t]);
+        int e = mdb_drop(s->direct.txn, s->env->dbi[t], 0);
         if (e)
             return s->direct.rc = store_fail_mdb(err, e, "empty a table");
     }
