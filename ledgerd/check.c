@@ -20,11 +20,11 @@
 
 struct check_arguments {
     const char *dir, *anchor;
-    bool json, quiet;
+    bool json, quiet, hashes;
 };
 
 static const char HELP[] =
-    "usage: ledgerd check DIR [--anchor FILE] [--json] [--quiet]\n"
+    "usage: ledgerd check DIR [--hashes] [--anchor FILE] [--json] [--quiet]\n"
     "\n"
     "Replays the whole log of a ledger that is not running and compares everything that follows "
     "from\n"
@@ -32,6 +32,9 @@ static const char HELP[] =
     "indexes,\n"
     "keys, and the anchor. Changes nothing, but that it finishes an erasure that was interrupted.\n"
     "\n"
+    "  --hashes       derives nothing, and takes seconds where a replay takes minutes: content, headers,\n"
+    "                 links, tree, the last checkpoint and the anchor; no signatures, no rules, and of\n"
+    "                 the view only the tree\n"
     "  --anchor FILE  the anchor, if it is not where ledgerd.conf says (DIR.anchor)\n"
     "  --json         the result as one JSON object\n"
     "  --quiet        no progress, and no output if everything verifies\n"
@@ -108,13 +111,15 @@ static enum ledger_rc run_check(struct check *k, const struct check_arguments *a
     if (log_erasing(&k->stored)) /* opening the folder tried to */
         check_differ(k, VERDICT_NO_INDEX, "erasure",
                      "erased content is still in the data file; run it where there is room and the folder can be written");
-    rc = check_replay(k, err);
-    if (!rc && k->replayed) {
+    k->hashes = args->hashes;
+    rc = k->hashes ? check_hashes(k, err) : check_replay(k, err);
+    if (!rc && (k->replayed || (k->hashes && k->tail.m.size))) {
         check_keys(k);
         check_log_keys(k);
         check_anchor(k);
-        rc = check_view(k, err);
     }
+    if (!rc && k->replayed)
+        rc = check_view(k, err);
     progress_end(&k->progress);
     return rc;
 }
@@ -146,12 +151,16 @@ static void print_difference(const struct verdict *v)
         printf("  entry %llu: %s: %s\n", (unsigned long long)v->index, v->what, v->text);
 }
 
+static void print_erased(const struct tally *t, const char *what)
+{
+    if (t->erased)
+        printf("erased:  the content of %llu event%s; %s\n", (unsigned long long)t->erased, t->erased == 1 ? "" : "s", what);
+}
+
 static void print_counts(const struct check *k)
 {
     const struct tally *t = &k->tally;
-    if (t->erased)
-        printf("erased:  the content of %llu event%s; their states were taken from what the headers commit to\n",
-               (unsigned long long)t->erased, t->erased == 1 ? "" : "s");
+    print_erased(t, "their states were taken from what the headers commit to");
     printf("checked: %llu entries (%llu events, %llu seals, %llu other entries of the ledger), "
            "%llu signatures,\n"
            "         %llu chains, %llu checkpoints, %llu rows of the view\n",
@@ -159,6 +168,30 @@ static void print_counts(const struct check *k)
            (unsigned long long)t->seals, (unsigned long long)t->own,
            (unsigned long long)t->signatures, (unsigned long long)t->rows[KV_CHAIN],
            (unsigned long long)t->rows[KV_CHECKPOINT], (unsigned long long)view_rows(k));
+    if (!k->replayed)
+        printf("not checked: after entry %llu the rules could not be replayed; of %llu further "
+               "entries only content and\n"
+               "             leaf hashes were compared, the view not at all\n",
+               (unsigned long long)t->entries, (unsigned long long)t->hashed);
+}
+
+static void print_hashed(const struct check *k)
+{
+    const struct tally *t = &k->tally;
+    print_erased(t, "nothing was compared of it");
+    printf("checked: hashes of %llu entries (%llu events, %llu seals, %llu other entries of the ledger), their tree and the\n"
+           "         last checkpoint; order and links of %llu\n"
+           "not checked: signatures, rules, states, the rest of the view: without --hashes they are\n",
+           (unsigned long long)t->hashed, (unsigned long long)t->events, (unsigned long long)t->seals, (unsigned long long)t->own,
+           (unsigned long long)k->linked);
+}
+
+static void print_anchor(const struct check *k)
+{
+    if (k->anchor_missing)
+        printf("not checked: there is no anchor %s: a rollback is not excluded\n", k->anchor_path);
+    else if (k->anchor)
+        printf("anchor:  size %llu in %s\n", (unsigned long long)k->anchor, k->anchor_path);
 }
 
 static void print_text(const struct check *k, const struct check_arguments *args)
@@ -173,19 +206,14 @@ static void print_text(const struct check *k, const struct check_arguments *args
         if (k->differences > DIFFERENCES_KEPT)
             printf("  and %llu more\n", (unsigned long long)(k->differences - DIFFERENCES_KEPT));
     } else {
-        printf("verifies: %s: ledger %s, %llu entries\n", args->dir, k->tail.m.origin,
+        printf("%s: %s: ledger %s, %llu entries\n", k->hashes ? "hashes agree" : "verifies", args->dir, k->tail.m.origin,
                (unsigned long long)k->tail.m.size);
     }
-    print_counts(k);
-    if (!k->replayed)
-        printf("not checked: after entry %llu the rules could not be replayed; of %llu further "
-               "entries only content and\n"
-               "             leaf hashes were compared, the view not at all\n",
-               (unsigned long long)k->tally.entries, (unsigned long long)k->tally.hashed);
-    else if (k->anchor_missing)
-        printf("not checked: there is no anchor %s: a rollback is not excluded\n", k->anchor_path);
-    else if (k->anchor)
-        printf("anchor:  size %llu in %s\n", (unsigned long long)k->anchor, k->anchor_path);
+    if (k->hashes)
+        print_hashed(k);
+    else
+        print_counts(k);
+    print_anchor(k);
 }
 
 static void json_number(const char *name, uint64_t v)
@@ -209,11 +237,12 @@ static void print_json(const struct check *k)
     json_number("signatures", t->signatures);
     json_number("erased", t->erased);
     json_number("hashes_only", t->hashed);
+    json_number("links", k->linked);
     printf(",\"rows\":{");
     for (int i = 0; i < KV_TABLES; i++)
         printf("%s\"%s\":%llu", i ? "," : "", rows[i], (unsigned long long)t->rows[i]);
     printf("},\"view_compared\":%s,\"anchor\":", k->replayed ? "true" : "false");
-    if (!k->replayed || k->anchor_missing || !k->anchor)
+    if (k->anchor_missing || !k->anchor)
         printf("null");
     else
         printf("%llu", (unsigned long long)k->anchor);
@@ -241,6 +270,7 @@ static bool parse_arguments(struct check_arguments *args, int argc, char **argv)
 {
     static const struct option options[] = {
         {"anchor", required_argument, NULL, 'a'},
+        {"hashes", no_argument, NULL, 'h'},
         {"json", no_argument, NULL, 'j'},
         {"quiet", no_argument, NULL, 'q'},
         {NULL, 0, NULL, 0},
@@ -251,6 +281,8 @@ static bool parse_arguments(struct check_arguments *args, int argc, char **argv)
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (option == 'a')
             args->anchor = optarg;
+        else if (option == 'h')
+            args->hashes = true;
         else if (option == 'j')
             args->json = true;
         else if (option == 'q')

@@ -61,8 +61,12 @@ struct tally {
     uint64_t entries, events, own, seals, signatures; /* replayed */
     uint64_t rows[KV_TABLES]; /* of the view and the log: derived and found to be the same */
     uint64_t erased;          /* of the events: states taken from their openings */
-    uint64_t hashed;          /* after the replay had to end: content and leaf hashes only */
+    uint64_t hashed;          /* content and leaf hashes only: with --hashes, or after the replay had to end */
 };
+/* Adds one entry to the counts. */
+void check_count(struct tally *t, const struct entry_record *r);
+/* Is the content what the header names? A seal and an erased entry have none. False: *what says which part is not. */
+bool check_content(struct crypto *c, const struct header *h, const struct entry_record *r, const char **what) LEDGER_MUST_USE;
 struct check {
     struct store *store;
     struct store_snapshot *sn;
@@ -76,7 +80,9 @@ struct check {
     struct tally tally;
     uint64_t differences;
     struct verdict first[DIFFERENCES_KEPT];
-    bool replayed; /* to the end */
+    bool hashes;     /* --hashes: nothing is replayed */
+    bool replayed;   /* to the end */
+    uint64_t linked; /* --hashes: entries whose place and links were compared */
     char anchor_path[FILES_PATH_MAX];
     uint64_t anchor; /* its size */
     bool anchor_missing;
@@ -89,6 +95,8 @@ void check_differ(struct check *k, uint64_t index, const char *what, const char 
 /* check_replay.c. OK also when there are differences; EVERSION, and errors that make it impossible
  * to go on. */
 enum ledger_rc check_replay(struct check *k, struct ledger_err *err) LEDGER_MUST_USE;
+/* check_hashes.c: instead of a replay, what hashes alone say; loads tail.m from what is stored. OK also when there are differences. */
+enum ledger_rc check_hashes(struct check *k, struct ledger_err *err) LEDGER_MUST_USE;
 /* check_view.c: after a whole replay: is what is stored what was derived, no more and no less? */
 enum ledger_rc check_view(struct check *k, struct ledger_err *err) LEDGER_MUST_USE;
 /* check_log_keys.c: after a whole replay: the kept checkpoints of earlier log keys. */

@@ -76,7 +76,7 @@ static unsigned kind_of(struct span header)
     return rbuf_u16(&r);
 }
 
-static void count(struct tally *t, const struct entry_record *r)
+void check_count(struct tally *t, const struct entry_record *r)
 {
     unsigned kind = kind_of(r->header);
     const struct kind_def *def = kind_find(kind);
@@ -89,32 +89,39 @@ static void count(struct tally *t, const struct entry_record *r)
         t->signatures += def ? def->signatures : own_kind_signed(kind) ? OWN_SIGNATURES : 0;
 }
 
+bool check_content(struct crypto *c, const struct header *h, const struct entry_record *r, const char **what)
+{
+    struct hash id, block;
+    if (h->kind == OWN_SEAL || r->erased_by)
+        return true;
+    event_id(c, r->event, &id);
+    sigblock_hash(c, r->block, &block);
+    *what = hash_eq(&id, &h->event_id) ? "signature block" : "event";
+    return hash_eq(&id, &h->event_id) && hash_eq(&block, &h->block_hash);
+}
+
 /* After the replay had to end: what can still be said of an entry without the state that it was
  * judged against. */
-static void check_hashes(struct check *k, uint64_t index)
+static void check_behind(struct check *k, uint64_t index)
 {
     struct machine *m = &k->tail.m;
     struct entry_record r;
     struct header h;
-    struct hash id, block, leaf, stored;
+    struct hash leaf, stored;
     struct merkle_store tree = kv_tree(&k->stored);
     struct ledger_err err;
+    const char *what;
     arena_reset(m->a);
     if (log_read(&k->stored, index, &r, &err) || header_decode(m->a, r.header, &h, &err)) {
         check_differ(k, index, "record", "%s", err.msg);
         return;
     }
     k->tally.hashed++;
-    event_id(m->c, r.event, &id);
-    sigblock_hash(m->c, r.block, &block);
     merkle_leaf(m->c, r.header, &leaf);
     if (h.index != index)
         check_differ(k, index, "index", "is not the place at which the entry stands");
-    bool content = h.kind != OWN_SEAL && !r.erased_by;
-    if (content && !hash_eq(&id, &h.event_id))
-        check_differ(k, index, "event", "is not the one that the header names");
-    if (content && !hash_eq(&block, &h.block_hash))
-        check_differ(k, index, "signature block", "is not the one that the header names");
+    if (!check_content(m->c, &h, &r, &what))
+        check_differ(k, index, what, "is not the one that the header names");
     if (!tree.get(tree.ctx, 0, index, 1, &stored) || !hash_eq(&stored, &leaf))
         check_differ(k, index, "leaf", "the header is not the leaf that the tree has at its place");
 }
@@ -122,7 +129,7 @@ static void check_hashes(struct check *k, uint64_t index)
 static void check_rest(struct check *k, uint64_t from)
 {
     for (uint64_t i = from; i < k->log_size; i++) {
-        check_hashes(k, i);
+        check_behind(k, i);
         progress_step(&k->progress, i);
     }
 }
@@ -146,7 +153,7 @@ static enum ledger_rc replay_entries(struct check *k, struct ledger_err *err)
             check_rest(k, i + 1);
             return LEDGER_OK;
         }
-        count(&k->tally, &r);
+        check_count(&k->tally, &r);
         progress_step(&k->progress, i);
     }
     k->replayed = true;

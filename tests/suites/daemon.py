@@ -8,6 +8,7 @@ as its client. Each test has a ledger of its own; two run at a time. The last li
 import itertools
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -384,8 +385,9 @@ def test_check_names_a_flipped_byte():
         places = {"event": (b"supplier of M-17", 3), "header": (bytes.fromhex(victim["event_id"]), 5)}
         for what, (pattern, offset) in places.items():
             flip(data, pattern, offset)
-            ran = l.tool("check")
-            need(ran.status == 1 and f"entry {victim['index']}:" in ran.out + ran.err, f"a flipped byte of the {what}: {ran}")
+            for how in [], ["--hashes"]:
+                ran = l.tool("check", *how)
+                need(ran.status == 1 and f"entry {victim['index']}:" in ran.out + ran.err, f"a flipped byte of the {what}: {ran}")
             ran = l.tool("check", "--json")
             need(ran.status == 1 and json.loads(ran.out), f"{ran}")
             with open(data, "r+b") as f:
@@ -408,11 +410,47 @@ def test_check_finds_any_flipped_byte_of_event_and_block():
         places = [(b"receipt of M-FLIP", n) for n in range(-22, 150, 9)] + [(b"meaning of M-FLIP", n) for n in range(-24, 100, 9)]
         for text, offset in places:
             flip(data, text, offset)
-            ran = l.tool("check")
-            need(ran.status == 1 and f"entry {index}:" in ran.out + ran.err, f"{text} and {offset} bytes: {ran}")
+            for how in [], ["--hashes"]:
+                ran = l.tool("check", *how)
+                need(ran.status == 1 and f"entry {index}:" in ran.out + ran.err, f"{text} and {offset} bytes: {ran}")
             with open(data, "r+b") as f:
                 f.write(whole)
         l.tool("check").expect(0)
+
+
+def test_hashes_alone_agree_with_the_whole_check():
+    """Any bit of the data file: what --hashes finds the replay finds, too, and it finds all that is wrong with an entry or with the tree."""
+    about = ("record", "event", "signature block", "leaf", "tree")
+    with Ledger() as l:
+        l.start().register_warehouse()
+        l.record(*(f"M-{i}" for i in range(300))).expect(0)
+        l.end()
+        ran = l.tool("check", "--hashes").expect(0, "hashes agree")
+        need("not checked: signatures, rules, states" in ran.out, f"{ran}")
+        whole = json.loads(l.tool("check", "--json").expect(0).out)
+        alone = json.loads(l.tool("check", "--hashes", "--json").expect(0).out)
+        need(alone["hashes_only"] == alone["links"] == whole["entries"] and alone["anchor"] == whole["anchor"] and alone["signatures"] == 0 and
+             not alone["view_compared"], f"{alone} beside {whole}")
+        path = os.path.join(l.dir, "data", "data.mdb")
+        with open(path, "rb") as f:
+            data = f.read()
+        chance, found = random.Random(7), 0
+        for _ in range(60):
+            at, bit = chance.randrange(len(data)), 1 << chance.randrange(8)
+            with open(path, "r+b") as f:
+                f.seek(at)
+                f.write(bytes([data[at] ^ bit]))
+            alone, whole = l.tool("check", "--hashes", "--json"), l.tool("check", "--json")
+            need(alone.status == 0 or whole.status != 0, f"byte {at}, bit {bit}: {alone} where the replay says {whole}")
+            if whole.status == 1 and whole.out:
+                first = json.loads(whole.out)["first"]
+                need(alone.status != 0 or not any(d["what"] in about for d in first), f"byte {at}, bit {bit}: {alone} where the replay says {whole}")
+            found += alone.status == 1
+            with open(path, "r+b") as f:
+                f.seek(at)
+                f.write(bytes([data[at]]))
+        need(found > 10, f"only {found} flips mattered")
+        l.tool("check", "--hashes").expect(0)
 
 
 def test_rebuild_restores_the_view():

@@ -89,7 +89,7 @@ class Restarted(Copied):
             self.http = f.read().strip()
 
     def __exit__(self, *_):
-        self.before.process, self.before.log = self.process, self.log  # ended and tidied up by that one
+        self.before.process, self.before.log, self.before.address = self.process, self.log, self.address  # ended and tidied up by that one
 
 
 def configure(data, more):
@@ -271,6 +271,28 @@ def cosigned(suite, client, d, size):
     for w in witnesses:
         w.terminate()
         suite.check(w.wait(WAIT_S) == 0, "a witness ends with 0 on SIGTERM")
+
+
+def hashes_alone(suite, d):
+    """The whole folder by its hashes, many blocks in several threads; and what was changed in the middle of it is named."""
+    code, out, err = d.ctl("history", f"M-{ENTRIES // 2}", "--json")
+    index = json.loads(out)["history"][0]["index"] if suite.check(code == 0, "an entry in the middle", out[-300:] + err) else 0
+    d.process.terminate()
+    d.process.wait(WAIT_S)
+    check = [suite.ledgerd, "check", d.data, "--hashes", "--json"]
+    code, out, err = suite.run(*check)
+    whole = json.loads(out) if suite.check(code == 0, "the hashes of 70,000 entries agree", out + err) else {}
+    suite.check(whole.get("hashes_only") == whole.get("links") == whole.get("size") and whole["size"] > ENTRIES, "of all of them", str(whole))
+    path, pattern = os.path.join(d.data, "data", "data.mdb"), f"M-{ENTRIES // 2}".encode()
+    with open(path, "rb") as f:
+        data = f.read()
+    changed = data.replace(pattern, pattern[:-1] + b"!")
+    with open(path, "r+b") as f:
+        f.write(changed)
+    code, out, err = suite.run(*check)
+    found = json.loads(out) if suite.check(code == 1, "a changed event does not agree", out + err) else {"first": [{}]}
+    suite.check([(x.get("entry"), x.get("what")) for x in found["first"]] == [(index, "event")], "and is named alone", str(found))
+    suite.check(suite.run(*check) == (code, out, err), "each run says the same", out)
 
 
 def other_notices(suite, client, d, folder, size):
@@ -553,6 +575,7 @@ def main():
         on_the_wire(suite, d)
         metrics(suite, d, size)
         cosigned(suite, client, d, size)
+        hashes_alone(suite, d)
     rewritten(suite)
     limits(suite)
     tls(suite, client)

@@ -115,8 +115,19 @@ static int rebuild(struct scratch *s)
                    (const char *const[]){s->dir, NULL});
 }
 
+static int check_hashes_of(struct scratch *s)
+{
+    return command(ledgerd_check, "check", output, sizeof output,
+                   (const char *const[]){s->dir, "--hashes", NULL});
+}
+
+/* What is whole is so by its hashes, too; what is not may be so in more than hashes can tell. */
 static void must_be(struct scratch *s, int code, const char *when)
 {
+    int alone = check_hashes_of(s);
+    if (alone != code && !(code == 1 && alone == 0))
+        fprintf(stderr, "%s: by hashes alone: exit %d, wanted %d:\n%s\n", when, alone, code, output);
+    CHECK(alone == code || (code == 1 && alone == 0));
     int got = check(s);
     if (got != code)
         fprintf(stderr, "%s: exit %d, wanted %d:\n%s\n", when, got, code, output);
@@ -195,6 +206,10 @@ TEST(a_whole_folder_verifies_and_is_counted)
 {
     struct scratch s;
     make_ledger(&s);
+    CHECK_EQ_INT(check_hashes_of(&s), 0);
+    CHECK(strstr(output, "hashes agree: "));
+    CHECK(strstr(output, "hashes of 19 entries (7 events, 10 seals, 2 other entries of the ledger)"));
+    CHECK(strstr(output, "order and links of 19"));
     must_be(&s, 0, "untouched");
     CHECK(strstr(output, "verifies: "));
     CHECK(strstr(output,
@@ -269,6 +284,10 @@ TEST(a_changed_byte_in_any_row_of_any_table_is_found)
         change(&s, CHANGE_SET, row->t, row->key, span_of(copy, row->value.n));
         must_be(&s, 1, when);
         CHECK(strstr(output, "DOES NOT VERIFY"));
+        if (row->t == KV_LOG || row->t == KV_TREE) {
+            CHECK_EQ_INT(check_hashes_of(&s), 1);
+            CHECK(strstr(output, "DOES NOT VERIFY"));
+        }
         change(&s, CHANGE_SET, row->t, row->key, row->value);
     }
     must_be(&s, 0, "healed");
@@ -322,6 +341,7 @@ TEST(a_missing_row_of_the_view_is_found)
         change(&s, CHANGE_REMOVE, row->t, row->key, SPAN_NONE);
         must_be(&s, 1, when);
         CHECK(strstr(output, "is missing from the store"));
+        CHECK(row->t != KV_TREE || check_hashes_of(&s) == 1);
         change(&s, CHANGE_SET, row->t, row->key, row->value);
     }
     must_be(&s, 0, "healed");
@@ -346,6 +366,7 @@ TEST(an_extra_row_of_any_table_is_found)
         snprintf(when, sizeof when, "extra row in table %d", t);
         change(&s, CHANGE_SET, (enum kv_table)t, span_of(key, last->key.n), last->value);
         must_be(&s, 1, when);
+        CHECK(t != KV_LOG || check_hashes_of(&s) == 1);
         if (t == KV_LOG || t == KV_CHECKPOINT) { /* never removed: a new folder for the next */
             scratch_remove(&s);
             make_ledger(&s);
@@ -467,6 +488,8 @@ TEST(keys_and_anchor_are_checked)
     checkpoint_sign(s.pen.c, &s.key, &log_key, &ahead, &w);
     CHECK_EQ_INT(anchor_write(s.anchor, wbuf_span(&w), NULL), LEDGER_OK);
     must_be(&s, 1, "anchor");
+    CHECK(strstr(output, "rolled back"));
+    CHECK_EQ_INT(check_hashes_of(&s), 1);
     CHECK(strstr(output, "rolled back"));
     CHECK_EQ_INT(rebuild(&s), 1);
     scratch_remove(&s);
