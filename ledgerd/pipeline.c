@@ -68,6 +68,7 @@ static void init_locks(struct pipeline *p)
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->new_work, NULL);
     pthread_cond_init(&p->ready_work, &attr);
+    pthread_cond_init(&p->signed_note, NULL);
     pthread_condattr_destroy(&attr);
 }
 
@@ -279,6 +280,7 @@ void pipeline_free(struct pipeline *p)
     free(p->workers);
     pthread_cond_destroy(&p->new_work);
     pthread_cond_destroy(&p->ready_work);
+    pthread_cond_destroy(&p->signed_note);
     pthread_mutex_destroy(&p->lock);
     free(p);
 }

@@ -20,6 +20,7 @@
 #define SCRATCH_BUDGET ((size_t)512 << 20) /* the writer's */
 #define BATCH_BUDGET ((size_t)512 << 20)   /* rows of one batch */
 #define BATCH_LINKS_MAX 4096 /* ends a batch early, far below LMDB's limit on dirty pages */
+#define CHECKPOINT_NOTE_MAX 4096
 #define US_PER_S INT64_C(1000000)
 
 enum work_state { WORK_NEW = 0, WORK_TAKEN, WORK_READY };
@@ -73,7 +74,7 @@ struct writer {
     struct clock_watch clock;
     struct hash root; /* of the latest checkpoint */
     size_t note_n;
-    uint8_t note[4096]; /* its signed note */
+    uint8_t note[CHECKPOINT_NOTE_MAX]; /* its signed note */
     uint64_t note_size;
     int64_t rotten_us;     /* CLOCK_MONOTONIC: when it was last told that what is stored does not verify */
     struct ledger_err rotten; /* of the open batch: what did not; rc OK: nothing yet */
@@ -84,6 +85,18 @@ struct writer {
     bool erased;           /* the open batch erases content */
     int64_t compact_due_us; /* CLOCK_MONOTONIC: when what was erased is to be destroyed; INT64_MAX: nothing is due */
     struct known_record known[KNOWN_RECORDS];
+};
+
+/*
+ * The signature on a checkpoint, made while the batch that it is of is on its way to the disk: by a worker that has nothing else to do, or by the
+ * writer afterwards if there was none. It leaves the process only when the batch is durable.
+ */
+enum signing_state { SIGNING_NONE = 0, SIGNING_WANTED, SIGNING_TAKEN, SIGNING_DONE };
+struct signing {
+    enum signing_state state;
+    const struct checkpoint *cp; /* the writer's, who waits until nobody looks at it any more */
+    size_t n;
+    uint8_t note[CHECKPOINT_NOTE_MAX];
 };
 
 struct pipeline {
@@ -99,6 +112,7 @@ struct pipeline {
     pthread_mutex_t lock;
     pthread_cond_t new_work;   /* for workers, and for the writer where it is idle: ready_work */
     pthread_cond_t ready_work; /* for the writer */
+    pthread_cond_t signed_note; /* for the writer */
     /* Under the lock. */
     struct job *head, *tail; /* in order of submission */
     struct job *next_new;    /* first that nobody has taken */
@@ -107,6 +121,7 @@ struct pipeline {
     unsigned own_jobs;                    /* waiting in that list */
     bool idle;               /* the writer waits for work, of any kind */
     bool stopping, dead, fenced; /* fenced: stats.text says why */
+    struct signing signing;
     struct pipeline_stats stats;
 };
 
@@ -169,8 +184,14 @@ enum ledger_rc writer_record(struct writer *w, struct own_job *job,
 
 /* writer_stored.c: begins a transaction whose reads are checked. */
 enum ledger_rc writer_begin(struct writer *w, struct ledger_err *err) LEDGER_MUST_USE;
-/* Signs a committed checkpoint and keeps the note as the latest. */
+/* writer_sign.c: signing while the batch is being written. wanted: somebody may begin to sign it; *cp must stay until writer_sign or unwanted. */
+void writer_sign_wanted(struct writer *w, const struct checkpoint *cp);
+/* Nothing was recorded, or nobody knows: what was signed is forgotten. */
+void writer_sign_unwanted(struct writer *w);
+/* Signs a committed checkpoint, if nobody has yet, and keeps the note as the latest. */
 void writer_sign(struct writer *w, const struct checkpoint *cp);
+/* A worker's part: signs what is wanted. With the lock, which is given up meanwhile. */
+void signing_help(struct pipeline *p, struct crypto *c, struct arena *a);
 
 /* writer_erase.c: after an erasure was committed. Destroys the bytes of what was erased; EFULL, ENOMEM, EIO: not now, it is due
  * again in a minute. EINTERNAL: fatal. */

@@ -262,6 +262,10 @@ void *worker_main(void *pipeline)
     }
     pthread_mutex_lock(&p->lock);
     while (!p->dead && (p->next_new || !p->stopping)) {
+        if (p->signing.state == SIGNING_WANTED) { /* first: a whole batch waits for it */
+            signing_help(p, w->c, w->a);
+            continue;
+        }
         if (!p->next_new) {
             pthread_cond_wait(&p->new_work, &p->lock);
             continue;

@@ -3,10 +3,10 @@
  * writer_batch: one batch, from the first judgement to the answers.
  *
  *   begin → (clock step) → judge each request → seal → receipts' paths, checked against the new
- * root → append (commits) → sign → anchor → answers
+ * root → append (commits), and a worker signs meanwhile → anchor → answers
  *
  * Everything that can fail for want of memory is done before the commit, so that after it there is
- * nothing left to do but to sign and answer. A batch that accepted nothing writes nothing and is
+ * nothing left to do but to answer. A batch that accepted nothing writes nothing and is
  * answered with the latest checkpoint.
  */
 #include <errno.h>
@@ -197,8 +197,11 @@ static enum ledger_rc append(struct writer *w, struct batch *b, struct ledger_er
 {
     struct log_batch rows = {.rows = w->batch, .own = b->reserve, .recall = !b->own && !w->ordinary, .erases = w->erased};
     int64_t t = monotonic_now_us();
+    writer_sign_wanted(w, &b->cp);
     enum log_outcome outcome = log_append(w->p->o.store, b->before.size, w->m.epoch, &rows, err);
     b->commit_us = monotonic_now_us() - t;
+    if (outcome != LOG_APPENDED)
+        writer_sign_unwanted(w);
     switch (outcome) {
     case LOG_APPENDED:
         b->wrote = true;
@@ -211,22 +214,6 @@ static enum ledger_rc append(struct writer *w, struct batch *b, struct ledger_er
         break;
     }
     return LEDGER_EIO;
-}
-
-/* Ed25519 is deterministic: after a crash between the commit and this, the next start signs the
- * same note. */
-void writer_sign(struct writer *w, const struct checkpoint *cp)
-{
-    struct wbuf note;
-    arena_reset(w->a);
-    wbuf_init(&note, w->a);
-    checkpoint_sign(w->c, &w->key, store_log_key(w->p->o.store), cp, &note);
-    struct span s = wbuf_span(&note);
-    LEDGER_REQUIRE(s.p && s.n <= sizeof w->note);
-    memcpy(w->note, s.p, s.n);
-    w->note_n = s.n;
-    w->note_size = cp->size;
-    w->root = cp->root;
 }
 
 static void count(struct writer *w, const struct batch *b)
