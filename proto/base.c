@@ -146,6 +146,11 @@ static inline bool wbuf_reserve(struct wbuf *w, size_t n)
     return !w->failed && (n <= w->cap - w->n || wbuf_grow(w, n));
 }
 
+void wbuf_room(struct wbuf *w, size_t n)
+{
+    (void)wbuf_reserve(w, n);
+}
+
 void wbuf_bytes(struct wbuf *w, const void *p, size_t n)
 {
     if (n == 0 || !wbuf_reserve(w, n))

@@ -79,9 +79,7 @@ static void decode_decimal(struct decoder *d, enum field_type type, struct span 
                            struct value *v)
 {
     *v = (struct value){.type = type == TYPE_INT ? VALUE_INT : VALUE_DECIMAL, .raw = text};
-    const char *fault = decimal_fault(text, &v->num, NULL);
-    if (!fault && !decimal_canonical(text, &v->num))
-        fault = "is not the canonical text of a decimal";
+    const char *fault = decimal_canonical_fault(text, &v->num);
     if (!fault && type == TYPE_INT && v->num % DEC_ONE != 0)
         fault = "is not a whole number";
     if (fault)

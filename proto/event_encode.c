@@ -168,6 +168,7 @@ struct span event_encode(struct arena *a, const struct event *ev)
     struct wbuf w;
     LEDGER_REQUIRE(ev->kind && ev->nonce.n == NONCE_LEN);
     wbuf_init(&w, a);
+    wbuf_room(&w, ev->bytes.n); /* of one that was decoded: it is as long again */
     wire_put_uint(&w, 1, EVENT_VERSION);
     wire_put_bytes(&w, 2, ev->nonce);
     wire_put_bytes(&w, 3, ev->reference);

@@ -17,7 +17,7 @@
 
 /* The parts of a JSON number (RFC 8259 section 6). */
 struct number {
-    bool negative, plain; /* plain: no fraction, no exponent */
+    bool negative, plain, scientific; /* plain: no fraction, no exponent; scientific: with an exponent, be it 0 */
     struct span whole, fraction;
     int64_t exponent;
 };
@@ -74,6 +74,7 @@ static bool read_number(struct span s, struct number *out)
     }
     if (at < s.n && (s.p[at] == 'e' || s.p[at] == 'E')) {
         out->plain = false;
+        out->scientific = true;
         at = read_exponent(s, at, &out->exponent);
         if (at == 0)
             return false;
@@ -87,6 +88,39 @@ static unsigned digit_at(const struct number *x, size_t i)
     return i < x->whole.n ? x->whole.p[i] - '0' : x->fraction.p[i - x->whole.n] - '0';
 }
 
+static const char *number_value(const struct number *x, dec_t *out)
+{
+    size_t first = 0, last = x->whole.n + x->fraction.n;
+    *out = 0;
+    while (first < last && digit_at(x, first) == 0)
+        first++;
+    while (last > first && digit_at(x, last - 1) == 0)
+        last--;
+    if (first == last)
+        return NULL; /* zero, whatever its exponent */
+    /* The value is the digits first..last times ten to the power of `power`. */
+    int64_t digits = (int64_t)(last - first);
+    int64_t power = x->exponent + (int64_t)x->whole.n - (int64_t)last;
+    if (digits + power > WHOLE_DIGITS_MAX)
+        return "is 10^15 or larger in size";
+    if (power < -DECIMALS_MAX)
+        return "needs more than 9 decimals";
+    uint64_t whole = 0, scale = 1;
+    for (size_t i = first; i < last && i < first + 15; i++)
+        whole = whole * 10 + digit_at(x, i);
+    dec_t v = whole;
+    for (size_t i = first + 15; i < last; i++)
+        v = v * 10 + (dec_t)digit_at(x, i);
+    int64_t zeros = power + DECIMALS_MAX;
+    for (; zeros > 18; zeros--)
+        v *= 10;
+    for (; zeros > 0; zeros--)
+        scale *= 10;
+    v *= scale;
+    *out = x->negative ? -v : v;
+    return NULL;
+}
+
 const char *decimal_fault(struct span text, dec_t *out, bool *is_int)
 {
     struct number x;
@@ -95,27 +129,21 @@ const char *decimal_fault(struct span text, dec_t *out, bool *is_int)
         return "is not a number";
     if (is_int)
         *is_int = x.plain;
-    size_t first = 0, last = x.whole.n + x.fraction.n;
-    while (first < last && digit_at(&x, first) == 0)
-        first++;
-    while (last > first && digit_at(&x, last - 1) == 0)
-        last--;
-    if (first == last)
-        return NULL; /* zero, whatever its exponent */
-    /* The value is the digits first..last times ten to the power of `power`. */
-    int64_t digits = (int64_t)(last - first);
-    int64_t power = x.exponent + (int64_t)x.whole.n - (int64_t)last;
-    if (digits + power > WHOLE_DIGITS_MAX)
-        return "is 10^15 or larger in size";
-    if (power < -DECIMALS_MAX)
-        return "needs more than 9 decimals";
-    dec_t v = 0;
-    for (size_t i = first; i < last; i++)
-        v = v * 10 + (dec_t)digit_at(&x, i);
-    for (int64_t i = -DECIMALS_MAX; i < power; i++)
-        v *= 10;
-    *out = x.negative ? -v : v;
-    return NULL;
+    return number_value(&x, out);
+}
+
+/* Whole digits that begin with no zero are the only ones that are read at all. */
+const char *decimal_canonical_fault(struct span text, dec_t *out)
+{
+    struct number x;
+    *out = 0;
+    if (!read_number(text, &x))
+        return "is not a number";
+    const char *fault = number_value(&x, out);
+    if (fault)
+        return fault;
+    bool spare = x.scientific || (x.negative && *out == 0) || (x.fraction.n && x.fraction.p[x.fraction.n - 1] == '0');
+    return spare ? "is not the canonical text of a decimal" : NULL;
 }
 
 bool decimal_parse(struct span text, dec_t *out, bool *is_int)
@@ -125,7 +153,7 @@ bool decimal_parse(struct span text, dec_t *out, bool *is_int)
 
 __extension__ typedef unsigned __int128 udec_t;
 
-/* Digits from the least significant on; in pieces of 64 bits, since dividing 128 bits is a call of the compiler's library. */
+/* Digits from the least significant on, at least one; in pieces of 64 bits, since dividing 128 bits is a call of the compiler's library. */
 static size_t digits_of(udec_t u, char out[DEC_TEXT_MAX])
 {
     const uint64_t piece = UINT64_C(1000000000000000000);
@@ -137,45 +165,44 @@ static size_t digits_of(udec_t u, char out[DEC_TEXT_MAX])
         for (unsigned i = 0; i < 18; i++, low /= 10)
             out[n++] = (char)('0' + (int)(low % 10));
     }
-    for (uint64_t rest = (uint64_t)u; rest; rest /= 10)
+    uint64_t rest = (uint64_t)u;
+    do
         out[n++] = (char)('0' + (int)(rest % 10));
-    while (n <= DECIMALS_MAX)
-        out[n++] = '0'; /* 0.05: the zeros on the left */
+    while (rest /= 10);
     return n;
 }
 
 size_t decimal_format(dec_t v, char out[DEC_TEXT_MAX])
 {
+    const uint64_t one = (uint64_t)DEC_ONE;
     char reversed[DEC_TEXT_MAX];
-    size_t n = digits_of(v < 0 ? (udec_t)0 - (udec_t)v : (udec_t)v, reversed), at = 0, last = 0;
-    while (last < DECIMALS_MAX && reversed[last] == '0')
-        last++; /* zeros on the right */
+    udec_t u = v < 0 ? (udec_t)0 - (udec_t)v : (udec_t)v, whole = u > UINT64_MAX ? u / one : (uint64_t)u / one;
+    uint64_t fraction = (uint64_t)(u - whole * one);
+    size_t n = digits_of(whole, reversed), at = 0, places = fraction ? DECIMALS_MAX : 0;
     if (v < 0)
         out[at++] = '-';
-    while (n > last) {
+    while (n)
         out[at++] = reversed[--n];
-        if (n == DECIMALS_MAX && n > last)
-            out[at++] = '.';
-    }
+    if (places)
+        out[at++] = '.';
+    for (; places && fraction % 10 == 0; fraction /= 10)
+        places--; /* zeros on the right */
+    for (size_t i = places; i-- > 0; fraction /= 10)
+        out[at + i] = (char)('0' + (int)(fraction % 10));
+    at += places;
     out[at] = '\0';
     return at;
 }
 
 bool decimal_canonical(struct span text, dec_t *out)
 {
-    char canonical[DEC_TEXT_MAX];
-    if (!decimal_parse(text, out, NULL))
-        return false;
-    size_t n = decimal_format(*out, canonical);
-    return span_eq(text, span_of(canonical, n));
+    return decimal_canonical_fault(text, out) == NULL;
 }
 
-/* Length of the UTF-8 sequence at p (RFC 3629 section 4), 0 if there is none. */
+/* Length of the UTF-8 sequence of more than one byte at p (RFC 3629 section 4), 0 if there is none. */
 static size_t utf8_length(const uint8_t *p, size_t n)
 {
     uint8_t lead = p[0], low = 0x80, high = 0xbf;
-    if (lead < 0x80)
-        return 1;
     size_t length = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
     if (lead < 0xc2 || lead > 0xf4 || n < length)
         return 0;
@@ -200,6 +227,10 @@ size_t utf8_valid_prefix(struct span s)
 {
     size_t i = 0;
     while (i < s.n) {
+        if (s.p[i] < 0x80) {
+            i++;
+            continue;
+        }
         size_t length = utf8_length(s.p + i, s.n - i);
         if (length == 0)
             break;
@@ -213,13 +244,26 @@ bool utf8_valid(struct span s)
     return utf8_valid_prefix(s) == s.n;
 }
 
+/* Are all eight bytes printable ASCII: below 0x80, and, which a carry into the top bit tells, from 0x20 on and not 0x7f? */
+static bool printable_8(const uint8_t *p)
+{
+    const uint64_t each = UINT64_C(0x0101010101010101);
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    return ((v | (v + each)) & 0x80 * each) == 0 && ((v + 0x60 * each) & 0x80 * each) == 0x80 * each;
+}
+
 bool text_plain(struct span s)
 {
-    for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] < 0x20 || s.p[i] == 0x7f)
+    size_t i = 0;
+    while (s.n - i >= 8 && printable_8(s.p + i))
+        i += 8;
+    struct span rest = span_of(s.p + i, s.n - i);
+    for (i = 0; i < rest.n; i++) {
+        if (rest.p[i] < 0x20 || rest.p[i] == 0x7f)
             return false;
     }
-    return utf8_valid(s);
+    return utf8_valid(rest);
 }
 
 bool text_valid(struct span s)

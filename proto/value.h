@@ -24,6 +24,8 @@ const char *decimal_fault(struct span text, dec_t *out, bool *is_int) LEDGER_MUS
 size_t decimal_format(dec_t v, char out[DEC_TEXT_MAX]);
 /* True if text is exactly what decimal_format would write. */
 bool decimal_canonical(struct span text, dec_t *out) LEDGER_MUST_USE;
+/* The same, but says what is wrong, as decimal_fault does. */
+const char *decimal_canonical_fault(struct span text, dec_t *out) LEDGER_MUST_USE;
 
 /* YYYY-MM-DDThh:mm:ss[.ffffff](Z|±hh:mm), a real date of the years 1 to 9999, offset up to ±14:59. */
 bool time_parse(struct span text, int64_t *us) LEDGER_MUST_USE;

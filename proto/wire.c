@@ -25,7 +25,7 @@ static bool fail(struct wire_reader *r, const char *fault)
     return false;
 }
 
-static bool read_varint(struct wire_reader *r, uint64_t *out)
+static bool read_long_varint(struct wire_reader *r, uint64_t *out)
 {
     uint64_t v = 0;
     size_t i = 0;
@@ -45,6 +45,16 @@ static bool read_varint(struct wire_reader *r, uint64_t *out)
     r->p += i + 1;
     r->n -= i + 1;
     *out = v;
+    return true;
+}
+
+/* Nearly all of them are one byte. */
+static inline bool read_varint(struct wire_reader *r, uint64_t *out)
+{
+    if (r->n == 0 || r->p[0] >= 0x80)
+        return read_long_varint(r, out);
+    *out = *r->p++;
+    r->n--;
     return true;
 }
 
@@ -104,14 +114,20 @@ void wire_put_uint(struct wbuf *w, unsigned number, uint64_t v)
 
 void wire_put_bytes(struct wbuf *w, unsigned number, struct span s)
 {
-    wire_put_varint(w, (uint64_t)number << 3 | TYPE_LENGTH);
-    wire_put_varint(w, s.n);
+    uint8_t head[2 * VARINT_BYTES_MAX];
+    size_t n = varint_encode((uint64_t)number << 3 | TYPE_LENGTH, head);
+    n += varint_encode(s.n, head + n);
+    wbuf_bytes(w, head, n);
     wbuf_bytes(w, s.p, s.n);
 }
 
+/* The length precedes the content and is known only at the end. One byte is left for it, and mostly enough. */
 size_t wire_begin(struct wbuf *w, unsigned number)
 {
-    wire_put_varint(w, (uint64_t)number << 3 | TYPE_LENGTH);
+    uint8_t head[VARINT_BYTES_MAX + 1];
+    size_t n = varint_encode((uint64_t)number << 3 | TYPE_LENGTH, head);
+    head[n++] = 0;
+    wbuf_bytes(w, head, n);
     return w->n;
 }
 
@@ -120,12 +136,11 @@ void wire_end(struct wbuf *w, size_t begun)
     uint8_t length[VARINT_BYTES_MAX];
     if (w->failed)
         return;
-    /* The length precedes the content and is known only now, so the content moves up. */
-    size_t content = w->n - begun;
-    size_t n = varint_encode(content, length);
-    wbuf_bytes(w, length, n);
+    size_t content = w->n - begun, n = varint_encode(content, length);
+    wbuf_bytes(w, length, n - 1); /* room for the rest of it */
     if (w->failed)
         return;
-    memmove(w->p + begun + n, w->p + begun, content);
-    memcpy(w->p + begun, length, n);
+    if (n > 1)
+        memmove(w->p + begun + n - 1, w->p + begun, content);
+    memcpy(w->p + begun - 1, length, n);
 }

@@ -126,6 +126,31 @@ TEST(decimals_round_trip)
     }
 }
 
+/* Texts that are nearly numbers: canonical is what is written as it was read, and nothing else. */
+TEST(canonical_is_what_would_be_written)
+{
+    static const char signs[] = "-0019.e+5";
+    uint64_t x = 2463534242u;
+    unsigned numbers = 0, canonical = 0;
+    for (int i = 0; i < 400000; i++) {
+        char text[14], out[DEC_TEXT_MAX];
+        size_t n = 0;
+        do {
+            x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+            text[n++] = signs[(x >> 20) % (sizeof signs - 1)];
+        } while (n < 13 && (x >> 40) % 8);
+        dec_t v = 0, again = 0;
+        bool is_number = decimal_parse(span_of(text, n), &v, NULL);
+        bool same = is_number && span_eq(span_of(out, decimal_format(v, out)), span_of(text, n));
+        CHECK(decimal_canonical(span_of(text, n), &again) == same);
+        CHECK(again == v);
+        CHECK((decimal_canonical_fault(span_of(text, n), &again) == NULL) == same);
+        numbers += is_number;
+        canonical += same;
+    }
+    CHECK(numbers > 20000 && canonical > 10000 && canonical < numbers);
+}
+
 TEST(decimal_sums_beyond_the_limit_have_a_text)
 {
     char out[DEC_TEXT_MAX];
@@ -292,6 +317,20 @@ TEST(texts_and_ids)
     CHECK(!id_valid(SPAN_NONE));
 }
 
+/* Long texts are looked at eight bytes at a time: whichever byte it is, and wherever. */
+TEST(each_byte_of_a_text_counts)
+{
+    for (size_t n = 1; n < 20; n++)
+        for (size_t at = 0; at < n; at++)
+            for (unsigned byte = 0; byte < 256; byte++) {
+                uint8_t text[20];
+                memset(text, at % 2 ? 0x20 : 0x7e, sizeof text);
+                text[at] = (uint8_t)byte;
+                CHECK_EQ_INT(text_plain(span_of(text, n)), byte >= 0x20 && byte < 0x7f);
+                CHECK_EQ_INT(utf8_valid_prefix(span_of(text, n)), byte < 0x80 ? n : at);
+            }
+}
+
 TEST(equality_of_the_rules)
 {
     struct value absent = {0}, null = {.type = VALUE_NULL}, empty = {.type = VALUE_EMPTY};
@@ -339,8 +378,8 @@ TEST(equality_of_members)
 
 TEST_MAIN(TEST_ENTRY(decimals_have_one_text), TEST_ENTRY(what_is_no_decimal),
           TEST_ENTRY(int_is_a_matter_of_writing), TEST_ENTRY(decimals_round_trip),
-          TEST_ENTRY(decimal_sums_beyond_the_limit_have_a_text), TEST_ENTRY(times_are_instants),
+          TEST_ENTRY(canonical_is_what_would_be_written), TEST_ENTRY(decimal_sums_beyond_the_limit_have_a_text), TEST_ENTRY(times_are_instants),
           TEST_ENTRY(what_is_no_time), TEST_ENTRY(every_day_agrees_with_the_c_library),
           TEST_ENTRY(times_beyond_the_calendar_still_have_a_text),
-          TEST_ENTRY(utf8_is_exactly_rfc_3629), TEST_ENTRY(texts_and_ids),
+          TEST_ENTRY(utf8_is_exactly_rfc_3629), TEST_ENTRY(texts_and_ids), TEST_ENTRY(each_byte_of_a_text_counts),
           TEST_ENTRY(equality_of_the_rules), TEST_ENTRY(equality_of_members))
