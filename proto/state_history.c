@@ -36,29 +36,35 @@ static void put_change(struct wbuf *w, size_t keep, size_t drop, struct span put
     wbuf_bytes(w, put.p, put.n);
 }
 
+/* How many bytes are the same from the beginning on; most are, so eight at a time. */
+static size_t alike(const uint8_t *x, const uint8_t *y, size_t n)
+{
+    size_t i = 0;
+    while (n - i >= 8 && memcmp(x + i, y + i, 8) == 0)
+        i += 8;
+    while (i < n && x[i] == y[i])
+        i++;
+    return i;
+}
+
 /* States of one length differ in a few fields: a change for each run of different bytes. */
 static void put_runs(struct wbuf *w, struct span before, struct span after)
 {
     size_t kept = 0; /* end of the change before */
-    for (size_t i = 0; i < after.n; i++) {
-        if (before.p[i] == after.p[i])
-            continue;
+    for (size_t i = 0; (i += alike(before.p + i, after.p + i, after.n - i)) < after.n; i = kept) {
         size_t end = i + 1;
         for (size_t k = end; k < after.n && k < end + GAP_MAX; k++)
             if (before.p[k] != after.p[k])
                 end = k + 1;
         put_change(w, i - kept, end - i, span_of(after.p + i, end - i));
         kept = end;
-        i = end - 1;
     }
 }
 
 /* Otherwise one change, between what they have in common at both ends. */
 static void put_splice(struct wbuf *w, struct span before, struct span after)
 {
-    size_t least = before.n < after.n ? before.n : after.n, head = 0, tail = 0;
-    while (head < least && before.p[head] == after.p[head])
-        head++;
+    size_t least = before.n < after.n ? before.n : after.n, tail = 0, head = alike(before.p, after.p, least);
     while (tail < least - head && before.p[before.n - 1 - tail] == after.p[after.n - 1 - tail])
         tail++;
     put_change(w, head, before.n - head - tail, span_of(after.p + head, after.n - head - tail));
