@@ -199,9 +199,22 @@ size_t kv_mem_bytes(const struct kv_mem *m)
     return arena_used(m->a);
 }
 
+/* The table and the beginning of the key as one number, which decides nearly always. */
+static uint64_t order_of(const struct item *it)
+{
+    uint64_t v = it->table;
+    for (unsigned i = 0; i < 7; i++)
+        v = v << 8 | (i < it->key_n ? it->key[i] : 0);
+    return v;
+}
+
+/* Of slots whose hash is order_of their item. */
 static int item_order(const void *x, const void *y)
 {
-    const struct item *a = ((const struct slot *)x)->item, *b = ((const struct slot *)y)->item;
+    const struct slot *s = x, *t = y;
+    const struct item *a = s->item, *b = t->item;
+    if (s->hash != t->hash)
+        return s->hash < t->hash ? -1 : 1;
     if (a->table != b->table)
         return a->table < b->table ? -1 : 1;
     return span_cmp(span_of(a->key, a->key_n), span_of(b->key, b->key_n));
@@ -213,7 +226,7 @@ enum ledger_rc kv_mem_flush(struct kv_mem *m, struct ledger_err *err)
     size_t n = 0;
     for (size_t i = 0; i < m->n_slots; i++) /* compact in place: the table is dropped afterwards */
         if (m->slots[i].item)
-            m->slots[n++] = m->slots[i];
+            m->slots[n++] = (struct slot){order_of(m->slots[i].item), m->slots[i].item};
     if (n)
         qsort(m->slots, n, sizeof m->slots[0], item_order);
     for (size_t i = 0; i < n; i++) {
