@@ -157,7 +157,8 @@ TEST(tables_that_were_put_back_are_brought_up_to_date_by_the_journal)
     }
     put_data_back(&s, "data");
     struct store *store;
-    CHECK_EQ_INT(store_open(s.dir, STORE_WRITE, &store, &r.err), LEDGER_ETAMPER);
+    const struct store_options o = {.map_bytes = SCRATCH_MAP};
+    CHECK_EQ_INT(store_open_with(s.dir, STORE_WRITE, &o, &store, &r.err), LEDGER_ETAMPER);
     CHECK(strstr(r.err.msg, "recorded entries are missing") && strstr(r.err.msg, "docs/operations.md"));
     run_fini(&r);
     scratch_remove(&s);
