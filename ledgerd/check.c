@@ -4,7 +4,7 @@
  * the log what was signed?
  *
  * It replays every entry, with all signatures and all rules, and compares everything that is
- * derived with everything that is stored. It changes nothing. Whoever has only the folder can thus
+ * derived with everything that is stored; with --hashes it derives nothing and compares hashes. It changes nothing. Whoever has only the folder can thus
  * be sure that it is consistent with itself and with the anchor; that it is the history that others
  * saw is for witnesses and for those who hold checkpoints.
  */
@@ -32,9 +32,9 @@ static const char HELP[] =
     "indexes,\n"
     "keys, and the anchor. Changes nothing, but that it finishes an erasure that was interrupted.\n"
     "\n"
-    "  --hashes       derives nothing, and takes seconds where a replay takes minutes: content, headers,\n"
-    "                 links, tree, the last checkpoint and the anchor; no signatures, no rules, and of\n"
-    "                 the view only the tree\n"
+    "  --hashes       derives nothing, and is many times faster: content, headers, links, tree, the last\n"
+    "                 checkpoint, keys and the anchor; no signatures, no rules, and of the view only the\n"
+    "                 tree\n"
     "  --anchor FILE  the anchor, if it is not where ledgerd.conf says (DIR.anchor)\n"
     "  --json         the result as one JSON object\n"
     "  --quiet        no progress, and no output if everything verifies\n"
@@ -54,7 +54,7 @@ static void check_keys(struct check *k)
     if (tail_log_key(k->store, &k->tail.m, &k->tail.key, &err))
         check_differ(k, VERDICT_NO_INDEX, "log key", "%s", err.msg);
     if (log_read(&k->stored, 0, &r, &err) || genesis_decode(r.event, &g, &err))
-        return; /* the replay has said so */
+        return; /* it has been told */
     index_key_commit(k->c, store_index_key(k->store), &commit);
     if (!hash_eq(&commit, &g.index_key_commit))
         check_differ(k, 0, "index key",
@@ -70,7 +70,7 @@ static void check_anchor(struct check *k)
         check_differ(k, VERDICT_NO_INDEX, "anchor", "%s", err.msg);
 }
 
-static size_t memory_budget(void)
+size_t check_memory(void)
 {
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     if (pages <= 0 || page <= 0)
@@ -93,7 +93,7 @@ static enum ledger_rc check_open(struct check *k, const struct check_arguments *
     k->sink = check_sink(k);
     k->c = crypto_new();
     k->a = arena_new(REPLAY_SCRATCH);
-    k->derived = kv_mem_new(&k->sink, memory_budget());
+    k->derived = kv_mem_new(&k->sink, check_memory());
     return k->c && k->a && k->derived ? LEDGER_OK
                                       : ledger_fail(err, LEDGER_ENOMEM, "out of memory");
 }
@@ -178,18 +178,21 @@ static void print_counts(const struct check *k)
 static void print_hashed(const struct check *k)
 {
     const struct tally *t = &k->tally;
-    print_erased(t, "nothing was compared of it");
+    print_erased(t, "of what is kept in its place the hashes agree");
     printf("checked: hashes of %llu entries (%llu events, %llu seals, %llu other entries of the ledger), their tree and the\n"
            "         last checkpoint; order and links of %llu\n"
            "not checked: signatures, rules, states, the rest of the view: without --hashes they are\n",
            (unsigned long long)t->hashed, (unsigned long long)t->events, (unsigned long long)t->seals, (unsigned long long)t->own,
-           (unsigned long long)k->linked);
+           (unsigned long long)k->ordered);
 }
 
 static void print_anchor(const struct check *k)
 {
-    if (k->anchor_missing)
-        printf("not checked: there is no anchor %s: a rollback is not excluded\n", k->anchor_path);
+    if (k->hashes && !k->tail.m.size)
+        printf("not checked: keys and anchor, since the view is missing\n");
+    else if (k->anchor_missing)
+        printf("not checked: there is no anchor %s: a rollback is not excluded%s\n", k->anchor_path,
+               k->hashes ? ", and nothing was compared with anything that is signed" : "");
     else if (k->anchor)
         printf("anchor:  size %llu in %s\n", (unsigned long long)k->anchor, k->anchor_path);
 }
@@ -237,7 +240,7 @@ static void print_json(const struct check *k)
     json_number("signatures", t->signatures);
     json_number("erased", t->erased);
     json_number("hashes_only", t->hashed);
-    json_number("links", k->linked);
+    json_number("ordered", k->ordered);
     printf(",\"rows\":{");
     for (int i = 0; i < KV_TABLES; i++)
         printf("%s\"%s\":%llu", i ? "," : "", rows[i], (unsigned long long)t->rows[i]);

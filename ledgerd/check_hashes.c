@@ -2,7 +2,8 @@
 /*
  * check_hashes: `ledgerd check DIR --hashes`: what hashes alone say of a log, by all cores and without deriving anything: every record's content
  * is what its header names, every header the leaf at its place, every stored node of the tree follows from its leaves, and the headers agree with
- * one another (log_order.h). Whoever trusts the anchor then knows that these are the entries that were signed.
+ * one another (log_order.h). What stands in for erased content opens the commitments in its header, and an ERASURE names it. Whoever trusts the anchor
+ * then knows that these are the entries that were signed.
  *
  * The log is taken in blocks, each of which is one node of the tree. A thread hashes a block by itself; then, when its turn comes, the
  * block is put in order behind the one before. Findings are told in the blocks' order, so that two runs say the same.
@@ -17,21 +18,27 @@
 #include <unistd.h>
 
 #include "check_internal.h"
+#include "kinds.h"
 #include "log_order.h"
+#include "opening.h"
 
 #define BLOCK_LEVEL 12u
 #define BLOCK (1u << BLOCK_LEVEL)
 #define BLOCK_ARENA ((size_t)1 << 30) /* of headers with very many links */
-#define ORDER_BUDGET ((size_t)64 << 30)
 #define THREADS_MAX 64u
 #define SOON 8u /* entries ahead, whose links are fetched from memory meanwhile */
 
 _Static_assert(BLOCK_LEVEL % MERKLE_STEP == 0, "a block is a stored node");
 
+/* "The content of `index`, which is the event `id`, was erased by entry `by`": as the erased entry says, or as the ERASURE does (index 0). */
+struct erased { uint64_t by, index; struct hash id; };
+struct erased_list { struct erased *p; size_t n, cap; };
+
 struct hashing {
     struct check *k;
     struct log_order *order;
     bool lost; /* a header could not be read: of those behind it no link can be compared */
+    struct erased_list erased, acts;
     struct hash *nodes; /* of whole blocks */
     struct hash rest[BLOCK]; /* leaves of the last block, if it is not whole */
     uint64_t n_blocks, next, turn;
@@ -51,11 +58,13 @@ struct hasher {
     struct arena *a;
     /* The block. */
     uint64_t number, first;
-    size_t n, at;            /* at: taken so far */
+    size_t n;
     struct header *headers;  /* n */
-    bool decoded[BLOCK];
+    bool hashed[BLOCK], decoded[BLOCK]; /* a record that there is; with a header that can be read */
     struct hash leaves[BLOCK], above[BLOCK / MERKLE_ROW];
     struct tally tally;
+    struct erased_list erased, acts;
+    struct chain opened;
     uint64_t differences;
     struct verdict found[DIFFERENCES_KEPT];
     enum ledger_rc rc;
@@ -76,72 +85,136 @@ LEDGER_PRINTF(4, 5) static void differ(struct hasher *w, uint64_t index, const c
     w->differences++;
 }
 
-static void take_missing(struct hasher *w, uint64_t to)
+static bool stops(enum ledger_rc rc)
 {
-    while (w->at < to - w->first && w->at < w->n)
-        differ(w, w->first + w->at++, "record", "is missing");
+    return rc != LEDGER_OK && rc != LEDGER_ENOTFOUND && rc != LEDGER_ETAMPER && rc != LEDGER_EINVAL;
 }
 
-static void take_record(struct hasher *w, struct span record)
+static void add_erased(struct hasher *w, struct erased_list *l, const struct erased *e)
 {
-    uint64_t index = w->first + w->at;
-    struct header *h = &w->headers[w->at];
-    struct entry_record r;
-    struct ledger_err why = {0};
-    const char *what;
-    if (!entry_record_split(record, &r)) {
-        differ(w, index, "record", "is malformed");
-        w->at++;
-        return;
+    if (l->n == l->cap) {
+        size_t cap = l->cap ? 2 * l->cap : 64;
+        struct erased *p = realloc(l->p, cap * sizeof *p);
+        if (!p) {
+            w->rc = ledger_fail(&w->err, LEDGER_ENOMEM, "out of memory");
+            return;
+        }
+        *l = (struct erased_list){p, l->n, cap};
     }
-    enum ledger_rc rc = header_decode(w->a, r.header, h, &why);
-    if (rc == LEDGER_EVERSION || rc == LEDGER_ENOMEM) {
+    l->p[l->n++] = *e;
+}
+
+/* What is kept in place of content: the states after it, all of them, under the commitments of the header. */
+static bool check_opening(struct hasher *w, const struct header *h, const struct entry_record *r)
+{
+    struct opening o;
+    struct ledger_err why;
+    if (h->kind < EVENT_KIND_FIRST || h->kind == KIND_PARTY_REGISTERED || r->erased_by <= h->index ||
+        opening_decode(w->a, r->opening, &o, &why) != LEDGER_OK || o.n != h->n_links)
+        return false;
+    for (unsigned i = 0; i < h->n_links; i++) {
+        const struct opening_part *part = opening_part(&o, i);
+        if (!part || opening_check(w->c, w->a, store_index_key(w->s->k->store), h, part, NULL, &w->opened, &why) != LEDGER_OK)
+            return false;
+    }
+    return true;
+}
+
+static void take_erasure(struct hasher *w, const struct header *h, const struct entry_record *r)
+{
+    struct erasure x;
+    if (erasure_decode(r->event, &x, NULL) != LEDGER_OK)
+        differ(w, h->index, "event", "is no act of erasure");
+    else
+        for (unsigned i = 0; i < x.n; i++) {
+            struct erased e = {.by = h->index};
+            memcpy(e.id.b, x.ids + (size_t)i * HASH_LEN, HASH_LEN);
+            add_erased(w, &w->acts, &e);
+        }
+}
+
+static void take_content(struct hasher *w, const struct header *h, const struct entry_record *r)
+{
+    const char *what;
+    if (!check_content(w->c, h, r, &what))
+        differ(w, h->index, what, "is not the one that the header names");
+    else if (h->kind == OWN_ERASURE)
+        take_erasure(w, h, r);
+    if (!r->erased_by)
+        return;
+    add_erased(w, &w->erased, &(struct erased){r->erased_by, h->index, h->event_id});
+    if (!check_opening(w, h, r))
+        differ(w, h->index, "opening", "what is kept in place of erased content does not open what the header commits to");
+}
+
+/* A newer header is one if it is the leaf; else it is damaged, like any other that cannot be read. */
+static void take_header(struct hasher *w, size_t i, const struct entry_record *r)
+{
+    uint64_t index = w->first + i;
+    struct hash stored;
+    struct ledger_err why = {0};
+    enum ledger_rc rc = header_decode(w->a, r->header, &w->headers[i], &why);
+    bool newer = rc == LEDGER_EVERSION && w->tree.get(w->tree.ctx, 0, index, 1, &stored) && hash_eq(&stored, &w->leaves[i]);
+    if (newer || rc == LEDGER_ENOMEM) {
         w->rc = ledger_fail(&w->err, rc, "entry %llu: %s", (unsigned long long)index, why.msg);
         return;
     }
-    merkle_leaf(w->c, r.header, &w->leaves[w->at]);
-    w->decoded[w->at] = rc == LEDGER_OK;
+    w->decoded[i] = rc == LEDGER_OK;
     if (rc)
         differ(w, index, "record", "%s", why.msg);
-    else if (!check_content(w->c, h, &r, &what))
-        differ(w, index, what, "is not the one that the header names");
-    check_count(&w->tally, &r);
-    w->at++;
+    else if (w->headers[i].index == index) /* else its order says so, and whose content it is, nobody knows */
+        take_content(w, &w->headers[i], r);
 }
 
-static bool visit(void *ctx, struct span key, struct span value)
+/* Looked up one by one from the root, as others do, and not walked through: what a look-up does not find is missing. */
+static void take_record(struct hasher *w, size_t i)
 {
-    struct hasher *w = ctx;
-    struct rbuf r;
-    rbuf_init(&r, key);
-    uint64_t index = rbuf_u64(&r);
-    if (!rbuf_done(&r) || index >= w->first + w->n)
-        return false;
-    take_missing(w, index);
-    take_record(w, value);
-    return w->rc == LEDGER_OK && w->at < w->n;
+    uint64_t index = w->first + i;
+    struct entry_record r;
+    struct ledger_err why = {0};
+    store_snapshot_restart(w->sn, KV_LOG);
+    enum ledger_rc rc = log_read(&w->kv, index, &r, &why);
+    if (stops(rc)) {
+        w->rc = ledger_fail(&w->err, rc, "%s", why.msg);
+    } else if (rc) {
+        differ(w, index, "record", rc == LEDGER_ENOTFOUND ? "is missing" : "is malformed");
+    } else {
+        merkle_leaf(w->c, r.header, &w->leaves[i]);
+        w->hashed[i] = true;
+        check_count(&w->tally, &r);
+        take_header(w, i, &r);
+    }
+}
+
+static void check_node_at(struct hasher *w, unsigned level, uint64_t index, const struct hash *node, bool there, const struct hash *stored)
+{
+    if (there && hash_eq(stored, node))
+        return;
+    if (level)
+        differ(w, index << level, "tree", "a node above this entry %s", there ? "does not follow from its leaves" : "is missing");
+    else
+        differ(w, index, "leaf", there ? "the header is not the leaf that the tree has at its place" : "is missing in the tree");
 }
 
 /*
  * Compares nodes of one level, `first` being the index of the first, with what is stored, and makes of each whole row the node above it: of what is
- * stored, where that differs, so that one node is told once. Returns how many there are above. `above` may be `nodes`.
+ * stored, where that differs, so that one node is told once. known: which of them there are; NULL: all. Returns how many there are above. `above`
+ * may be `nodes`.
  */
-static size_t check_level(struct hasher *w, unsigned level, uint64_t first, const struct hash *nodes, size_t n, struct hash *above)
+static size_t check_level(struct hasher *w, unsigned level, uint64_t first, const struct hash *nodes, const bool *known, size_t n, struct hash *above)
 {
     for (size_t i = 0; i < n; i += MERKLE_ROW) {
         struct hash row[MERKLE_ROW];
         unsigned wide = n - i < MERKLE_ROW ? (unsigned)(n - i) : MERKLE_ROW;
-        bool there = w->tree.get(w->tree.ctx, level, first + i, wide, row);
+        store_snapshot_restart(w->sn, KV_TREE);
+        bool whole = w->tree.get(w->tree.ctx, level, first + i, wide, row);
         for (unsigned j = 0; j < wide; j++) {
-            if (there && hash_eq(&row[j], &nodes[i + j]))
-                continue;
-            if (level)
-                differ(w, (first + i + j) << level, "tree", "a node above this entry %s", there ? "does not follow from its leaves" : "is missing");
-            else
-                differ(w, first + i + j, "leaf", there ? "the header is not the leaf that the tree has at its place" : "is missing in the tree");
+            bool there = whole || w->tree.get(w->tree.ctx, level, first + i + j, 1, &row[j]);
+            if (!known || known[i + j])
+                check_node_at(w, level, first + i + j, &nodes[i + j], there, &row[j]);
+            if (!there)
+                row[j] = nodes[i + j];
         }
-        if (!there)
-            memcpy(row, nodes + i, wide * sizeof row[0]);
         if (wide == MERKLE_ROW) {
             merkle_fold(w->c, row, MERKLE_ROW);
             above[i / MERKLE_ROW] = row[0];
@@ -153,35 +226,30 @@ static size_t check_level(struct hasher *w, unsigned level, uint64_t first, cons
 /* The block's part of the tree; its uppermost node, if it is whole, into above[0]. */
 static void check_tree(struct hasher *w)
 {
-    size_t n = check_level(w, 0, w->first, w->leaves, w->n, w->above);
+    size_t n = check_level(w, 0, w->first, w->leaves, w->hashed, w->n, w->above);
     for (unsigned level = MERKLE_STEP; level < BLOCK_LEVEL; level += MERKLE_STEP)
-        n = check_level(w, level, w->first >> level, w->above, n, w->above);
+        n = check_level(w, level, w->first >> level, w->above, NULL, n, w->above);
 }
 
 static void hash_block(struct hasher *w)
 {
-    uint8_t key[KV_KEY_MAX];
     uint64_t size = w->s->k->log_size;
     w->first = w->number * BLOCK;
     w->n = size - w->first < BLOCK ? (size_t)(size - w->first) : BLOCK;
-    w->at = 0;
     w->differences = 0;
     w->tally = (struct tally){0};
+    w->erased.n = w->acts.n = 0;
     arena_reset(w->a);
+    memset(w->hashed, 0, sizeof w->hashed);
     memset(w->decoded, 0, sizeof w->decoded);
     memset(w->leaves, 0, sizeof w->leaves);
     w->headers = arena_alloc(w->a, w->n * sizeof *w->headers);
-    if (!w->headers) {
+    if (!w->headers)
         w->rc = ledger_fail(&w->err, LEDGER_ENOMEM, "out of memory");
-        return;
-    }
-    enum ledger_rc rc = store_scan(w->sn, KV_LOG, kv_key_u64(key, w->first), visit, w, &w->err);
-    if (rc && !w->rc)
-        w->rc = rc;
-    if (w->rc)
-        return;
-    take_missing(w, w->first + w->n);
-    check_tree(w);
+    for (size_t i = 0; i < w->n && !w->rc; i++)
+        take_record(w, i);
+    if (!w->rc)
+        check_tree(w);
 }
 
 /* ---- in order ---- */
@@ -218,6 +286,16 @@ static void add_tally(struct tally *t, const struct tally *more)
     t->hashed += more->entries;
 }
 
+static void keep_erased(struct hashing *s, struct hasher *w)
+{
+    for (size_t i = 0; i < w->erased.n; i++)
+        add_erased(w, &s->erased, &w->erased.p[i]);
+    for (size_t i = 0; i < w->acts.n; i++)
+        add_erased(w, &s->acts, &w->acts.p[i]);
+    if (w->rc)
+        s->rc = ledger_fail(&s->err, w->rc, "%s", w->err.msg);
+}
+
 static void put_in_order(struct hashing *s, struct hasher *w)
 {
     while (s->turn != w->number && !s->rc)
@@ -225,6 +303,7 @@ static void put_in_order(struct hashing *s, struct hasher *w)
     tell(s, w);
     for (size_t i = 0; i < w->n && !s->rc; i++)
         s->rc = order_entry(s, w, i);
+    keep_erased(s, w);
     add_tally(&s->k->tally, &w->tally);
     if (w->n == BLOCK)
         s->nodes[w->number] = w->above[0];
@@ -265,11 +344,42 @@ static void check_upper(struct hashing *s, struct hasher *w)
     size_t n = (size_t)(size >> BLOCK_LEVEL);
     w->differences = 0;
     for (unsigned level = BLOCK_LEVEL; n; level += MERKLE_STEP)
-        n = check_level(w, level, 0, s->nodes, n, s->nodes);
+        n = check_level(w, level, 0, s->nodes, NULL, n, s->nodes);
     for (unsigned level = 0; level < 64; level += MERKLE_STEP)
         if (!kv_tree_ends(&w->kv, size, level))
             differ(w, VERDICT_NO_INDEX, "tree", "nodes of level %u stand behind its end", level);
     tell(s, w);
+}
+
+/* One row for sixteen nodes of each stored level. */
+static enum ledger_rc count_rows(struct check *k, struct ledger_err *err)
+{
+    uint64_t wanted = 0, rows;
+    for (unsigned level = 0; level < 64 && k->log_size >> level; level += MERKLE_STEP)
+        wanted += ((k->log_size >> level) + MERKLE_ROW - 1) / MERKLE_ROW;
+    enum ledger_rc rc = store_count(k->sn, KV_TREE, &rows, err);
+    if (rc == LEDGER_OK && rows > wanted)
+        check_differ(k, VERDICT_NO_INDEX, "tree", "%llu of its rows do not follow from the entries", (unsigned long long)(rows - wanted));
+    return rc;
+}
+
+static int erased_order(const void *x, const void *y)
+{
+    const struct erased *a = x, *b = y;
+    return a->by != b->by ? (a->by < b->by ? -1 : 1) : memcmp(a->id.b, b->id.b, HASH_LEN);
+}
+
+/* Content is only ever taken out by an act that names it. */
+static void check_erased(struct hashing *s)
+{
+    if (s->acts.n)
+        qsort(s->acts.p, s->acts.n, sizeof *s->acts.p, erased_order);
+    for (size_t i = 0; i < s->erased.n; i++) {
+        const struct erased *e = &s->erased.p[i];
+        if (!s->acts.n || !bsearch(e, s->acts.p, s->acts.n, sizeof *e, erased_order))
+            check_differ(s->k, e->index, "erased content", "entry %llu, which is said to have erased it, is no ERASURE that names it",
+                         (unsigned long long)e->by);
+    }
 }
 
 static void root_of_all(const struct hashing *s, struct crypto *c, struct hash *root)
@@ -284,26 +394,47 @@ static void root_of_all(const struct hashing *s, struct crypto *c, struct hash *
     frontier_root(c, &f, root);
 }
 
-/* The latest checkpoint, and what the view says of the last seal. */
+/* What the view says of the last seal, if it says anything. */
+static void check_seal(const struct hashing *s)
+{
+    const struct machine *m = &s->k->tail.m;
+    struct hash leaf, map_root;
+    uint64_t seal;
+    bool good = log_order_seal(s->order, &seal, &leaf, &map_root) && seal + 1 == s->k->log_size && m->size == s->k->log_size && m->seal == seal &&
+                hash_eq(&m->seal_leaf, &leaf) && hash_eq(&m->map_root, &map_root) && m->chains == log_order_chains(s->order);
+    if (!good && m->size)
+        check_differ(s->k, s->k->log_size - 1, "view", "it was not left by the last entry");
+}
+
+static enum ledger_rc check_checkpoint(struct hashing *s, struct hasher *w, struct ledger_err *err)
+{
+    struct hash root, stored;
+    uint64_t size, last = s->k->log_size - 1;
+    enum ledger_rc rc = log_checkpoint(s->k->sn, &size, &stored, err);
+    root_of_all(s, w->c, &root);
+    if (stops(rc))
+        return rc;
+    if (rc)
+        check_differ(s->k, last, "checkpoint", rc == LEDGER_ENOTFOUND ? "there is none" : "it is malformed");
+    else if (size != s->k->log_size || !hash_eq(&root, &stored))
+        check_differ(s->k, last, "checkpoint", "the latest one is not the root of these entries");
+    else
+        s->k->tally.rows[KV_CHECKPOINT]++;
+    return LEDGER_OK;
+}
+
 static enum ledger_rc check_end(struct hashing *s, struct hasher *w, struct ledger_err *err)
 {
-    struct check *k = s->k;
-    const struct machine *m = &k->tail.m;
-    struct hash root, stored, leaf, map_root;
-    uint64_t size, seal;
-    root_of_all(s, w->c, &root);
-    enum ledger_rc rc = log_checkpoint(k->sn, &size, &stored, err);
-    if (rc == LEDGER_OK && size == k->log_size && hash_eq(&root, &stored))
-        k->tally.rows[KV_CHECKPOINT]++;
-    else if (rc == LEDGER_OK || rc == LEDGER_ENOTFOUND || rc == LEDGER_ETAMPER)
-        check_differ(k, k->log_size - 1, "checkpoint", "the latest one is not the root of these entries");
-    else
+    enum ledger_rc rc = check_checkpoint(s, w, err);
+    if (!rc)
+        rc = count_rows(s->k, err);
+    if (rc)
         return rc;
-    if (!s->lost && (!log_order_seal(s->order, &seal, &leaf, &map_root) || seal + 1 != k->log_size || m->size != k->log_size || m->seal != seal ||
-                     !hash_eq(&m->seal_leaf, &leaf) || !hash_eq(&m->map_root, &map_root) || m->chains != log_order_chains(s->order)))
-        check_differ(k, k->log_size - 1, "view", "it was not left by the last entry");
-    k->linked = log_order_size(s->order);
+    if (!s->lost)
+        check_seal(s);
+    check_erased(s);
     check_upper(s, w);
+    s->k->ordered = log_order_size(s->order);
     return LEDGER_OK;
 }
 
@@ -325,6 +456,8 @@ static void hasher_close(struct hasher *w)
     store_snapshot_close(w->sn);
     crypto_free(w->c);
     arena_free(w->a);
+    free(w->erased.p);
+    free(w->acts.p);
 }
 
 static unsigned threads_for(uint64_t n_blocks)
@@ -371,12 +504,14 @@ static enum ledger_rc hash_log(struct hashing *s, struct ledger_err *err)
 {
     unsigned n = threads_for(s->n_blocks);
     struct hasher *workers = calloc(n, sizeof *workers);
-    s->order = log_order_new(ORDER_BUDGET);
+    s->order = log_order_new(check_memory());
     s->nodes = calloc(s->n_blocks, sizeof *s->nodes);
     enum ledger_rc rc = workers && s->order && s->nodes ? hash_all(s, workers, n, err) : ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     for (unsigned i = 0; workers && i < n; i++)
         hasher_close(&workers[i]);
     free(workers);
+    free(s->erased.p);
+    free(s->acts.p);
     free(s->nodes);
     log_order_free(s->order);
     return rc;

@@ -63,9 +63,11 @@ struct tally {
     uint64_t erased;          /* of the events: states taken from their openings */
     uint64_t hashed;          /* content and leaf hashes only: with --hashes, or after the replay had to end */
 };
+/* The most memory that a check may take. */
+size_t check_memory(void);
 /* Adds one entry to the counts. */
 void check_count(struct tally *t, const struct entry_record *r);
-/* Is the content what the header names? A seal and an erased entry have none. False: *what says which part is not. */
+/* Is the content what the header names? A seal has none, and neither has an erased entry, of which nothing is asked here. False: *what says which part is not. */
 bool check_content(struct crypto *c, const struct header *h, const struct entry_record *r, const char **what) LEDGER_MUST_USE;
 struct check {
     struct store *store;
@@ -82,7 +84,7 @@ struct check {
     struct verdict first[DIFFERENCES_KEPT];
     bool hashes;     /* --hashes: nothing is replayed */
     bool replayed;   /* to the end */
-    uint64_t linked; /* --hashes: entries whose place and links were compared */
+    uint64_t ordered; /* --hashes: entries whose place and links were compared */
     char anchor_path[FILES_PATH_MAX];
     uint64_t anchor; /* its size */
     bool anchor_missing;
@@ -99,7 +101,7 @@ enum ledger_rc check_replay(struct check *k, struct ledger_err *err) LEDGER_MUST
 enum ledger_rc check_hashes(struct check *k, struct ledger_err *err) LEDGER_MUST_USE;
 /* check_view.c: after a whole replay: is what is stored what was derived, no more and no less? */
 enum ledger_rc check_view(struct check *k, struct ledger_err *err) LEDGER_MUST_USE;
-/* check_log_keys.c: after a whole replay: the kept checkpoints of earlier log keys. */
+/* check_log_keys.c: once tail.m is known: the kept checkpoints of earlier log keys. */
 void check_log_keys(struct check *k);
 /* What the derived rows lie over: it has nothing, and compares what is flushed to it. */
 struct kv check_sink(struct check *k);

@@ -92,7 +92,10 @@ void check_count(struct tally *t, const struct entry_record *r)
 bool check_content(struct crypto *c, const struct header *h, const struct entry_record *r, const char **what)
 {
     struct hash id, block;
-    if (h->kind == OWN_SEAL || r->erased_by)
+    *what = r->event.n ? "event" : "signature block";
+    if (h->kind == OWN_SEAL && !r->erased_by)
+        return r->event.n == 0 && r->block.n == 0;
+    if (r->erased_by)
         return true;
     event_id(c, r->event, &id);
     sigblock_hash(c, r->block, &block);

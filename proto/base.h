@@ -120,7 +120,7 @@ struct wbuf {
     bool failed;
 };
 void wbuf_init(struct wbuf *w, struct arena *a);
-void wbuf_room(struct wbuf *w, size_t n);              /* a hint: so many bytes are to come */
+void wbuf_room(struct wbuf *w, size_t n);              /* so many bytes are to come: room for them at once */
 void wbuf_bytes(struct wbuf *w, const void *p, size_t n);
 void wbuf_u8(struct wbuf *w, uint8_t v);
 void wbuf_u16(struct wbuf *w, uint16_t v);

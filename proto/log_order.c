@@ -5,6 +5,7 @@
  */
 #include "log_order.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #define PLACES_FIRST 1024u
@@ -14,10 +15,11 @@ struct head {
     uint64_t count; /* 0: an empty place */
 };
 struct log_order {
-    struct arena *a;
+    struct arena *a, *table; /* the heads' own, which goes when they move */
+    size_t budget;
     struct head *heads;
     size_t n_places;
-    uint64_t size, links, chains, batch_first, epoch;
+    uint64_t size, chains, batch_first, epoch;
     int64_t recorded_us;
     bool sealed;
     uint64_t seal;
@@ -36,24 +38,27 @@ static struct head *head_of(struct head *heads, size_t n, const struct hash *cha
 
 struct log_order *log_order_new(size_t budget_bytes)
 {
-    struct arena *a = arena_new(budget_bytes);
+    struct arena *a = arena_new(sizeof(struct log_order) + sizeof(max_align_t)), *table = arena_new(budget_bytes);
     struct log_order *o = a ? arena_alloc(a, sizeof *o) : NULL;
-    struct head *heads = o ? arena_alloc(a, PLACES_FIRST * sizeof *heads) : NULL;
+    struct head *heads = o && table ? arena_alloc(table, PLACES_FIRST * sizeof *heads) : NULL;
     if (!heads) {
+        arena_free(table);
         arena_free(a);
         return NULL;
     }
-    *o = (struct log_order){.a = a, .heads = heads, .n_places = PLACES_FIRST, .recorded_us = INT64_MIN};
+    *o = (struct log_order){.a = a, .table = table, .budget = budget_bytes, .heads = heads, .n_places = PLACES_FIRST, .recorded_us = INT64_MIN};
     return o;
 }
 
 void log_order_free(struct log_order *o)
 {
-    if (o)
-        arena_free(o->a);
+    if (!o)
+        return;
+    arena_free(o->table);
+    arena_free(o->a);
 }
 
-/* For so many new chains. What is left behind by growing is, all in all, as large as what is there. */
+/* For so many new chains. */
 static bool make_room(struct log_order *o, size_t n)
 {
     size_t places = o->n_places;
@@ -61,12 +66,17 @@ static bool make_room(struct log_order *o, size_t n)
         places *= 2;
     if (places == o->n_places)
         return true;
-    struct head *heads = arena_alloc(o->a, places * sizeof *heads);
-    if (!heads)
+    struct arena *table = arena_new(o->budget);
+    struct head *heads = table ? arena_alloc(table, places * sizeof *heads) : NULL;
+    if (!heads) {
+        arena_free(table);
         return false;
+    }
     for (size_t i = 0; i < o->n_places; i++)
         if (o->heads[i].count)
             *head_of(heads, places, &o->heads[i].chain) = o->heads[i];
+    arena_free(o->table);
+    o->table = table;
     o->heads = heads;
     o->n_places = places;
     return true;
@@ -115,7 +125,6 @@ static bool take_links(struct log_order *o, const struct header *h, const struct
         o->chains += head->count == 0;
         *head = (struct head){h->links[i].chain, *leaf, head->count + 1};
     }
-    o->links += h->n_links;
     return good;
 }
 
@@ -152,11 +161,6 @@ void log_order_soon(const struct log_order *o, const struct header *h)
 uint64_t log_order_size(const struct log_order *o)
 {
     return o->size;
-}
-
-uint64_t log_order_links(const struct log_order *o)
-{
-    return o->links;
 }
 
 uint64_t log_order_chains(const struct log_order *o)

@@ -6,7 +6,7 @@
  *
  * Happy path: log_order_new; log_order_add for each header from entry 0 on, with its leaf hash; log_order_free.
  *
- * Memory: some 150 bytes for each chain. Threads: one at a time.
+ * Memory: 150 to 300 bytes for each chain, and for a moment half as much again when their table grows. Threads: one at a time.
  */
 #ifndef LEDGERD_PROTO_LOG_ORDER_H
 #define LEDGERD_PROTO_LOG_ORDER_H
@@ -15,7 +15,7 @@
 #include "verdict.h"
 
 struct log_order;
-/* Owned by the caller; NULL: out of memory. `budget_bytes` is the most that it may take. */
+/* Owned by the caller; NULL: out of memory. `budget_bytes` is the most that the table of its chains may take. */
 struct log_order *log_order_new(size_t budget_bytes);
 void log_order_free(struct log_order *o); /* NULL is allowed */
 
@@ -28,7 +28,6 @@ enum ledger_rc log_order_add(struct log_order *o, const struct header *h, const 
 void log_order_soon(const struct log_order *o, const struct header *h);
 
 uint64_t log_order_size(const struct log_order *o);   /* entries taken */
-uint64_t log_order_links(const struct log_order *o);  /* of all of them */
 uint64_t log_order_chains(const struct log_order *o);
 /* The latest seal: its index, its leaf and what it says the chain map's root is. False: none yet. */
 bool log_order_seal(const struct log_order *o, uint64_t *index, struct hash *leaf, struct hash *map_root) LEDGER_MUST_USE;

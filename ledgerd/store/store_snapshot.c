@@ -99,6 +99,13 @@ void store_snapshot_close(struct store_snapshot *sn)
     free(sn);
 }
 
+void store_snapshot_restart(struct store_snapshot *sn, enum kv_table t)
+{
+    if (sn->cursors[t])
+        mdb_cursor_close(sn->cursors[t]);
+    sn->cursors[t] = NULL;
+}
+
 static enum ledger_rc snapshot_get(void *ctx, enum kv_table t, struct span key, struct span *value)
 {
     struct store_snapshot *sn = ctx;

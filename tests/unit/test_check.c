@@ -295,6 +295,35 @@ TEST(a_changed_byte_in_any_row_of_any_table_is_found)
     scratch_remove(&s);
 }
 
+/* Content that is said to be erased, without what is kept of such an entry and without an act; and content where there is none. */
+TEST(what_stands_in_for_content_is_checked)
+{
+    struct scratch s;
+    make_ledger(&s);
+    struct rows *rows = all_rows(&s);
+    struct row *event = NULL, *seal = NULL;
+    for (size_t i = 0; i < rows->n; i++) {
+        struct entry_record r;
+        if (rows->row[i].t == KV_LOG && entry_record_split(rows->row[i].value, &r))
+            *(r.event.n ? &event : &seal) = &rows->row[i];
+    }
+    CHECK(event && seal);
+    struct row *changed[] = {event, seal};
+    for (unsigned i = 0; i < 2; i++) {
+        struct entry_record r;
+        CHECK(entry_record_split(changed[i]->value, &r));
+        const struct entry_record gone = {.header = r.header, .opening = SPAN_LIT("\1nonsense"), .erased_by = 1000};
+        const struct entry_record full = {.header = r.header, .event = SPAN_LIT("event"), .block = SPAN_LIT("block")};
+        change(&s, CHANGE_SET, KV_LOG, changed[i]->key, entry_record_join(s.pen.a, i ? &full : &gone));
+        must_be(&s, 1, i ? "a seal with content" : "nonsense in place of content");
+        CHECK_EQ_INT(check_hashes_of(&s), 1);
+        change(&s, CHANGE_SET, KV_LOG, changed[i]->key, changed[i]->value);
+    }
+    must_be(&s, 0, "healed");
+    free(rows);
+    scratch_remove(&s);
+}
+
 /* As it lies in LMDB: what it held is named, and the rest is still looked at. */
 TEST(a_malformed_row_of_an_index_is_found)
 {
@@ -616,7 +645,7 @@ TEST(a_damaged_log_is_not_rebuilt_from)
 
 TEST_MAIN(TEST_ENTRY(a_whole_folder_verifies_and_is_counted), TEST_ENTRY(exit_codes),
           TEST_ENTRY(a_changed_byte_in_any_row_of_any_table_is_found),
-          TEST_ENTRY(a_malformed_row_of_an_index_is_found), TEST_ENTRY(a_missing_row_of_the_view_is_found),
+          TEST_ENTRY(what_stands_in_for_content_is_checked), TEST_ENTRY(a_malformed_row_of_an_index_is_found), TEST_ENTRY(a_missing_row_of_the_view_is_found),
           TEST_ENTRY(an_extra_row_of_any_table_is_found), TEST_ENTRY(differences_are_named),
           TEST_ENTRY(after_a_bad_entry_the_rest_is_still_looked_at),
           TEST_ENTRY(keys_and_anchor_are_checked), TEST_ENTRY(rebuild_makes_the_view_again),
