@@ -262,7 +262,7 @@ void *worker_main(void *pipeline)
     }
     pthread_mutex_lock(&p->lock);
     while (!p->dead && (p->next_new || !p->stopping)) {
-        if (p->signing.state == SIGNING_WANTED) { /* first: a whole batch waits for it */
+        if (!p->next_new && p->signing.state == SIGNING_WANTED) { /* the writer can do that itself: requests first */
             signing_help(p, w->c, w->a);
             continue;
         }
