@@ -337,6 +337,7 @@ def test_acknowledged_and_only_in_the_journal():
             l.stop(signal.SIGKILL)
             promised = load.acknowledged()
             told = re.search(r"(\d+) entries", l.tool("check").expect(0).out)
+            need(f"hashes of {told[1]} entries" in l.tool("check", "--hashes").expect(0, "hashes agree").out, "the journal was not looked at")
             need(int(told[1]) > max(promised.values()), f"{told[0]}, and {max(promised.values())} was acknowledged")
             shutil.rmtree(os.path.join(l.base, "backup"), ignore_errors=True)
             l.tool("backup", os.path.join(l.base, "backup")).expect(0)
