@@ -99,7 +99,8 @@ static void add_erased(struct hasher *w, struct erased_list *l, const struct era
             w->rc = ledger_fail(&w->err, LEDGER_ENOMEM, "out of memory");
             return;
         }
-        *l = (struct erased_list){p, l->n, cap};
+        l->p = p;
+        l->cap = cap;
     }
     l->p[l->n++] = *e;
 }
