@@ -4,9 +4,10 @@
  * the log what was signed?
  *
  * It replays every entry, with all signatures and all rules, and compares everything that is
- * derived with everything that is stored; with --hashes it derives nothing and compares hashes. It changes nothing. Whoever has only the folder can thus
- * be sure that it is consistent with itself and with the anchor; that it is the history that others
- * saw is for witnesses and for those who hold checkpoints.
+ * derived with everything that is stored; with --hashes it derives nothing and compares hashes
+ * (check_hashes.c). It changes nothing. Whoever has only the folder can thus be sure that it is
+ * consistent with itself and with the anchor; that it is the history that others saw is for
+ * witnesses and for those who hold checkpoints.
  */
 #include <getopt.h>
 #include <stdio.h>

@@ -24,7 +24,7 @@ void log_order_free(struct log_order *o); /* NULL is allowed */
  * it says. ENOMEM: nothing was taken. `leaf` is the hash of the header's bytes (merkle_leaf): the caller's to have computed.
  */
 enum ledger_rc log_order_add(struct log_order *o, const struct header *h, const struct hash *leaf, struct verdict *v) LEDGER_MUST_USE;
-/* A hint, some entries ahead: where its links are going to be looked up. Changes nothing. */
+/* Fetches from memory, some entries ahead, what log_order_add is going to ask for. Changes nothing. */
 void log_order_soon(const struct log_order *o, const struct header *h);
 
 uint64_t log_order_size(const struct log_order *o);   /* entries taken */

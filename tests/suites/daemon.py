@@ -421,7 +421,7 @@ def test_check_finds_any_flipped_byte_of_event_and_block():
 
 def test_hashes_alone_agree_with_the_whole_check():
     """Any bit of the data file: what --hashes finds the replay finds, too, and it finds all that is wrong with an entry or with the tree."""
-    about = ("record", "event", "signature block", "leaf", "tree")
+    about = ("record", "event", "signature block", "leaf")
     with Ledger() as l:
         l.start().register_warehouse()
         l.record(*(f"M-{i}" for i in range(300))).expect(0)
@@ -445,7 +445,7 @@ def test_hashes_alone_agree_with_the_whole_check():
             need(alone.status == 0 or whole.status != 0, f"byte {at}, bit {bit}: {alone} where the replay says {whole}")
             if whole.status == 1 and whole.out:
                 first = json.loads(whole.out)["first"]
-                need(alone.status != 0 or not any(d["what"] in about for d in first), f"byte {at}, bit {bit}: {alone} where the replay says {whole}")
+                need(alone.status != 0 or not any(d["what"] in about or d["what"].startswith("tree") for d in first), f"byte {at}, bit {bit}: {alone} where the replay says {whole}")
             found += alone.status == 1
             with open(path, "r+b") as f:
                 f.seek(at)
