@@ -136,9 +136,9 @@ static void take_erasure(struct hasher *w, const struct header *h, const struct 
 
 static void take_content(struct hasher *w, const struct header *h, const struct entry_record *r)
 {
-    const char *what;
-    if (!check_content(w->c, h, r, &what))
-        differ(w, h->index, what, "is not the one that the header names");
+    const struct content_fault *f = entry_content_fault(w->c, h, r, NULL);
+    if (f)
+        differ(w, h->index, f->what, "%s", f->text);
     else if (h->kind == OWN_ERASURE)
         take_erasure(w, h, r);
     if (!r->erased_by)

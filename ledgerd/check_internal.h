@@ -67,8 +67,6 @@ struct tally {
 size_t check_memory(void);
 /* Adds one entry to the counts. */
 void check_count(struct tally *t, const struct entry_record *r);
-/* Is the content what the header names? A seal has none, and neither has an erased entry, of which nothing is asked here. False: *what says which part is not. */
-bool check_content(struct crypto *c, const struct header *h, const struct entry_record *r, const char **what) LEDGER_MUST_USE;
 struct check {
     struct store *store;
     struct store_snapshot *sn;

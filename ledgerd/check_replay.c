@@ -89,20 +89,6 @@ void check_count(struct tally *t, const struct entry_record *r)
         t->signatures += def ? def->signatures : own_kind_signed(kind) ? OWN_SIGNATURES : 0;
 }
 
-bool check_content(struct crypto *c, const struct header *h, const struct entry_record *r, const char **what)
-{
-    struct hash id, block;
-    *what = r->event.n ? "event" : "signature block";
-    if (h->kind == OWN_SEAL && !r->erased_by)
-        return r->event.n == 0 && r->block.n == 0;
-    if (r->erased_by)
-        return true;
-    event_id(c, r->event, &id);
-    sigblock_hash(c, r->block, &block);
-    *what = hash_eq(&id, &h->event_id) ? "signature block" : "event";
-    return hash_eq(&id, &h->event_id) && hash_eq(&block, &h->block_hash);
-}
-
 /* After the replay had to end: what can still be said of an entry without the state that it was
  * judged against. */
 static void check_behind(struct check *k, uint64_t index)
@@ -113,7 +99,6 @@ static void check_behind(struct check *k, uint64_t index)
     struct hash leaf, stored;
     struct merkle_store tree = kv_tree(&k->stored);
     struct ledger_err err;
-    const char *what;
     arena_reset(m->a);
     if (log_read(&k->stored, index, &r, &err) || header_decode(m->a, r.header, &h, &err)) {
         check_differ(k, index, "record", "%s", err.msg);
@@ -123,8 +108,9 @@ static void check_behind(struct check *k, uint64_t index)
     merkle_leaf(m->c, r.header, &leaf);
     if (h.index != index)
         check_differ(k, index, "index", "is not the place at which the entry stands");
-    if (!check_content(m->c, &h, &r, &what))
-        check_differ(k, index, what, "is not the one that the header names");
+    const struct content_fault *f = entry_content_fault(m->c, &h, &r, NULL);
+    if (f)
+        check_differ(k, index, f->what, "%s", f->text);
     if (!tree.get(tree.ctx, 0, index, 1, &stored) || !hash_eq(&stored, &leaf))
         check_differ(k, index, "leaf", "the header is not the leaf that the tree has at its place");
 }

@@ -169,15 +169,13 @@ static enum ledger_rc reference_of(struct scrub_view *v, const struct entry_reco
 static enum ledger_rc check_content(struct scrub_view *v, uint64_t index, const struct entry_record *r, const struct header *h,
                                     struct ledger_err *err)
 {
-    struct hash id, block;
     struct span reference;
     uint8_t buffer[KV_KEY_MAX];
-    event_id(v->c, r->event, &id);
-    sigblock_hash(v->c, r->block, &block);
-    if (!r->erased_by && !hash_eq(&id, &h->event_id))
-        found(v, index, "its event is not the one that the header names");
-    else if (!r->erased_by && !hash_eq(&block, &h->block_hash))
-        found(v, index, "its signature block is not the one that the header names");
+    const struct content_fault *f = entry_content_fault(v->c, h, r, NULL);
+    if (f)
+        found(v, index, f->both);
+    if (h->kind == OWN_SEAL)
+        return LEDGER_OK;
     bool event = h->kind >= EVENT_KIND_FIRST;
     if (!event && !own_kind_signed(h->kind))
         return LEDGER_OK;
@@ -206,12 +204,8 @@ enum ledger_rc scrub_entry(struct scrub_view *v, uint64_t index, struct ledger_e
     check_tree(v, index, r.header);
     if (index + 1 == v->m.size)
         check_tree_ends(v);
-    if (h.kind == OWN_SEAL) {
-        if (r.event.n || r.block.n)
-            found(v, index, "a seal with content");
+    if (h.kind == OWN_SEAL)
         check_checkpoint(v, index);
-        return LEDGER_OK;
-    }
     return check_content(v, index, &r, &h, err);
 }
 

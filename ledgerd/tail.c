@@ -7,7 +7,6 @@
 
 #include "anchor.h"
 #include "chain_check.h"
-#include "event.h"
 #include "log_key.h"
 #include "log_note.h"
 #include "store/log.h"
@@ -57,7 +56,7 @@ static enum ledger_rc check_entry(struct machine *m, uint64_t index, int64_t *re
                                   struct header *h, struct ledger_err *err)
 {
     struct entry_record r;
-    struct hash id, block, leaf, stored;
+    struct hash leaf, stored;
     enum ledger_rc rc = log_read(&m->kv, index, &r, err);
     if (rc == LEDGER_ENOTFOUND)
         return bad(err, index, "the record is missing");
@@ -69,10 +68,9 @@ static enum ledger_rc check_entry(struct machine *m, uint64_t index, int64_t *re
     if (h->index != index || h->recorded_us < *recorded_us || h->epoch > m->epoch)
         return bad(err, index, "index, recorded time or epoch are out of order");
     *recorded_us = h->recorded_us;
-    event_id(m->c, r.event, &id);
-    sigblock_hash(m->c, r.block, &block);
-    if (h->kind != OWN_SEAL && !r.erased_by && (!hash_eq(&id, &h->event_id) || !hash_eq(&block, &h->block_hash)))
-        return bad(err, index, "event or signature block are not those that the header names");
+    const struct content_fault *f = entry_content_fault(m->c, h, &r, NULL);
+    if (f)
+        return bad(err, index, f->both);
     struct merkle_store tree = machine_tree(m);
     merkle_leaf(m->c, r.header, &leaf);
     if (!tree.get(tree.ctx, 0, index, 1, &stored) || !hash_eq(&leaf, &stored))

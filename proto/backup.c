@@ -306,19 +306,12 @@ bool backup_part_next(struct backup_part_reader *r, uint64_t *index, struct span
 enum ledger_rc backup_record_check(struct crypto *c, struct arena *a, uint64_t index, const struct entry_record *r, struct header *h,
                                    struct hash *leaf, struct ledger_err *err)
 {
-    struct hash id, block;
     enum ledger_rc rc = header_decode(a, r->header, h, err);
     if (rc != LEDGER_OK)
         return ledger_wrap(err, rc, "entry %llu", (unsigned long long)index);
     merkle_leaf(c, r->header, leaf);
     if (h->index != index)
         return ledger_fail(err, LEDGER_EINVAL, "entry %llu: the header is of another place", (unsigned long long)index);
-    if (h->kind == OWN_SEAL || r->erased_by)
-        return r->event.n || r->block.n ? ledger_fail(err, LEDGER_EINVAL, "entry %llu: it has content", (unsigned long long)index) : LEDGER_OK;
-    event_id(c, r->event, &id);
-    sigblock_hash(c, r->block, &block);
-    if (!hash_eq(&id, &h->event_id) || !hash_eq(&block, &h->block_hash))
-        return ledger_fail(err, LEDGER_EINVAL, "entry %llu: event or signature block are not those that the header names",
-                           (unsigned long long)index);
-    return LEDGER_OK;
+    const struct content_fault *f = entry_content_fault(c, h, r, NULL);
+    return f ? ledger_fail(err, LEDGER_EINVAL, "entry %llu: %s", (unsigned long long)index, f->both) : LEDGER_OK;
 }

@@ -61,6 +61,15 @@ struct entry_record {
 bool entry_record_split(struct span record, struct entry_record *out) LEDGER_MUST_USE; /* borrows */
 struct span entry_record_join(struct arena *a, const struct entry_record *r);
 
+/*
+ * What keeps the content of a record from being what its header says: NULL: nothing does. Else which part of it, and what is wrong with it (and both
+ * in one), static. A seal has no content, and neither has what is erased (what is kept in its place: opening.h). `id` is the event's, if the caller has
+ * hashed these very bytes; NULL: they are hashed here.
+ */
+struct content_fault { const char *what, *text, *both; };
+const struct content_fault *entry_content_fault(struct crypto *c, const struct header *h, const struct entry_record *r, const struct hash *id)
+    LEDGER_MUST_USE;
+
 /* ---- the ledger's own payloads: in the place of the event; big-endian; first byte version 1 ---- */
 
 /* u8 1 · nonce[32] · var origin · var log vkey · u16 format version · u16 rules version · i64 clock tolerance µs · u32 heartbeat s ·

@@ -98,14 +98,8 @@ static enum ledger_rc compare(struct replay *r, const struct appended_entry *got
 /* Content is compared with the header's hashes before it is decoded: damage is then called by its name. */
 static enum ledger_rc check_content(struct replay *r)
 {
-    struct hash id, block;
-    event_id(r->m->c, r->rec->event, &id);
-    sigblock_hash(r->m->c, r->rec->block, &block);
-    if (!hash_eq(&id, &r->h.event_id))
-        return tampered(r, "event", "is not the one that the header names");
-    if (!hash_eq(&block, &r->h.block_hash))
-        return tampered(r, "signature block", "is not the one that the header names");
-    return LEDGER_OK;
+    const struct content_fault *f = entry_content_fault(r->m->c, &r->h, r->rec, NULL);
+    return f ? tampered(r, f->what, f->text) : LEDGER_OK;
 }
 
 /* "Hashes only" still binds every signature's key id to the party's key: only the verification is left out. */
@@ -184,8 +178,6 @@ static enum ledger_rc replay_own(struct replay *r, struct appended_entry *out)
     struct checkpoint cp;
     enum ledger_rc rc;
     if (r->h.kind == OWN_SEAL) {
-        if (r->rec->event.n || r->rec->block.n)
-            return tampered(r, "seal", "has content; a seal has none");
         rc = machine_seal(m, r->h.recorded_us, out, &cp, &e);
     } else if (own_kind_signed(r->h.kind)) {
         return replay_signed(r, out);
@@ -218,7 +210,7 @@ enum ledger_rc machine_replay(struct machine *m, const struct entry_record *rec,
         rc = judge_rc(&r, machine_erased(m, &r.h, rec, &got, &e), "opening", &e);
         return rc ? rc : compare(&r, &got);
     }
-    if (r.h.kind != OWN_SEAL && !verified_event(&r))
+    if (!verified_event(&r))
         rc = check_content(&r);
     if (!rc && r.h.kind >= EVENT_KIND_FIRST && !kind_find(r.h.kind)) {
         ledger_fail(&e, LEDGER_EVERSION, "kind %u needs a newer version", r.h.kind);

@@ -144,18 +144,12 @@ static bool check_content(const struct verifier *vf, const struct entry_claim *c
 {
     struct ledger_err e = {0};
     struct refusal why = {0};
-    struct hash id, block;
     uint64_t index = out->header.index;
+    const struct entry_record r = {.event = claim->event, .block = claim->block};
     enum ledger_rc rc = out->own ? LEDGER_OK : event_decode(vf->c, vf->a, claim->event, &out->event, &why, &e);
-    if (out->own || rc)
-        event_id(vf->c, claim->event, &id);
-    else
-        id = out->event.id;
-    sigblock_hash(vf->c, claim->block, &block);
-    if (!hash_eq(&id, &out->header.event_id))
-        return verdict_bad(v, VERDICT_TAMPERED, index, "event", "its bytes are not the ones that the header names");
-    if (!hash_eq(&block, &out->header.block_hash))
-        return verdict_bad(v, VERDICT_TAMPERED, index, "signature block", "its bytes are not the ones that the header names");
+    const struct content_fault *f = entry_content_fault(vf->c, &out->header, &r, out->own || rc ? NULL : &out->event.id);
+    if (f)
+        return verdict_bad(v, VERDICT_TAMPERED, index, f->what, "%s", f->text);
     if (!out->own && !check_decoded(claim, out, rc, &why, &e, v))
         return false;
     if (own_kind_signed(out->header.kind) && sigblock_decode(claim->block, &out->block, NULL))

@@ -284,6 +284,23 @@ static void flip(struct scratch *s, enum kv_table t, struct span key, size_t at)
     store_close(store);
 }
 
+/* Gives the seal at that key content, or takes it away again. */
+static void fill_seal(struct scratch *s, struct span key, bool fill)
+{
+    struct store *store = scratch_open(s);
+    struct kv kv;
+    struct span v;
+    struct entry_record r;
+    CHECK_EQ_INT(store_begin(store, &kv, NULL), LEDGER_OK);
+    CHECK_EQ_INT(kv_get(&kv, KV_LOG, key, &v), LEDGER_OK);
+    CHECK(entry_record_split(v, &r));
+    CHECK((r.event.n == 0) == fill);
+    const struct entry_record other = {.header = r.header, .event = fill ? SPAN_LIT("event") : SPAN_NONE};
+    CHECK_EQ_INT(store_replace(store, KV_LOG, key, entry_record_join(s->pen.a, &other), NULL), LEDGER_OK);
+    CHECK_EQ_INT(store_commit(store, NULL), LEDGER_OK);
+    store_close(store);
+}
+
 /* Whether the batch is on the disk, nobody knows: nobody is told anything, and the process has to end. */
 TEST(a_failed_write_is_answered_by_nobody)
 {
@@ -342,6 +359,10 @@ TEST(a_damaged_tail_is_not_signed)
         CHECK_EQ_INT(rc, LEDGER_ETAMPER);
         flip(&s, damage[i].t, damage[i].key, damage[i].at);
     }
+    const struct span seal = span_of("\0\0\0\0\0\0\0\6", 8);
+    fill_seal(&s, seal, true);
+    CHECK_EQ_INT(run_start(&r), LEDGER_ETAMPER);
+    fill_seal(&s, seal, false);
     for (unsigned i = 0; i < 3; i++) { /* a start and its seals take a few entries each */
         run_must_start(&r);
         run_stop(&r);

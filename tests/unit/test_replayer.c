@@ -439,12 +439,12 @@ TEST(other_content_is_called_by_its_hash)
         claim.event.p = bytes;
         bytes[i] ^= (uint8_t)(1u << i % 8);
         CHECK(!verify_entry(&vf, &claim, &e, &v) && !e.content);
-        CHECK_EQ_STR(v.text, "its bytes are not the ones that the header names");
+        CHECK_EQ_STR(v.text, "is not the one that the header names");
         bytes[i] ^= (uint8_t)(1u << i % 8);
     }
     claim.event = log.e[at + other].raw.event;
     CHECK(!verify_entry(&vf, &claim, &e, &v));
-    CHECK_EQ_STR(v.text, "its bytes are not the ones that the header names");
+    CHECK_EQ_STR(v.text, "is not the one that the header names");
     world_close(w);
 }
 
