@@ -8,14 +8,14 @@
  * Threads: the portions are a queue of the caller's, who adds at its end, waits and drops at its front, all from one thread. Threads take
  * chunks of the oldest portion that has any left, so what is waited for first is verified first; the caller helps while it waits.
  *
- * What is found says that a signature verifies under the key with the id that it names, and nothing of whose key that is: the machine asks.
- * Failure: a signature that could not be verified here, for want of a key, of memory or of a thread, is verified by the machine.
+ * What is found, and what is not, means what it means in preverify.h; a signature for which there was no thread is verified by the machine, too.
  */
 #ifndef LEDGERD_CLIENT_REPLAY_VERIFY_H
 #define LEDGERD_CLIENT_REPLAY_VERIFY_H
 
 #include <pthread.h>
 
+#include "preverify.h"
 #include "replayer.h"
 
 #define CHUNK_ENTRIES 64u
@@ -33,21 +33,6 @@ struct portion {
     uint8_t *chunks;         /* enum chunk_state */
 };
 
-/* One thread's tools. */
-struct verifying {
-    struct crypto *c;
-    struct arena *a;
-    struct hash seen[SIGNATURES_READ_MAX]; /* events that were signed together share their signatures: each is verified once */
-};
-
-struct known_key {
-    struct known_key *next;
-    uint8_t id[KEY_ID_LEN];
-    enum sig_alg alg;
-    size_t n;
-    uint8_t key[];
-};
-
 struct verify_pool {
     const char *origin;
     pthread_mutex_t mutex;
@@ -56,11 +41,9 @@ struct verify_pool {
     bool stopping;
     unsigned n_threads;
     pthread_t *threads;
-    struct verifying own;  /* the caller's: who waits helps */
-    /* Public keys by key id. Grows only; a known_key never moves. */
+    struct preverifier own;  /* the caller's: who waits helps */
     pthread_rwlock_t keys_lock;
-    struct known_key **slots;
-    size_t n_slots, n_keys;
+    struct known_keys *keys;
 };
 
 /* The pool is zeroed. `origin` is borrowed. ENOMEM: pool_stop is still due. */
@@ -75,6 +58,6 @@ void pool_drop(struct verify_pool *p, struct portion *portion);
 void pool_wait(struct verify_pool *p, struct portion *portion, size_t i);
 /* Keys. add: OK also if it is known. */
 bool pool_knows(struct verify_pool *p, struct span key_id);
-enum ledger_rc pool_add_key(struct verify_pool *p, enum sig_alg alg, struct span key, struct ledger_err *err) LEDGER_MUST_USE;
+enum ledger_rc pool_add_key(struct verify_pool *p, const struct registered_key *key, struct ledger_err *err) LEDGER_MUST_USE;
 
 #endif

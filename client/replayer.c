@@ -246,34 +246,20 @@ static enum ledger_rc derive_down_to(struct replayer *r, size_t queued, struct l
     return LEDGER_OK;
 }
 
-/* A key that was registered before this replayer was opened is found in the state: key id, party, its present key. */
+/* A key that was registered before this replayer was opened is found in the state. */
 static enum ledger_rc learn_from_state(struct replayer *r, const struct signature *s, struct ledger_err *err)
 {
-    struct span party, record;
-    struct hash key;
-    struct chain ch;
-    if (pool_knows(&r->pool, s->key_id) || s->key_id.n != KEY_ID_LEN || kv_get(&r->m.kv, KV_KEYHOLDER, s->key_id, &party))
+    struct registered_key key;
+    if (pool_knows(&r->pool, s->key_id) || !registered_key_in(&r->m.kv, r->c, &r->m.index_key, s->key_id, &key))
         return LEDGER_OK;
-    chain_key(r->c, &r->m.index_key, CHAIN_PARTY, party, &key);
-    if (kv_get(&r->m.kv, KV_CHAIN, span_of(key.b, HASH_LEN), &record) || chain_record_decode(record, &ch, NULL))
-        return LEDGER_OK; /* the machine will say what is wrong */
-    return pool_add_key(&r->pool, (enum sig_alg)ch.party.alg, ch.party.key, err);
+    return pool_add_key(&r->pool, &key, err);
 }
 
 /* A key that this very portion registers. */
 static enum ledger_rc learn_from_entry(struct replayer *r, const struct read_entry *e, struct ledger_err *err)
 {
-    struct genesis g;
-    enum sig_alg alg;
-    uint8_t key[KEY_LEN_MAX];
-    size_t n;
-    const struct entry *en = &e->entry;
-    if (en->header.kind == OWN_GENESIS && en->content)
-        return genesis_decode(e->raw.event, &g, NULL) ? LEDGER_OK : pool_add_key(&r->pool, (enum sig_alg)g.admin_alg, g.admin_key, err);
-    if (en->header.kind != KIND_PARTY_REGISTERED || !en->content ||
-        !key_text_parse(event_text(&en->event, FIELD_PUBKEY), &alg, key, &n))
-        return LEDGER_OK;
-    return pool_add_key(&r->pool, alg, span_of(key, n), err);
+    struct registered_key key;
+    return registered_key_of(&e->entry, e->raw.event, &key) ? pool_add_key(&r->pool, &key, err) : LEDGER_OK;
 }
 
 static enum ledger_rc learn_keys(struct replayer *r, const struct read_entry *e, size_t n, struct ledger_err *err)

@@ -361,7 +361,9 @@ static void pool_round(struct world *w, const struct log *log, unsigned threads,
     for (unsigned party = 0; party < WORLD_PARTIES; party++)
         for (unsigned round = 0; round < 2; round++) {
             struct secret_key k = world_key(w, party, round);
-            MUST(pool_add_key(&pool, k.alg, span_of(k.pub, k.pub_len), err));
+            struct registered_key key = {.alg = k.alg, .n = k.pub_len};
+            memcpy(key.key, k.pub, k.pub_len);
+            MUST(pool_add_key(&pool, &key, err));
         }
     queue_log(&q, &pool, log);
     for (size_t i = 0; i < to; i++) {
