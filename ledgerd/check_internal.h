@@ -9,6 +9,7 @@
 #include "files.h"
 #include "log_key.h"
 #include "machine.h"
+#include "read_ahead.h"
 #include "store/log.h"
 #include "store/store.h"
 #include "tail.h"
@@ -50,7 +51,7 @@ enum ledger_rc rebuild_folder(const char *dir, const char *anchor, bool quiet, s
     LEDGER_MUST_USE;
 
 /* One entry through the machine, from its record. ETAMPER and EVERSION fill *v. */
-enum ledger_rc replay_one(struct machine *m, const struct entry_record *r, struct verdict *v,
+enum ledger_rc replay_one(struct machine *m, const struct ahead_entry *e, struct verdict *v,
                           struct ledger_err *err) LEDGER_MUST_USE;
 
 /* ---- check ---- */

@@ -61,11 +61,15 @@ static enum ledger_rc replay_put(void *ctx, enum kv_table t, struct span key, st
     return kv_put(&derived, t, key, value);
 }
 
-enum ledger_rc replay_one(struct machine *m, const struct entry_record *r, struct verdict *v,
+enum ledger_rc replay_one(struct machine *m, const struct ahead_entry *e, struct verdict *v,
                           struct ledger_err *err)
 {
+    const struct replay_options o = {.pre = &e->pre, .verified = &e->entry};
     arena_reset(m->a);
-    return machine_replay(m, r, NULL, v, err);
+    if (e->rc == LEDGER_OK)
+        return machine_replay(m, &e->record, e->decoded ? &o : NULL, v, err);
+    verdict_bad(v, VERDICT_DAMAGED, m->size, "record", "%s", e->rc == LEDGER_ENOTFOUND ? "is missing" : "is malformed");
+    return ledger_fail(err, LEDGER_ETAMPER, "entry %llu: the record %s", (unsigned long long)m->size, v->text);
 }
 
 static unsigned kind_of(struct span header)
@@ -123,18 +127,15 @@ static void check_rest(struct check *k, uint64_t from)
     }
 }
 
-static enum ledger_rc replay_entries(struct check *k, struct ledger_err *err)
+static enum ledger_rc replay_entries(struct check *k, struct read_ahead *ahead, struct ledger_err *err)
 {
-    struct machine *m = &k->tail.m;
     for (uint64_t i = 0; i < k->log_size; i++) {
-        struct entry_record r;
+        const struct ahead_entry *e;
         struct verdict v = {.kind = VERDICT_TAMPERED};
-        enum ledger_rc rc = log_read(&k->stored, i, &r, err);
-        if (rc == LEDGER_OK)
-            rc = replay_one(m, &r, &v, err);
-        else
-            verdict_bad(&v, VERDICT_DAMAGED, i, "record", "%s",
-                        rc == LEDGER_ENOTFOUND ? "is missing" : "is malformed");
+        enum ledger_rc rc = read_ahead_next(ahead, &e, err);
+        if (rc)
+            return rc;
+        rc = replay_one(&k->tail.m, e, &v, err);
         if (rc == LEDGER_EVERSION || rc == LEDGER_ENOMEM || rc == LEDGER_EIO)
             return rc;
         if (rc) {
@@ -142,7 +143,7 @@ static enum ledger_rc replay_entries(struct check *k, struct ledger_err *err)
             check_rest(k, i + 1);
             return LEDGER_OK;
         }
-        check_count(&k->tally, &r);
+        check_count(&k->tally, &e->record);
         progress_step(&k->progress, i);
     }
     k->replayed = true;
@@ -157,7 +158,11 @@ enum ledger_rc check_replay(struct check *k, struct ledger_err *err)
                           .kv = {k, replay_get, replay_put},
                           .index_key = *store_index_key(k->store),
                           .wire = true};
-    enum ledger_rc rc = replay_entries(k, err);
+    struct read_ahead *ahead;
+    enum ledger_rc rc = read_ahead_log(k->store, 0, k->log_size, &ahead, err);
+    if (!rc)
+        rc = replay_entries(k, ahead, err);
+    read_ahead_stop(ahead);
     if (rc || !k->replayed)
         return rc;
     if (m->size == 0)

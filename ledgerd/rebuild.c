@@ -29,6 +29,7 @@ struct rebuild {
     struct kv txn;
     struct kv_mem *rows; /* over txn */
     struct machine m;
+    struct read_ahead *ahead;
     uint64_t log_size, erased;
     bool older; /* the folder has an earlier format */
     char anchor_path[FILES_PATH_MAX];
@@ -125,13 +126,13 @@ static enum ledger_rc load(struct rebuild *rb, struct ledger_err *err)
 
 static enum ledger_rc replay_entry(struct rebuild *rb, struct ledger_err *err)
 {
-    struct entry_record r;
+    const struct ahead_entry *e;
     uint64_t index = rb->m.size;
-    enum ledger_rc rc = log_read(&rb->txn, index, &r, err);
+    enum ledger_rc rc = read_ahead_next(rb->ahead, &e, err);
     if (rc)
-        return ledger_wrap(err, rc == LEDGER_ENOTFOUND ? LEDGER_ETAMPER : rc, "the log");
-    rc = replay_one(&rb->m, &r, &rb->v, err);
-    rb->erased += r.erased_by != 0;
+        return ledger_wrap(err, rc, "the log");
+    rc = replay_one(&rb->m, e, &rb->v, err);
+    rb->erased += e->record.erased_by != 0;
     progress_step(&rb->progress, index);
     return rc;
 }
@@ -142,6 +143,8 @@ static enum ledger_rc replay_chunk(struct rebuild *rb, struct ledger_err *err)
     enum ledger_rc rc = store_begin(rb->store, &rb->txn, err);
     if (!rc)
         rc = load(rb, err);
+    if (!rc && !rb->ahead)
+        rc = read_ahead_log(rb->store, rb->m.size, rb->log_size, &rb->ahead, err);
     while (!rc && rb->m.size < rb->log_size) {
         rc = replay_entry(rb, err);
         if (rb->m.batch_first == rb->m.size && kv_mem_bytes(rb->rows) >= CHUNK_BYTES)
@@ -219,6 +222,7 @@ static enum ledger_rc run_rebuild(struct rebuild *rb, bool quiet, struct ledger_
             rc = replay_chunk(rb, err);
     } while (!rc && rb->m.size < rb->log_size);
     progress_end(&rb->progress);
+    read_ahead_stop(rb->ahead);
     return rc ? rc : finish(rb, err);
 }
 

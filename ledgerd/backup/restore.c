@@ -248,7 +248,8 @@ static enum ledger_rc perform(struct restore *r, struct ledger_err *err)
     r->c = crypto_new();
     r->a = arena_new(KEEP_ARENA);
     r->scratch = arena_new(REPLAY_SCRATCH);
-    r->sources = r->c && r->a ? sources_new(r->c, r->a) : NULL;
+    r->sources_c = crypto_new();
+    r->sources = r->c && r->sources_c && r->a ? sources_new(r->sources_c, r->a) : NULL;
     enum ledger_rc rc = t && r->sources && r->scratch ? begin_folder(r, err) : ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     if (rc == LEDGER_OK)
         rc = sources_add(r->sources, r->path, &r->backup, err);
@@ -426,6 +427,7 @@ int cmd_restore(int argc, char **argv)
     sources_free(r->sources);
     arena_free(r->scratch);
     arena_free(r->a);
+    crypto_free(r->sources_c);
     crypto_free(r->c);
     free(r);
     return exit_code_of(rc);

@@ -18,7 +18,7 @@ struct restore {
     size_t n_refills, n_knowns;
     bool json, quiet;
     /* Made on the way. */
-    struct crypto *c;
+    struct crypto *c, *sources_c; /* the sources' own: they are read in other threads */
     struct arena *a, *scratch;
     char final[FILES_PATH_MAX], work[FILES_PATH_MAX], anchor[FILES_PATH_MAX]; /* work: "" once it has its name */
     struct sources *sources;

@@ -12,6 +12,7 @@ struct replay {
     struct kv txn;
     struct kv_mem *rows; /* over txn */
     struct machine m;
+    struct read_ahead *ahead;
     uint64_t before;     /* size at the beginning of the transaction */
     uint64_t erasures;   /* events that ERASUREs have named */
     struct verdict v;
@@ -59,24 +60,29 @@ static void count_erasures(struct replay *p, const struct entry_record *e)
         p->erasures += x.n;
 }
 
+static enum ledger_rc read_source(void *ctx, uint64_t index, struct entry_record *out, const char **from, struct ledger_err *err)
+{
+    enum ledger_rc rc = sources_record(ctx, index, out, from, err);
+    return rc == LEDGER_ENOTFOUND || rc == LEDGER_ETAMPER ? LEDGER_EINVAL : rc; /* all of them have to be there */
+}
+
 static enum ledger_rc replay_next(struct replay *p, struct ledger_err *err)
 {
-    struct entry_record e;
-    const char *from = "";
+    const struct ahead_entry *e;
     uint64_t index = p->m.size;
-    enum ledger_rc rc = sources_record(p->r->sources, index, &e, &from, err);
+    enum ledger_rc rc = read_ahead_next(p->ahead, &e, err);
     if (rc != LEDGER_OK)
         return rc;
-    rc = replay_one(&p->m, &e, &p->v, err);
+    rc = replay_one(&p->m, e, &p->v, err);
     if (rc == LEDGER_ETAMPER) { /* of what is in the source; who is to blame is not known */
         const struct ledger_err why = *err;
-        rc = ledger_fail(err, LEDGER_EINVAL, "%.80s: %.150s", from, why.msg);
+        rc = ledger_fail(err, LEDGER_EINVAL, "%.80s: %.150s", e->from, why.msg);
     }
     if (rc != LEDGER_OK)
         return rc;
-    count_erasures(p, &e);
-    p->r->refilled += from != p->r->sources->v[0].from;
-    p->r->erased += e.erased_by != 0;
+    count_erasures(p, &e->record);
+    p->r->refilled += e->from != p->r->sources->v[0].from;
+    p->r->erased += e->record.erased_by != 0;
     progress_step(&p->r->progress, index);
     return p->m.batch_first == p->m.size ? compare(p, err) : LEDGER_OK;
 }
@@ -141,11 +147,13 @@ enum ledger_rc restore_replay(struct restore *r, struct ledger_err *err)
     p.rows = kv_mem_new(&p.txn, CHUNK_BUDGET);
     if (!p.rows)
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    const struct ahead_source source = {.ctx = r->sources, .read = read_source};
+    rc = read_ahead_start(&source, r->size, &p.ahead, err);
     progress_start(&r->progress, r->quiet || r->json, 0, r->size);
-    do
+    while (rc == LEDGER_OK && p.m.size < r->size)
         rc = replay_chunk(&p, err);
-    while (rc == LEDGER_OK && p.m.size < r->size);
     progress_end(&r->progress);
+    read_ahead_stop(p.ahead);
     memcpy(r->origin, p.m.origin, sizeof p.m.origin);
     if (rc == LEDGER_OK)
         rc = destroy_erased(&p, err);

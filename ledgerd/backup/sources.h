@@ -5,7 +5,7 @@
  * sources, the anchor's, those that clients have pinned: the ledger may not be restored shorter than the largest of them.
  *
  * A source is believed nothing. What it gives are bytes whose hashes fit together; whether they are the ledger's is seen when all is
- * replayed and the roots of the known checkpoints come out. One thread.
+ * replayed and the roots of the known checkpoints come out. One thread at a time.
  */
 #ifndef LEDGERD_BACKUP_SOURCES_H
 #define LEDGERD_BACKUP_SOURCES_H
@@ -50,7 +50,7 @@ void sources_ready(struct sources *s);
 const struct known *sources_newest(const struct sources *s);
 /* The first stretch at or after `from` and below `end` that no source has; false: there is none. */
 bool sources_missing(const struct sources *s, uint64_t from, uint64_t end, uint64_t *first, uint64_t *last);
-/* The record of an entry, from the first source that has it; until the next call. Best asked for in order. */
+/* The record of an entry, from the first source that has it; until the next call. Best asked for in order. Any thread, one at a time. */
 enum ledger_rc sources_record(struct sources *s, uint64_t index, struct entry_record *out, const char **from, struct ledger_err *err)
     LEDGER_MUST_USE;
 
