@@ -3,7 +3,7 @@
  * The replayer: derives what the machine has written, with and without a state folder, goes on where it stood, says what does not hold and
  * at which entry, and refuses folders that are not what it left.
  */
-#include "lib/query_world.h"
+#include "lib/busy_world.h"
 
 #include "replay_store.h"
 #include "replay_verify.h"
@@ -36,25 +36,6 @@ static void read_log(struct world *w, struct log *out)
         CHECK(e->entry.leaf.b[0] || e->entry.leaf.b[1] || e->entry.leaf.b[2]);
     }
     store_snapshot_close(sn);
-}
-
-/* Some hundred events in batches of many sizes, with a key that is rotated on the way. */
-static struct world *busy_world(void)
-{
-    struct world *w = world_open();
-    char fields[200];
-    for (unsigned i = 0; i < 300; i++) {
-        if (i % 7 == 0)
-            world_begin(w);
-        snprintf(fields, sizeof fields, "item=M-%u;gtin=1;lot=L;supplier=S;name=FBS;quantity=5;uom=L;expiry=2099-01-01T00:00:00Z;coa_hash=h;"
-                                        "origin=defined", i);
-        play(w, "MATERIAL_RECEIVED", "u.wh", fields);
-        if (i == 150)
-            play(w, "PARTY_REGISTERED", "admin", "action=ROTATE_KEY;org=CPC;party=u.wh;roles=WAREHOUSE");
-        if (i % 7 == 6 || i == 299)
-            world_commit(w);
-    }
-    return w;
 }
 
 struct seen {
@@ -151,7 +132,7 @@ static const char *folder(void)
 TEST(derives_in_memory)
 {
     static struct log log;
-    struct world *w = busy_world();
+    struct world *w = world_busy();
     read_log(w, &log);
     CHECK(log.n > 350);
     for (size_t each = 1; each < 2 * log.n; each = each * 5 + 2) {
@@ -172,7 +153,7 @@ TEST(derives_in_memory)
 TEST(goes_on_where_it_was_saved)
 {
     static struct log log;
-    struct world *w = busy_world();
+    struct world *w = world_busy();
     const char *dir = folder();
     read_log(w, &log);
     struct replayer *r;
@@ -208,40 +189,12 @@ TEST(goes_on_where_it_was_saved)
     world_close(w);
 }
 
-/* Plays an event whose signature is of nobody, with the machine believing that it was verified: an operator's forgery, consistent in itself. */
-static uint64_t forge(struct world *w)
-{
-    struct world liar = *w;
-    static const struct preverified all = {.ok = {true, true}};
-    struct event draft = {.kind = kind_by_name(SPAN_LIT("STORAGE_MOVED"))}, ev;
-    struct sigblock b, decoded;
-    struct appended_entry e;
-    struct refusal why = {0};
-    draft.nonce = SPAN_LIT("0123456789abcdef");
-    draft.reference = SPAN_LIT("forged");
-    draft.occurred = world_time(w, w->now_us);
-    world_fields(w, &draft, "item=M-3;location=ELSEWHERE");
-    struct span bytes = event_encode(w->a, &draft);
-    CHECK_EQ_INT(event_decode(w->c, w->a, bytes, &ev, &why, NULL), LEDGER_OK);
-    world_block(&liar, &ev, "u.wh", &b);
-    uint8_t wrong[64];
-    memcpy(wrong, b.sigs[0].sig.p, sizeof wrong);
-    wrong[3] ^= 1;
-    b.sigs[0].sig = span_of(wrong, sizeof wrong);
-    struct span block = sigblock_encode(w->a, &b);
-    MUST(sigblock_decode(block, &decoded, err));
-    struct submission s = {.ev = &ev, .block = block, .b = &decoded, .pre = &all};
-    MUST(machine_event(&w->m, &s, w->now_us, &e, &why, err));
-    arena_reset(w->scratch);
-    return e.index;
-}
-
 TEST(names_the_entry_that_nobody_signed)
 {
     static struct log log;
-    struct world *w = busy_world();
+    struct world *w = world_busy();
     world_begin(w);
-    uint64_t forged = forge(w);
+    uint64_t forged = world_slip(w, "signed by nobody", false, false);
     play(w, "STORAGE_MOVED", "u.wh", "item=M-4;location=F");
     world_commit(w);
     world_begin(w);
@@ -275,18 +228,10 @@ TEST(names_the_entry_that_nobody_signed)
     world_close(w);
 }
 
-/* A world with an entry in the middle that nobody signed, and entries behind it. */
+/* As world_with_forgery, with its log. */
 static struct world *forged_world(struct log *log, uint64_t *forged)
 {
-    struct world *w = busy_world();
-    world_begin(w);
-    *forged = forge(w);
-    for (unsigned i = 0; i < 150; i++) {
-        char fields[64];
-        snprintf(fields, sizeof fields, "item=M-%u;location=F", i + 10);
-        play(w, "STORAGE_MOVED", "u.wh", fields);
-    }
-    world_commit(w);
+    struct world *w = world_with_forgery(true, forged);
     read_log(w, log);
     return w;
 }
@@ -397,7 +342,7 @@ TEST(the_pool_verifies_in_order_and_is_given_up_at_any_time)
 TEST(content_of_other_bytes_is_compared_again)
 {
     static struct log log;
-    struct world *w = busy_world();
+    struct world *w = world_busy();
     struct seen seen = {0};
     struct replayer_options o = options(&seen);
     struct replayer *r;
@@ -423,7 +368,7 @@ TEST(content_of_other_bytes_is_compared_again)
 TEST(other_content_is_called_by_its_hash)
 {
     static struct log log;
-    struct world *w = busy_world();
+    struct world *w = world_busy();
     struct verifier vf = {.c = w->c, .a = w->a, .policy = &w->policy, .index_key = w->index_key};
     struct entry e;
     struct verdict v;
@@ -453,7 +398,7 @@ TEST(other_content_is_called_by_its_hash)
 TEST(withheld_content_ends_the_replay_and_leaves_no_trace)
 {
     static struct log log;
-    struct world *w = busy_world();
+    struct world *w = world_busy();
     const char *dir = folder();
     struct seen seen = {0};
     struct replayer_options o = options(&seen);
@@ -504,7 +449,7 @@ static const char *saved_folder(struct world *w, const struct log *log)
 TEST(refuses_folders_that_are_not_its_own)
 {
     static struct log log;
-    struct world *w = busy_world();
+    struct world *w = world_busy();
     struct replayer *r, *other;
     struct ledger_err err;
     read_log(w, &log);
@@ -544,7 +489,7 @@ TEST(refuses_folders_that_are_not_its_own)
 TEST(a_damaged_state_accuses_nobody)
 {
     static struct log log;
-    struct world *w = busy_world();
+    struct world *w = world_busy();
     char path[128];
     read_log(w, &log);
     const char *dir = saved_folder(w, &log);
