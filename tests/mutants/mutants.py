@@ -167,6 +167,7 @@ SAYS = re.compile(r"^(?:FAILED \S+: (\w+)|failed: (.*)|FAIL (.*)|(simulation: .*
 def killed_by(test, output, status):
     said = SAYS.search(output)
     detail = next((g for g in said.groups() if g), "") if said else ""
+    detail = re.sub(r"\S*/tmp\S*/", "", detail)  # scratch folders, another one each time
     return f"{test}: {detail}"[:160] if detail else f"{test} ({'no end in time' if status == -1 else f'exit code {status}'})"
 
 
