@@ -159,7 +159,7 @@ enum ledger_rc check_replay(struct check *k, struct ledger_err *err)
                           .index_key = *store_index_key(k->store),
                           .wire = true};
     struct read_ahead *ahead;
-    enum ledger_rc rc = read_ahead_log(k->store, 0, k->log_size, &ahead, err);
+    enum ledger_rc rc = read_ahead_log(k->store, "", 0, k->log_size, &ahead, err);
     if (!rc)
         rc = replay_entries(k, ahead, err);
     read_ahead_stop(ahead);

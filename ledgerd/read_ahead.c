@@ -7,19 +7,21 @@
 #include "read_ahead.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define BLOCK 128u
-#define BLOCK_ARENA ((size_t)1 << 30) /* copied and decoded entries, of the largest kind */
+#define BLOCK_BYTES ((size_t)8 << 20)  /* copied and decoded: a block ends sooner if its entries are large */
+#define BLOCK_ARENA ((size_t)1 << 30)  /* for one entry more, of the largest kind */
 #define SCRATCH ((size_t)1 << 20)     /* what a signature signs */
 #define KEYS_BUDGET ((size_t)8 << 30)
 #define THREADS_MAX 64
 
 struct block {
     struct arena *a;
-    uint64_t n;
+    unsigned n;
     bool done;
     enum ledger_rc rc; /* what ended the reading behind its entries */
     struct ledger_err err;
@@ -27,12 +29,11 @@ struct block {
     const struct known_key *keys[BLOCK][SIGNATURES_READ_MAX];
 };
 
-/* The log of a store: a snapshot for some entries, since what it pins is not used again. */
+/* The log of a store: a snapshot for each block, since what it pins is not used again. */
 struct log_source {
     struct store *store;
-    struct store_snapshot *sn;
+    struct store_snapshot *sn; /* NULL: none is open */
     struct kv kv;
-    unsigned left;
 };
 
 struct thread {
@@ -44,18 +45,20 @@ struct thread {
 struct read_ahead {
     struct ahead_source source;
     struct log_source log;
-    uint64_t from, to;
-    size_t at;             /* the next entry of the first block; the caller's */
+    uint64_t to;
+    uint64_t left;           /* entries that the caller has not been given; the caller's, like `at` */
+    unsigned at;             /* the next entry of the first block */
     unsigned wanted, n_threads;
     struct thread *threads;
     struct block *ring;
     uint64_t n_ring;
     pthread_mutex_t reading; /* whoever holds it reads: the source, and what the log says of keys */
+    uint64_t unread;         /* the next entry to be read */
     struct known_keys *keys;
     char origin[ORIGIN_MAX + 1];
-    pthread_mutex_t mutex; /* of what follows */
+    pthread_mutex_t mutex;   /* of what follows */
     pthread_cond_t room, done;
-    uint64_t first, next;  /* blocks: the one that the caller is at, and the next to be read */
+    uint64_t first, next;    /* blocks: the one that the caller is at, and the next to be read */
     bool stopping;
 };
 
@@ -68,15 +71,20 @@ static enum ledger_rc no_memory(struct ledger_err *err)
 
 static bool keep(struct arena *a, struct span *s)
 {
-    struct span copy = s->n ? arena_copy(a, *s) : *s;
+    if (s->n == 0)
+        return true;
+    struct span copy = arena_copy(a, *s);
+    if (!copy.p)
+        return false;
     *s = copy;
-    return copy.p || !copy.n;
+    return true;
 }
 
+/* As the machine takes it from these bytes; where it refuses them, it asks for nothing that is found here. */
 static void read_origin(struct read_ahead *r, const struct entry_record *record)
 {
     struct genesis g;
-    if (genesis_decode(record->event, &g, NULL) == LEDGER_OK && g.origin.n <= ORIGIN_MAX) /* else no signature verifies here */
+    if (genesis_decode(record->event, &g, NULL) == LEDGER_OK && g.origin.n <= ORIGIN_MAX)
         memcpy(r->origin, g.origin.p, g.origin.n);
 }
 
@@ -107,56 +115,78 @@ static enum ledger_rc read_one(struct read_ahead *r, struct crypto *c, struct bl
     return decode(r, c, b, e);
 }
 
-static void read_block(struct read_ahead *r, struct crypto *c, struct block *b, uint64_t number)
+static bool is_full(const struct block *b)
 {
-    uint64_t first = r->from + number * BLOCK, end = r->to - first < BLOCK ? r->to : first + BLOCK;
+    return b->n == BLOCK || arena_used(b->a) >= BLOCK_BYTES;
+}
+
+static void read_block(struct read_ahead *r, struct crypto *c, struct block *b)
+{
     arena_reset(b->a);
     b->rc = LEDGER_OK;
-    for (b->n = 0; first + b->n < end; b->n++)
-        if ((b->rc = read_one(r, c, b, first + b->n)) != LEDGER_OK)
-            break;
-    for (uint64_t i = 0; i < b->n; i++)
+    for (b->n = 0; r->unread < r->to && !b->rc && !is_full(b);) {
+        b->rc = read_one(r, c, b, r->unread);
+        b->n += b->rc == LEDGER_OK;
+        r->unread += b->rc == LEDGER_OK;
+    }
+    for (unsigned i = 0; i < b->n; i++)
         if (b->e[i].decoded)
             known_keys_of(r->keys, &b->e[i].entry.block, b->keys[i]);
+    if (r->source.pause)
+        r->source.pause(r->source.ctx);
 }
 
 /* ---- a thread ---- */
 
-/* The next block, read, as soon as there is room for it; NULL: the thread is to end. */
-static struct block *take_block(struct read_ahead *r, struct crypto *c)
+/* A place for the next block, as soon as there is one; NULL: there is nothing to be read any more. */
+static struct block *take_place(struct read_ahead *r)
 {
     struct block *b = NULL;
-    pthread_mutex_lock(&r->reading);
     pthread_mutex_lock(&r->mutex);
-    while (!r->stopping && r->from + r->next * BLOCK < r->to && r->next == r->first + r->n_ring)
+    while (!r->stopping && r->next == r->first + r->n_ring)
         pthread_cond_wait(&r->room, &r->mutex);
-    uint64_t number = r->next;
-    if (!r->stopping && r->from + number * BLOCK < r->to) {
-        b = &r->ring[number % r->n_ring];
-        r->next++;
-    }
+    if (!r->stopping)
+        b = &r->ring[r->next++ % r->n_ring];
     pthread_mutex_unlock(&r->mutex);
-    if (b)
-        read_block(r, c, b, number);
-    pthread_mutex_unlock(&r->reading);
     return b;
+}
+
+static void stop_reading(struct read_ahead *r)
+{
+    pthread_mutex_lock(&r->mutex);
+    r->stopping = true;
+    pthread_cond_broadcast(&r->room);
+    pthread_mutex_unlock(&r->mutex);
+}
+
+/* Reads the next block and verifies its signatures. False: there was none. */
+static bool work_once(struct read_ahead *r, struct preverifier *v)
+{
+    pthread_mutex_lock(&r->reading);
+    struct block *b = r->unread < r->to ? take_place(r) : NULL;
+    if (b) {
+        read_block(r, v->c, b);
+        if (b->rc)
+            stop_reading(r);
+    }
+    pthread_mutex_unlock(&r->reading);
+    if (!b)
+        return false;
+    for (unsigned i = 0; i < b->n; i++)
+        if (b->e[i].decoded)
+            preverify(v, span_str(r->origin), &b->e[i].entry, b->keys[i], &b->e[i].pre);
+    pthread_mutex_lock(&r->mutex);
+    b->done = true;
+    pthread_cond_signal(&r->done);
+    pthread_mutex_unlock(&r->mutex);
+    return true;
 }
 
 static void *work(void *thread)
 {
     struct thread *t = thread;
-    struct read_ahead *r = t->r;
-    struct block *b;
-    while ((b = take_block(r, t->v.c)) != NULL) {
-        for (uint64_t i = 0; i < b->n; i++)
-            if (b->e[i].decoded)
-                preverify(&t->v, span_str(r->origin), &b->e[i].entry, b->keys[i], &b->e[i].pre);
-        pthread_mutex_lock(&r->mutex);
-        b->done = true;
-        r->stopping |= b->rc != LEDGER_OK;
-        pthread_cond_signal(&r->done);
-        pthread_mutex_unlock(&r->mutex);
-    }
+    while (work_once(t->r, &t->v))
+        continue;
     return NULL;
 }
 
@@ -185,7 +215,7 @@ static enum ledger_rc make(const struct ahead_source *source, uint64_t from, uin
     struct read_ahead *r = *out = calloc(1, sizeof *r);
     if (!r)
         return no_memory(err);
-    *r = (struct read_ahead){.source = *source, .from = from, .to = to};
+    *r = (struct read_ahead){.source = *source, .unread = from, .to = to, .left = from < to ? to - from : 0};
     r->wanted = cores < 1 ? 1 : cores < THREADS_MAX ? (unsigned)cores : THREADS_MAX;
     pthread_mutex_init(&r->reading, NULL);
     pthread_mutex_init(&r->mutex, NULL);
@@ -194,18 +224,19 @@ static enum ledger_rc make(const struct ahead_source *source, uint64_t from, uin
     return allocate(r) ? LEDGER_OK : no_memory(err);
 }
 
-/* With fewer threads than wanted it only takes longer. */
-static enum ledger_rc begin(struct read_ahead *r, struct ledger_err *err)
+/* With fewer threads than wanted it only takes longer; with none the caller reads and verifies. */
+static void begin(struct read_ahead *r)
 {
     while (r->n_threads < r->wanted && pthread_create(&r->threads[r->n_threads].thread, NULL, work, &r->threads[r->n_threads]) == 0)
         r->n_threads++;
-    return r->n_threads ? LEDGER_OK : ledger_fail(err, LEDGER_ENOMEM, "no thread could be started");
 }
 
 enum ledger_rc read_ahead_start(const struct ahead_source *source, uint64_t to, struct read_ahead **out, struct ledger_err *err)
 {
     enum ledger_rc rc = make(source, 0, to, out, err);
-    return rc ? rc : begin(*out, err);
+    if (!rc)
+        begin(*out);
+    return rc;
 }
 
 /* The first block is derived: its place is free for one that comes later. */
@@ -222,6 +253,8 @@ static void give_back(struct read_ahead *r)
 static struct block *wait_for_first(struct read_ahead *r)
 {
     struct block *b = &r->ring[r->first % r->n_ring];
+    if (r->n_threads == 0)
+        LEDGER_REQUIRE(work_once(r, &r->threads[0].v));
     pthread_mutex_lock(&r->mutex);
     while (!b->done)
         pthread_cond_wait(&r->done, &r->mutex);
@@ -231,13 +264,16 @@ static struct block *wait_for_first(struct read_ahead *r)
 
 enum ledger_rc read_ahead_next(struct read_ahead *r, const struct ahead_entry **out, struct ledger_err *err)
 {
-    if (r->at == BLOCK)
-        give_back(r);
-    LEDGER_REQUIRE(r->from + r->first * BLOCK + r->at < r->to);
+    LEDGER_REQUIRE(r->left > 0);
     struct block *b = r->at ? &r->ring[r->first % r->n_ring] : wait_for_first(r);
+    if (r->at == b->n && !b->rc) {
+        give_back(r);
+        b = wait_for_first(r);
+    }
     if (r->at == b->n)
         return ledger_fail(err, b->rc, "%s", b->err.msg);
     *out = &b->e[r->at++];
+    r->left--;
     return LEDGER_OK;
 }
 
@@ -245,10 +281,7 @@ void read_ahead_stop(struct read_ahead *r)
 {
     if (!r)
         return;
-    pthread_mutex_lock(&r->mutex);
-    r->stopping = true;
-    pthread_cond_broadcast(&r->room);
-    pthread_mutex_unlock(&r->mutex);
+    stop_reading(r);
     for (unsigned i = 0; i < r->n_threads; i++)
         pthread_join(r->threads[i].thread, NULL);
     for (unsigned i = 0; r->threads && i < r->wanted; i++) {
@@ -257,7 +290,6 @@ void read_ahead_stop(struct read_ahead *r)
     }
     for (uint64_t i = 0; r->ring && i < r->n_ring; i++)
         arena_free(r->ring[i].a);
-    store_snapshot_close(r->log.sn);
     free(r->threads);
     free(r->ring);
     known_keys_free(r->keys);
@@ -275,17 +307,21 @@ static enum ledger_rc log_source_read(void *ctx, uint64_t index, struct entry_re
     struct log_source *l = ctx;
     enum ledger_rc rc = LEDGER_OK;
     (void)from;
-    if (l->left == 0) {
-        store_snapshot_close(l->sn);
+    if (!l->sn) {
         rc = store_snapshot_open(l->store, &l->sn, err);
         if (rc)
             return rc;
         l->kv = store_snapshot_kv(l->sn);
-        l->left = BLOCK;
     }
-    l->left--;
     store_snapshot_restart(l->sn, KV_LOG);
     return log_read(&l->kv, index, out, err);
+}
+
+static void log_source_pause(void *ctx)
+{
+    struct log_source *l = ctx;
+    store_snapshot_close(l->sn);
+    l->sn = NULL;
 }
 
 struct key_walk { struct read_ahead *r; struct kv view; enum ledger_rc rc; };
@@ -302,18 +338,15 @@ static bool take_key(void *ctx, struct span key_id, struct span party)
     return w->rc == LEDGER_OK;
 }
 
-/* What was registered before the first entry is in the view, of which nothing is believed: preverify.h. */
+/* What was registered before the first entry is in the view; whose keys these are, the machine asks. */
 static enum ledger_rc take_view(struct read_ahead *r, struct ledger_err *err)
 {
     struct store_snapshot *keys = NULL, *rows = NULL;
-    struct entry_record genesis;
     enum ledger_rc rc = store_snapshot_open(r->log.store, &keys, err);
     if (!rc)
         rc = store_snapshot_open(r->log.store, &rows, err);
     if (!rc) {
         struct key_walk w = {.r = r, .view = store_snapshot_kv(rows)};
-        if (log_read(&w.view, 0, &genesis, NULL) == LEDGER_OK)
-            read_origin(r, &genesis);
         rc = store_scan(keys, KV_KEYHOLDER, SPAN_NONE, take_key, &w, err);
         rc = rc ? rc : w.rc ? no_memory(err) : LEDGER_OK;
     }
@@ -322,16 +355,20 @@ static enum ledger_rc take_view(struct read_ahead *r, struct ledger_err *err)
     return rc;
 }
 
-enum ledger_rc read_ahead_log(struct store *s, uint64_t from, uint64_t to, struct read_ahead **out, struct ledger_err *err)
+enum ledger_rc read_ahead_log(struct store *s, const char *origin, uint64_t from, uint64_t to, struct read_ahead **out, struct ledger_err *err)
 {
-    const struct ahead_source source = {.read = log_source_read};
+    const struct ahead_source source = {.read = log_source_read, .pause = log_source_pause};
     enum ledger_rc rc = make(&source, from, to, out, err);
     if (rc)
         return rc;
     struct read_ahead *r = *out;
     r->source.ctx = &r->log;
     r->log.store = s;
-    if (from)
+    if (from) {
+        snprintf(r->origin, sizeof r->origin, "%s", origin);
         rc = take_view(r, err);
-    return rc ? rc : begin(r, err);
+    }
+    if (!rc)
+        begin(r);
+    return rc;
 }

@@ -132,7 +132,7 @@ static enum ledger_rc replay_entry(struct rebuild *rb, struct ledger_err *err)
     if (rc)
         return ledger_wrap(err, rc, "the log");
     rc = replay_one(&rb->m, e, &rb->v, err);
-    rb->erased += e->record.erased_by != 0;
+    rb->erased += !rc && e->record.erased_by != 0;
     progress_step(&rb->progress, index);
     return rc;
 }
@@ -144,7 +144,7 @@ static enum ledger_rc replay_chunk(struct rebuild *rb, struct ledger_err *err)
     if (!rc)
         rc = load(rb, err);
     if (!rc && !rb->ahead)
-        rc = read_ahead_log(rb->store, rb->m.size, rb->log_size, &rb->ahead, err);
+        rc = read_ahead_log(rb->store, rb->m.origin, rb->m.size, rb->log_size, &rb->ahead, err);
     while (!rc && rb->m.size < rb->log_size) {
         rc = replay_entry(rb, err);
         if (rb->m.batch_first == rb->m.size && kv_mem_bytes(rb->rows) >= CHUNK_BYTES)

@@ -73,7 +73,7 @@ enum ledger_rc machine_parameters(struct machine *m, struct parameters *out, str
 /* The verifier key of the checkpoint of that size, as far as the machine remembers: the present key and the one before it. */
 const char *machine_log_vkey(const struct machine *m, uint64_t size);
 
-/* What a verification worker found out beforehand about signature i: under which key id it verified. */
+/* What was found out beforehand about signature i: does it verify for this machine's origin, under the key with the id that it names? */
 struct preverified { bool ok[SIGNATURES_READ_MAX]; };
 
 /*

@@ -6,8 +6,9 @@
  * Happy path: known_keys_new; known_keys_add of what registered_key_of finds in each entry, in the order of the log; for an entry
  * known_keys_of, preverify; what it says goes to machine_replay.
  *
- * What is found says that a signature verifies under the key with the id that it names, and nothing of whose key that is: the machine asks. Key ids are
- * hashes that are computed here, so that a wrong key could make a signature go unverified here, but never count. A signature that
+ * What is found says that a signature verifies for a ledger of that origin, which has to be the machine's, under the key with the id that it names, and
+ * nothing of whose key that is: the machine asks. Key ids are hashes that are computed here, so that a wrong key could make a signature
+ * go unverified here, but never count. A signature that
  * could not be verified here, for want of its key or of memory, is verified by the machine.
  *
  * Threads: the keys may be asked by several at a time, and added to by one alone; a known_key that was found needs no lock, since it never moves. A

@@ -7,7 +7,7 @@
  *   DIR/lock          held by the one process that writes
  *
  * A run that is interrupted leaves the former manifest and everything that it names; the next one removes what nothing names.
- * One thread.
+ * One thread at a time.
  */
 #ifndef LEDGERD_BACKUP_TARGET_H
 #define LEDGERD_BACKUP_TARGET_H

@@ -7,6 +7,20 @@
 
 #include "check_internal.h"
 
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+
+static bool no_threads;
+
+/* In the place of the C library's. */
+__attribute__((visibility("default"))) int pthread_create(pthread_t *t, const pthread_attr_t *attr, void *(*run)(void *), void *arg)
+{
+    int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+    *(void **)&real = dlsym(RTLD_NEXT, "pthread_create");
+    return no_threads ? EAGAIN : real(t, attr, run, arg);
+}
+
 static uint64_t log_entries(struct world *w)
 {
     struct store_snapshot *sn;
@@ -31,7 +45,7 @@ static void read_some(struct world *w, uint64_t from, uint64_t end, uint64_t to,
 {
     struct read_ahead *r;
     const struct ahead_entry *e;
-    MUST(read_ahead_log(w->store, from, to, &r, err));
+    MUST(read_ahead_log(w->store, WORLD_ORIGIN, from, to, &r, err));
     for (uint64_t i = from; i < end; i++) {
         MUST(read_ahead_next(r, &e, err));
         must_be_verified(e, i, forged);
@@ -51,6 +65,22 @@ TEST(signatures_are_verified_ahead_in_order)
             read_some(w, from, n, n, forged);
         world_close(w);
     }
+}
+
+/* What was signed for another ledger counts for nothing here. */
+TEST(signatures_are_for_the_origin_that_is_given)
+{
+    uint64_t forged;
+    struct world *w = world_with_forgery(false, &forged);
+    struct read_ahead *r;
+    const struct ahead_entry *e;
+    MUST(read_ahead_log(w->store, "other.example/ledger", 250, log_entries(w), &r, err));
+    for (uint64_t i = 250; i < log_entries(w); i++) {
+        MUST(read_ahead_next(r, &e, err));
+        CHECK(e->decoded && !e->pre.ok[0]);
+    }
+    read_ahead_stop(r);
+    world_close(w);
 }
 
 TEST(it_is_given_up_at_any_time)
@@ -89,7 +119,7 @@ TEST(what_cannot_be_read_is_told_at_its_place)
     for (uint64_t at = 0; at < n; at += 127) {
         for (unsigned k = 0; k < 3; k++) {
             struct spoilt s = {.at = at, .rc = rcs[k]};
-            const struct ahead_source source = {&s, read_spoilt};
+            const struct ahead_source source = {.ctx = &s, .read = read_spoilt};
             struct read_ahead *r;
             const struct ahead_entry *e;
             struct ledger_err why = {0};
@@ -115,6 +145,47 @@ TEST(what_cannot_be_read_is_told_at_its_place)
     world_close(w);
 }
 
+TEST(without_threads_the_caller_does_it)
+{
+    uint64_t forged;
+    struct world *w = world_with_forgery(true, &forged);
+    uint64_t n = log_entries(w);
+    no_threads = true;
+    for (uint64_t end = 0; end < n; end += 97)
+        read_some(w, 0, end, n, forged);
+    read_some(w, 0, n, n, forged);
+    no_threads = false;
+    world_close(w);
+}
+
+/* An entry for which there is no memory is one that cannot be read, never another entry. */
+static enum ledger_rc read_too_large(void *ctx, uint64_t index, struct entry_record *out, const char **from, struct ledger_err *err)
+{
+    struct spoilt *s = ctx;
+    enum ledger_rc rc = read_spoilt(ctx, index, out, from, err);
+    if (index + 1 == s->at)
+        out->event.n = SIZE_MAX / 4;
+    return rc;
+}
+
+TEST(what_is_too_large_is_not_something_else)
+{
+    uint64_t forged;
+    struct world *w = world_with_forgery(false, &forged);
+    struct spoilt s = {.at = 201, .rc = LEDGER_EIO};
+    const struct ahead_source source = {.ctx = &s, .read = read_too_large};
+    struct read_ahead *r;
+    const struct ahead_entry *e;
+    MUST(store_snapshot_open(w->store, &s.sn, err));
+    MUST(read_ahead_start(&source, log_entries(w), &r, err));
+    for (uint64_t i = 0; i < 200; i++)
+        MUST(read_ahead_next(r, &e, err));
+    CHECK_EQ_INT(read_ahead_next(r, &e, NULL), LEDGER_ENOMEM);
+    read_ahead_stop(r);
+    store_snapshot_close(s.sn);
+    world_close(w);
+}
+
 /* The machine derives with what was found ahead, and takes no signature that nobody made. */
 TEST(a_replay_ends_at_the_entry_that_nobody_signed)
 {
@@ -125,7 +196,7 @@ TEST(a_replay_ends_at_the_entry_that_nobody_signed)
     struct read_ahead *r;
     const struct ahead_entry *e;
     struct verdict v;
-    MUST(read_ahead_log(w->store, 0, log_entries(w), &r, err));
+    MUST(read_ahead_log(w->store, "", 0, log_entries(w), &r, err));
     while (m.size < forged) {
         MUST(read_ahead_next(r, &e, err));
         MUST(replay_one(&m, e, &v, err));
@@ -139,5 +210,8 @@ TEST(a_replay_ends_at_the_entry_that_nobody_signed)
     world_close(w);
 }
 
-TEST_MAIN(TEST_ENTRY(signatures_are_verified_ahead_in_order), TEST_ENTRY(it_is_given_up_at_any_time),
-          TEST_ENTRY(what_cannot_be_read_is_told_at_its_place), TEST_ENTRY(a_replay_ends_at_the_entry_that_nobody_signed))
+TEST_MAIN(TEST_ENTRY(signatures_are_verified_ahead_in_order), TEST_ENTRY(signatures_are_for_the_origin_that_is_given),
+          TEST_ENTRY(it_is_given_up_at_any_time),
+          TEST_ENTRY(what_cannot_be_read_is_told_at_its_place),
+          TEST_ENTRY(without_threads_the_caller_does_it), TEST_ENTRY(what_is_too_large_is_not_something_else),
+          TEST_ENTRY(a_replay_ends_at_the_entry_that_nobody_signed))
