@@ -239,7 +239,7 @@ TEST(each_flaw_is_found)
         {{.bad_proof = true}, VERDICT_TAMPERED, "proof of possession"},
         {{.other_from = true}, VERDICT_TAMPERED, "after its own batch"},
         {{.other_kind = true}, VERDICT_TAMPERED, "another kind"},
-        {{.other_payload = true}, VERDICT_TAMPERED, "not the ones that the header names"},
+        {{.other_payload = true}, VERDICT_TAMPERED, "not the one that the header names"},
         {{.bad_path = true}, VERDICT_TAMPERED, "does not lead"},
         {{.other_size = true}, VERDICT_TAMPERED, "its own batch"},
         {{.other_root = true}, VERDICT_TAMPERED, "does not lead"},
