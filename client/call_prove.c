@@ -28,10 +28,10 @@ struct gathered {
     struct list history;
 };
 /* Records by 1 + index, for those that are sent again by their index alone. Open addressing, at least half empty. */
-struct sent_record { uint64_t key; struct entry_claim claim; };
+struct sent_record { uint64_t key; struct entry_claim claim; struct known_header *head; /* of a chain's head: once it came again */ };
 struct sent_records { struct sent_record *places; size_t n, n_places; };
 struct prove_work {
-    struct sent_records sent;
+    struct sent_records sent, heads;
     struct gathered current; /* the chain whose parts are coming */
     bool gathering, snapshot;
     struct proven_chain pc;  /* it, while it is being verified */
@@ -110,8 +110,33 @@ static bool sent_keep(struct arena *a, struct sent_records *s, const struct entr
     }
     struct sent_record *at = sent_place(s->places, s->n_places, key);
     s->n += at->key == 0;
-    *at = (struct sent_record){key, *e};
+    *at = (struct sent_record){.key = key, .claim = *e};
     return true;
+}
+
+static struct sent_record *sent_find(const struct sent_records *s, uint64_t key)
+{
+    struct sent_record *at = s->n_places ? sent_place(s->places, s->n_places, key) : NULL;
+    return at && at->key ? at : NULL;
+}
+
+/* The head of the chain that begins, if an earlier one came with it. What comes of it is verified like everything else. */
+static enum call_step fill_in_head(struct ledger_client *cl, struct call *k, struct prove_work *w)
+{
+    struct arena *a = k->reply->a;
+    struct message_proof *p = &w->current.proof;
+    const struct entry_claim head = {.header = p->claim.head};
+    if (p->head_before == 0)
+        return head.header.n < HEAD_ONCE_BYTES || sent_keep(a, &w->heads, &head) ? STEP_MORE : step_no_memory(k);
+    struct sent_record *at = sent_find(&w->heads, p->head_before);
+    if (!at || head.header.n) /* one more way of leaving an entry out */
+        return step_fail(k, LEDGER_ETAMPER, "the server left the latest entry of a chain out: it refers to it, and has not sent it");
+    struct verifier vf = session_verifier(cl, a);
+    if (!at->head && (at->head = arena_alloc(a, sizeof *at->head)) && !verify_header(&vf, at->claim.header, at->head, NULL))
+        at->head->bytes = SPAN_NONE; /* verify_chain will say what is wrong */
+    p->claim.head = at->claim.header;
+    p->claim.head_known = at->head;
+    return STEP_MORE;
 }
 
 /* Puts in what was sent before. What comes of it is verified like everything else. */
@@ -124,8 +149,8 @@ static enum call_step fill_in(struct call *k, struct prove_work *w, const struct
                 return step_no_memory(k);
             continue;
         }
-        const struct sent_record *at = w->sent.n_places ? sent_place(w->sent.places, w->sent.n_places, p->sent_before[i]) : NULL;
-        if (!at || !at->key) /* one more way of leaving an entry out */
+        const struct sent_record *at = sent_find(&w->sent, p->sent_before[i]);
+        if (!at) /* one more way of leaving an entry out */
             return step_fail(k, LEDGER_ETAMPER, "the server left an entry out: it refers to it, and has not sent it");
         struct span opening = e->opening;
         *e = at->claim;
@@ -253,6 +278,8 @@ static enum call_step gather(struct ledger_client *cl, struct call *k, struct pr
             return step_bad(k);
         *g = (struct gathered){.proof = *p};
         w->gathering = true;
+        if (fill_in_head(cl, k, w) != STEP_MORE)
+            return STEP_FAILED;
     }
     for (size_t i = 0; i < p->claim.n_logs; i++) {
         if (p->logs[i].log >= LOGS_MAX)

@@ -363,6 +363,7 @@ static bool read_proof(struct arena *a, const Ledgerd__V1__ChainProof *m, struct
     out->claim.id = m->name ? from_data(m->name->id) : span_of("", 0);
     out->claim.map_proof = from_data(m->map_proof);
     out->claim.head = from_data(m->head);
+    out->head_before = m->head_before;
     out->claim.salt = from_data(m->salt);
     out->claim.state = from_data(m->state);
     out->claim.withheld = m->withheld;

@@ -51,6 +51,7 @@ struct message_entries {
 };
 struct message_proof {
     struct chain_claim claim;
+    uint64_t head_before;      /* 1 + index of an entry whose header, sent earlier in the answer, is the head; else 0 */
     struct member_claim *logs; /* what claim.logs points to */
     size_t n_history;
     struct entry_claim *history;

@@ -23,7 +23,12 @@
 
 #define MEMBERS_PER_PART 32768 /* above what fits in a response */
 #define ELEMENT_OVERHEAD 8     /* tag and length in the encoding */
+#define HEADS_KEPT_BYTES ((size_t)8 << 20)
 #define TIME_CHECK_EVERY 1024  /* entries walked between two looks at the clock */
+
+/* Entries that were sent, as 1 + index: sent again by that alone. Open addressing, at least half empty. */
+struct sent { uint64_t key; struct stored *kept; /* a head: read, verified and taken apart; NULL where there is no room for it */ };
+struct sent_set { struct sent *places; size_t n, n_places; };
 
 enum phase { PHASE_LOGS, PHASE_HISTORY, PHASE_DONE };
 
@@ -39,9 +44,9 @@ struct prove {
     struct frontier members; /* … and the log so far, to be compared with the state's */
     uint64_t *indexes;       /* PHASE_HISTORY: entry of each sequence number; on the side */
     uint64_t seq;
-    /* Entries that were sent, as 1 + index: sent again by that alone, where openings are asked for. Open addressing, at least half empty. */
-    uint64_t *sent;
-    size_t n_sent, n_places;
+    struct sent_set records; /* where openings are asked for */
+    struct sent_set heads;   /* headers of HEAD_ONCE_BYTES and more */
+    size_t heads_kept;       /* bytes */
     struct state_walk *walk; /* stands at the entry before `seq`, if openings are asked for; on the side */
 };
 
@@ -167,6 +172,76 @@ static enum ledger_rc add_map_proof(struct query *q, struct reply *r, const stru
     return LEDGER_OK;
 }
 
+/* ---- entries that were sent before ---- */
+
+static struct sent *place_of(struct sent *places, size_t n, uint64_t key)
+{
+    size_t i = (size_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 20) & (n - 1);
+    while (places[i].key && places[i].key != key)
+        i = (i + 1) & (n - 1);
+    return &places[i];
+}
+
+/* NULL: it was not sent, or there was no room to remember it. */
+static struct sent *find_sent(const struct sent_set *s, uint64_t index)
+{
+    struct sent *at = s->n_places ? place_of(s->places, s->n_places, index + 1) : NULL;
+    return at && at->key ? at : NULL;
+}
+
+/* From now on it has been sent; NULL: there is no more room to remember that. */
+static struct sent *note_sent(struct query *q, struct sent_set *s, uint64_t index)
+{
+    if (2 * (s->n + 1) > s->n_places) {
+        size_t n = s->n_places ? 2 * s->n_places : 1024;
+        struct sent *places = arena_alloc(q->a, n * sizeof *places);
+        if (!places)
+            return NULL;
+        for (size_t i = 0; i < s->n_places; i++)
+            if (s->places[i].key)
+                *place_of(places, n, s->places[i].key) = s->places[i];
+        s->places = places;
+        s->n_places = n;
+    }
+    struct sent *at = place_of(s->places, s->n_places, index + 1);
+    s->n += at->key == 0;
+    at->key = index + 1;
+    return at;
+}
+
+/* A head with many links is taken apart once for all chains that have it. */
+static void keep_head(struct query *q, struct sent *at, const struct stored *head)
+{
+    struct prove *st = q->state;
+    size_t links = head->h.n_links * sizeof *head->h.links, bytes = sizeof *at->kept + links;
+    struct stored *kept = st->heads_kept + bytes <= HEADS_KEPT_BYTES ? arena_alloc(q->a, sizeof *kept) : NULL;
+    if (!kept)
+        return;
+    *kept = (struct stored){.h = head->h, .leaf = head->leaf};
+    kept->h.links = arena_alloc(q->a, links);
+    if (!kept->h.links)
+        return;
+    memcpy(kept->h.links, head->h.links, links);
+    st->heads_kept += bytes;
+    at->kept = kept;
+}
+
+/* The chain's head, verified; *before: the client has got its header. */
+static enum ledger_rc take_head(struct query *q, const struct chain *ch, struct stored *head, bool *before, struct ledger_err *err)
+{
+    struct prove *st = q->state;
+    struct sent *at = find_sent(&st->heads, ch->head_index);
+    *before = at != NULL;
+    if (at && at->kept && hash_eq(&at->kept->leaf, &ch->head)) {
+        *head = *at->kept;
+        return LEDGER_OK;
+    }
+    enum ledger_rc rc = read_head(q, ch, head, err);
+    if (rc == LEDGER_OK && !at && head->header.n >= HEAD_ONCE_BYTES && (at = note_sent(q, &st->heads, ch->head_index)))
+        keep_head(q, at, head);
+    return rc;
+}
+
 /* The head's header and, if this client may see it, the opening of its commitment. That the header is the one in the map, the map proof has shown:
  * it has the same leaf hash. */
 static enum ledger_rc add_head(struct query *q, struct reply *r, const struct chain *ch,
@@ -174,9 +249,10 @@ static enum ledger_rc add_head(struct query *q, struct reply *r, const struct ch
 {
     struct stored head;
     struct hash commit;
+    bool before;
     if (ch->head_index >= q->m.size)
         return chain_bad(ch, "beyond the end of the log", err);
-    enum ledger_rc rc = read_head(q, ch, &head, err);
+    enum ledger_rc rc = take_head(q, ch, &head, &before, err);
     if (rc != LEDGER_OK)
         return rc;
     const struct link *link = header_link(&head.h, &ch->key);
@@ -186,8 +262,11 @@ static enum ledger_rc add_head(struct query *q, struct reply *r, const struct ch
         return no_room(err);
     if (!hash_eq(&commit, &link->state))
         return chain_bad(ch, "it does not commit to the stored state", err);
-    out->head = bin(head.header);
-    r->bytes += head.header.n;
+    if (before)
+        out->head_before = ch->head_index + 1;
+    else
+        out->head = bin(head.header);
+    r->bytes += before ? ELEMENT_OVERHEAD : head.header.n;
     out->withheld = !q->env.access->may_read_states;
     if (out->withheld)
         return LEDGER_OK;
@@ -424,38 +503,6 @@ static enum ledger_rc decode_content(struct query *q, const struct stored *e, st
     return rc == LEDGER_OK ? rc : read_bad(err, e->h.index, "its content does not decode");
 }
 
-/* ---- entries that were sent before ---- */
-
-static uint64_t *place_of(uint64_t *places, size_t n, uint64_t v)
-{
-    size_t i = (size_t)(v * UINT64_C(0x9e3779b97f4a7c15) >> 20) & (n - 1);
-    while (places[i] && places[i] != v)
-        i = (i + 1) & (n - 1);
-    return &places[i];
-}
-
-/* Has the entry been sent? It has from now on, unless there is no more room to remember it. */
-static bool sent_before(struct query *q, uint64_t index)
-{
-    struct prove *st = q->state;
-    if (2 * (st->n_sent + 1) > st->n_places) {
-        size_t n = st->n_places ? 2 * st->n_places : 1024;
-        uint64_t *places = arena_alloc(q->a, n * sizeof *places);
-        if (!places)
-            return st->n_places && *place_of(st->sent, st->n_places, index + 1);
-        for (size_t i = 0; i < st->n_places; i++)
-            if (st->sent[i])
-                *place_of(places, n, st->sent[i]) = st->sent[i];
-        st->sent = places;
-        st->n_places = n;
-    }
-    uint64_t *place = place_of(st->sent, st->n_places, index + 1);
-    bool before = *place != 0;
-    *place = index + 1;
-    st->n_sent += !before;
-    return before;
-}
-
 /* The record, or its index alone. */
 static enum ledger_rc build_once(struct query *q, struct reply *r, const struct stored *e, bool before, Ledgerd__V1__Record **out,
                                  struct ledger_err *err)
@@ -481,7 +528,9 @@ static enum ledger_rc add_record(struct query *q, struct reply *r, struct plist 
     struct event *ev = arena_alloc(q->scratch, sizeof *ev);
     struct sigblock *b = arena_alloc(q->scratch, sizeof *b);
     enum ledger_rc rc = ev && b ? read_entry(q, st->indexes[st->seq], &e, err) : no_room(err);
-    bool before = rc == LEDGER_OK && req->openings && sent_before(q, e.h.index);
+    bool before = rc == LEDGER_OK && req->openings && find_sent(&st->records, e.h.index);
+    if (rc == LEDGER_OK && req->openings)
+        (void)note_sent(q, &st->records, e.h.index);
     if (rc == LEDGER_OK)
         rc = build_once(q, r, &e, before, &rec, err);
     if (rc == LEDGER_OK && !plist_push(list, r->a, rec))

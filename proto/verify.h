@@ -114,11 +114,20 @@ bool verify_signers(const struct verifier *vf, struct span origin, const struct 
 
 /* ---- chains ---- */
 #define CHAIN_LOGS_MAX 8
+/* A header, taken apart once for all chains whose latest entry it is: what it says and its leaf hash, and nothing about the log. */
+struct known_header {
+    struct span bytes; /* borrowed */
+    struct header header;
+    struct hash leaf;
+};
+bool verify_header(const struct verifier *vf, struct span bytes, struct known_header *out, struct verdict *v) LEDGER_MUST_USE;
+
 struct member_claim { unsigned log; size_t n; const struct span *members; };
 struct chain_claim {
     enum chain_type type;
     struct span id;
     struct span map_proof, head, salt, state;
+    const struct known_header *head_known; /* what verify_header made of these very bytes of `head`, or NULL */
     const struct member_claim *logs;
     size_t n_logs;
     bool withheld;

@@ -227,6 +227,14 @@ static void change_openings(struct arena *a, proof *p)
     }
 }
 
+static uint64_t read_index(ProtobufCBinaryData header)
+{
+    struct rbuf r;
+    rbuf_init(&r, span_of(header.data, header.len));
+    (void)rbuf_u8(&r); /* version */
+    return rbuf_u64(&r);
+}
+
 static void answer_not_found(struct arena *a, response *r)
 {
     Ledgerd__V1__Error *e = arena_alloc(a, sizeof *e);
@@ -256,6 +264,10 @@ static void change_prove(struct query *q, struct arena *a, response *r)
         old_proof(q, a, p);
     if (lie_is("false-state"))
         change_state(q, a, p);
+    if (lie_is("head-never-sent")) { /* "you have it": the right entry, but nobody has it */
+        p->head_before = read_index(p->head) + 1;
+        p->head.len = 0;
+    }
     if (lie_is("input-left-out") || lie_is("inputs-left-out"))
         leave_out_inputs(p, lie_is("inputs-left-out"));
     change_history(p);

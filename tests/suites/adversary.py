@@ -331,6 +331,8 @@ ANSWERS = [
     Row("input-left-out", "one member is left out of a batch's list of inputs", [sees(*CHECK), sees("trace", BAG, "--back"), dossier(BAG, "members")], a=LOT),
     Row("inputs-left-out", "the whole list of inputs is left out", [sees(*CHECK), sees("trace", BAG, "--back"), dossier(BAG, "inputs")], a=LOT),
     Row("false-state", "another quantity in the state that is shown", [sees("show", SERUM, text="commits to"), dossier(SERUM, "commits to")], a=SERUM),
+    Row("head-never-sent", "the latest entry of a bag is said to have been sent already",
+        [sees(*CHECK, text="has not sent it"), sees("show", BAG, text="has not sent it"), dossier(BAG, "has not sent it")], a=BAG),
     Row("another-chain", "one bag's chain is served under the name of the other", [sees(*CHECK), sees("show", BAG), dossier(BAG)], a=BAG, b=SPARE),
     Row("known-as-unknown", "\"not in the ledger\" of a bag that is, with a proof", [sees(*CHECK), sees("show", BAG), dossier(BAG)], a=BAG, b="GHOST"),
     Row("known-refused", "\"there is no such item\" of a bag that there is, without a proof",

@@ -118,6 +118,22 @@ static void join_proofs(struct world *w, const struct answers *ans, struct proof
     }
 }
 
+/* A chain's head, which may have been sent with an earlier chain. */
+static struct span head_of(const struct proofs *ps, const Ledgerd__V1__ChainProof *x)
+{
+    for (size_t i = 0; x->head_before && i < ps->n && ps->p[i].first != x; i++) {
+        struct header h;
+        struct arena *a = arena_new(1 << 20);
+        struct span head = of_bin(ps->p[i].first->head);
+        bool this_one = head.n >= HEAD_ONCE_BYTES && header_decode(a, head, &h, NULL) == LEDGER_OK && h.index + 1 == x->head_before;
+        arena_free(a);
+        if (this_one)
+            return head;
+    }
+    CHECK(x->head_before == 0);
+    return of_bin(x->head);
+}
+
 /* Verifies every proof of the stream. */
 static struct proofs *verified_proofs(struct world *w, const struct answers *ans)
 {
@@ -132,7 +148,7 @@ static struct proofs *verified_proofs(struct world *w, const struct answers *ans
         struct chain_claim claim = {.type = (enum chain_type)p->first->name->type,
                                     .id = of_bin(p->first->name->id),
                                     .map_proof = of_bin(p->first->map_proof),
-                                    .head = of_bin(p->first->head),
+                                    .head = head_of(out, p->first),
                                     .salt = of_bin(p->first->salt),
                                     .state = of_bin(p->first->state),
                                     .logs = logs,
@@ -661,8 +677,8 @@ TEST(a_snapshot_is_not_pinned_for_ever)
     world_close(w);
 }
 
-/* Each bag's head is a split into a hundred: enough for several responses. */
-TEST(a_lineage_is_read_as_long_as_somebody_reads_on)
+/* A lot that was split into a hundred bags. */
+static struct world *make_bags(void)
 {
     struct world *w = make_ledger();
     char fields[4096];
@@ -672,19 +688,75 @@ TEST(a_lineage_is_read_as_long_as_somebody_reads_on)
     world_begin(w);
     play(w, "LOT_SPLIT", "u.op", fields);
     world_commit(w);
+    return w;
+}
+
+/* All bags have the split as their latest entry: its header comes with the first of them, and is verified for each. */
+TEST(a_head_that_chains_share_is_sent_once)
+{
+    struct world *w = make_bags();
+    struct verifier vf = world_verifier(w);
+    struct answers ans;
+    PROVE(p);
+    name_chain(w, &p, CHAIN_ITEM, "L1");
+    p.closure = LEDGERD__V1__CLOSURE__CLOSURE_FORWARD;
+    p.members = true;
+    ask_prove(w, &p, &ans);
+    struct proofs *ps = verified_proofs(w, &ans);
+    CHECK_EQ_INT(ps->n, 103);
+    size_t whole = 0, before = 0;
+    struct known_header known, other;
+    const struct proof *bag = find_proof(ps, CHAIN_ITEM, "U150");
+    CHECK(bag && bag->proven.head.n_links == 101);
+    VERIFIED(verify_header(&vf, head_of(ps, bag->first), &known, v));
+    VERIFIED(verify_header(&vf, of_bin(find_proof(ps, CHAIN_ITEM, "U1")->first->head), &other, v));
+    for (size_t i = 0; i < ps->n; i++) {
+        const Ledgerd__V1__ChainProof *x = ps->p[i].first;
+        whole += x->head.len >= HEAD_ONCE_BYTES;
+        before += x->head_before != 0;
+        CHECK((x->head.len > 0) != (x->head_before > 0));
+    }
+    CHECK_EQ_INT(whole, 1);
+    CHECK_EQ_INT(before, 100); /* a hundred bags and the lot */
+    /* Taken apart before or not, it is the same; and what was taken apart of another header counts for nothing. */
+    const Ledgerd__V1__ChainProof *x = bag->first;
+    struct chain_claim claim = {.type = CHAIN_ITEM, .id = of_bin(x->name->id), .map_proof = of_bin(x->map_proof), .head = known.bytes,
+                                .salt = of_bin(x->salt), .state = of_bin(x->state)};
+    struct proven_chain *proven = arena_alloc(w->a, sizeof *proven);
+    const struct known_header *ways[] = {NULL, &known, &other};
+    for (unsigned i = 0; i < 3; i++) {
+        claim.head_known = ways[i];
+        VERIFIED(verify_chain(&vf, &ps->snapshot, &claim, proven, v));
+        CHECK_EQ_INT(proven->head.index, bag->proven.head.index);
+        CHECK(proven->opened);
+    }
+    claim.head = other.bytes;
+    for (unsigned i = 0; i < 3; i++) {
+        claim.head_known = ways[i];
+        CHECK(!verify_chain(&vf, &ps->snapshot, &claim, proven, NULL));
+    }
+    world_close(w);
+}
+
+/* Each bag has the split in its history: enough for several responses. */
+TEST(a_lineage_is_read_as_long_as_somebody_reads_on)
+{
+    struct world *w = make_bags();
     PROVE(p);
     Ledgerd__V1__Request req = REQUEST(9);
     req.op_case = LEDGERD__V1__REQUEST__OP_PROVE;
     req.prove = &p;
     name_chain(w, &p, CHAIN_ITEM, "L1");
     p.closure = LEDGERD__V1__CLOSURE__CLOSURE_FORWARD;
+    p.history_all = true;
     bool more = true;
     size_t chains = 0, responses = 0;
     struct query *q = ask_begin(w, &req);
     for (; more; responses++, ahead_s += QUERY_PIN_MS_MAX / 1000 - 2) {
         Ledgerd__V1__Response *r = ask_next(w, q, &more);
         CHECK(r && r->answer_case == LEDGERD__V1__RESPONSE__ANSWER_PROVE);
-        chains += r->prove->n_proofs;
+        for (size_t i = 0; i < r->prove->n_proofs; i++)
+            chains += r->prove->proofs[i]->map_proof.len > 0;
     }
     CHECK_EQ_INT(chains, 103);
     CHECK(responses > 3);
@@ -710,4 +782,4 @@ TEST_MAIN(TEST_ENTRY(a_type_of_chain_that_there_is_not), TEST_ENTRY(lineage_back
           TEST_ENTRY(released_follows_the_split_line),
           TEST_ENTRY(find_refuses_filters_that_do_not_apply),
           TEST_ENTRY(tampered_chains_are_not_proven), TEST_ENTRY(a_snapshot_is_not_pinned_for_ever),
-          TEST_ENTRY(a_lineage_is_read_as_long_as_somebody_reads_on))
+          TEST_ENTRY(a_head_that_chains_share_is_sent_once), TEST_ENTRY(a_lineage_is_read_as_long_as_somebody_reads_on))
