@@ -34,6 +34,7 @@
 #define BACKOFF_MS_MAX 5000u
 #define PIN_EVERY_MS 200u                      /* the pin on disk is at most this old */
 #define STREAM_CREDIT 32u
+#define ANSWER_MS_MAX 600000u                  /* how long an answer in many parts may take while they come, as the server has it (docs/protocol.md) */
 #define QUORUM_WAIT_MS_MAX 10000u              /* how long an answer waits for the policy's witnesses, within its own time */
 #define QUORUM_AGAIN_MS 250u                   /* what the ledger calls witnessed may not be what the policy demands */
 #define ACCUSE_MS_MAX 5000u                    /* how long evidence may take that is asked for */
@@ -69,7 +70,8 @@ struct call {
     reply_cb cb;
     void *user;
     unsigned timeout_ms, attempts;
-    uint64_t deadline_ms, not_before_ms;
+    uint64_t deadline_ms, latest_ms, not_before_ms; /* each part of an answer moves the deadline, up to the latest */
+    bool parted;             /* parts of the answer have come */
     enum call_state state;
     uint64_t id;             /* of the request on the wire */
     uint64_t floor;          /* size that was trusted when the request was sent: no answer may stand on less */

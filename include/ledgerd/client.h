@@ -28,7 +28,7 @@ struct ledger_client;
 
 struct ledger_client_options {
     const char *program;       /* name and version of the calling program, for the server's log; NULL: "libledgerd" */
-    unsigned timeout_ms;       /* default time of an operation; 0: 30,000 */
+    unsigned timeout_ms;       /* default time of an operation; 0: 30,000. An answer in many parts may take as long as ten minutes, if no part takes longer */
     unsigned first_contact_ms; /* how long to go on dialling a server that never answered before giving up; 0: 3,000 */
     unsigned calls_max;        /* operations under way at once; further ones are EBUSY; 0: 1,024 */
     uint64_t reserved[4];      /* zero */

@@ -5,11 +5,14 @@ import base64
 import hashlib
 import json
 import os
+import socket
 import sys
+import threading
+import time
 
 sys.path[:0] = [os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "lib")]
 
-from suite import Daemon, Suite  # noqa: E402
+from suite import WAIT_S, Daemon, Suite  # noqa: E402
 
 RECEIVED = ["MATERIAL_RECEIVED", "gtin=1", "lot=L", "supplier=S", "name=FBS serum", "quantity=5.50", "uom=L",
             "expiry=2099-01-01T00:00:00Z", "coa_hash=h", "origin=defined"]
@@ -201,6 +204,65 @@ def long_answers(suite):
         write(file, splits, "b")
         code, out, err = daemon.ctl("record", "-f", file, "--sign", os.path.join(keys, "u.op.key"))
         suite.check(code == 0 and out.count("\tACCEPT\t") == 450, "receipts that need several frames", out[-300:] + err)
+        slow_lines(suite, daemon)
+
+
+class SlowLine:
+    """Between a client and a daemon: so many bytes a second come from the daemon, and after `most` of them none."""
+
+    def __init__(self, address, bytes_a_second, most=None):
+        self.target, self.rate, self.left = address.rsplit(":", 1), bytes_a_second, most
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.close()
+
+    def accept(self):
+        try:
+            while True:
+                client, _ = self.listener.accept()
+                server = socket.create_connection((self.target[0], int(self.target[1])))
+                threading.Thread(target=self.pump, args=(client, server, False), daemon=True).start()
+                threading.Thread(target=self.pump, args=(server, client, True), daemon=True).start()
+        except OSError:
+            pass
+
+    def pump(self, source, sink, slow):
+        try:
+            while piece := source.recv(32768):
+                if slow and self.left is not None:
+                    piece = piece[:self.left]
+                    self.left -= len(piece)
+                sink.sendall(piece)
+                if slow:
+                    time.sleep(len(piece) / self.rate)
+                if slow and self.left == 0:
+                    time.sleep(WAIT_S)
+        except OSError:
+            pass
+        source.close()
+        sink.close()
+
+
+def slow_lines(suite, daemon):
+    """An answer of many parts takes longer than one part may: that is what a recall looks like from far away"""
+    wanted = daemon.ctl("--json", "trace", "B", "--forward")
+    items = len(json.loads(wanted[1])["items"]) if wanted[0] == 0 else 0
+    suite.check(items > 45000, "what came of a lot", wanted[2])
+    with SlowLine(daemon.address, 8 << 20) as line:
+        began = time.monotonic()
+        code, out, err = daemon.ctl("--json", "--server", line.address, "--timeout", "2", "trace", "B", "--forward")
+        took = time.monotonic() - began
+        suite.check(code == 0 and len(json.loads(out)["items"]) == items, "an answer takes its time while it goes on", err)
+        suite.check(took > 3, "it took longer than a part of it may", f"{took:.1f} s")
+    with SlowLine(daemon.address, 100 << 20, 4 << 20) as line:
+        code, out, err = daemon.ctl("--json", "--server", line.address, "--timeout", "2", "trace", "B", "--forward")
+        suite.check(code == 3 and "stopped half-way" in err and "nothing more for 2000 ms" in err and '"items"' not in out, "an answer that stops is told", f"{code} {err}")
 
 
 def subjects(suite):
