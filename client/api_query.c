@@ -395,14 +395,7 @@ LEDGER_API enum ledger_rc ledger_receipt_witnessed_start(struct ledger_client *c
 
 static enum ledger_rc rc_of_verdict(const struct verdict *v, struct ledger_err *err)
 {
-    enum ledger_rc rc = LEDGER_ETAMPER;
-    if (v->kind == VERDICT_NEWER)
-        rc = LEDGER_EVERSION;
-    else if (v->kind == VERDICT_UNTRUSTED)
-        rc = LEDGER_EUNTRUSTED;
-    else if (v->kind == VERDICT_DAMAGED)
-        rc = LEDGER_EINVAL;
-    return ledger_fail(err, rc, "%s: %s", v->what, v->text);
+    return ledger_fail(err, verdict_rc(v->kind, LEDGER_EINVAL), "%s: %s", v->what, v->text);
 }
 
 static enum ledger_rc verify_file(const struct ledger_profile *p, struct crypto *c, struct span file, struct reply *r,

@@ -28,7 +28,12 @@ struct gathered {
     struct list history;
 };
 /* Records by 1 + index, for those that are sent again by their index alone. Open addressing, at least half empty. */
-struct sent_record { uint64_t key; struct entry_claim claim; struct known_header *head; /* of a chain's head: once it came again */ };
+struct sent_record {
+    uint64_t key;
+    struct entry_claim claim;
+    struct known_header *head;  /* of a chain's head: once it came again */
+    const struct entry *entry;  /* of a history: once it was verified */
+};
 struct sent_records { struct sent_record *places; size_t n, n_places; };
 struct prove_work {
     struct sent_records sent, heads;
@@ -89,13 +94,20 @@ static struct sent_record *sent_place(struct sent_record *places, size_t n, uint
     return &places[i];
 }
 
-static bool sent_keep(struct arena *a, struct sent_records *s, const struct entry_claim *e)
+/* 1 + index; 0: it has none. Whether this is a header, is found out when it is verified. */
+static uint64_t key_of(struct span header)
 {
     struct rbuf r;
-    rbuf_init(&r, e->header);
-    (void)rbuf_u8(&r); /* version; whether this is a header, is found out when it is verified */
-    uint64_t key = rbuf_u64(&r) + 1;
-    if (r.failed || key == 0)
+    rbuf_init(&r, header);
+    (void)rbuf_u8(&r); /* version */
+    uint64_t index = rbuf_u64(&r);
+    return r.failed ? 0 : index + 1;
+}
+
+static bool sent_keep(struct arena *a, struct sent_records *s, const struct entry_claim *e)
+{
+    uint64_t key = key_of(e->header);
+    if (key == 0)
         return true;
     if (2 * (s->n + 1) > s->n_places) {
         size_t n = s->n_places ? 2 * s->n_places : 1024;
@@ -180,16 +192,40 @@ static bool join_logs(struct arena *a, struct gathered *g)
     return logs != NULL;
 }
 
+static bool same_bytes(const struct entry_claim *x, const struct entry_claim *y)
+{
+    return x->header.p == y->header.p && x->event.p == y->event.p && x->block.p == y->block.p && x->withheld == y->withheld &&
+           x->erased_by == y->erased_by;
+}
+
+/* An entry that stands in many histories, as a split does in those of all its units, is decoded once. */
+static bool verify_record(const struct verifier *vf, struct prove_work *w, const struct entry_claim *claim, struct entry *out, struct verdict *v)
+{
+    struct sent_record *at = sent_find(&w->sent, key_of(claim->header));
+    if (at && !same_bytes(&at->claim, claim))
+        at = NULL;
+    if (at && at->entry) {
+        *out = *at->entry;
+        return true;
+    }
+    if (!verify_entry(vf, claim, out, v))
+        return false;
+    if (at)
+        at->entry = out;
+    return true;
+}
+
 /* From the head backwards: each entry names the one before. */
-static bool verify_history(const struct verifier *vf, const struct gathered *g, const struct proven_chain *pc, struct proven_subject *out,
+static bool verify_history(const struct verifier *vf, struct prove_work *w, const struct proven_chain *pc, struct proven_subject *out,
                            struct verdict *v)
 {
+    const struct gathered *g = &w->current;
     struct hash expected = pc->chain.head;
     if (g->history.n != pc->chain.count)
         return verdict_bad(v, VERDICT_TAMPERED, VERDICT_NO_INDEX, "history", "it has %zu entries, and the chain has %llu",
                            g->history.n, (unsigned long long)pc->chain.count);
     for (size_t seq = out->n_history; seq-- > 0;)
-        if (!verify_entry(vf, &out->raw[seq], &out->history[seq], v) ||
+        if (!verify_record(vf, w, &out->raw[seq], &out->history[seq], v) ||
             !verify_chain_entry(vf, pc, seq, &out->history[seq], &expected, v) ||
             (seq + 1 < out->n_history &&
              !verify_chain_order(&out->history[seq].header, &out->history[seq + 1].header, v)))
@@ -222,7 +258,7 @@ static bool check_asked(const struct prove_request *rq, const struct gathered *g
 
 static bool no_memory(struct verdict *v, const char *what)
 {
-    return verdict_bad(v, VERDICT_DAMAGED, VERDICT_NO_INDEX, what, "it needs more memory than there may be");
+    return verdict_bad(v, VERDICT_MEMORY, VERDICT_NO_INDEX, what, "it needs more memory than there may be");
 }
 
 static bool verify_one(struct ledger_client *cl, struct call *k, struct prove_work *w, struct proven_subject *out)
@@ -245,7 +281,7 @@ static bool verify_one(struct ledger_client *cl, struct call *k, struct prove_wo
     out->n_history = g->history.n;
     out->raw = list_join(r->a, &g->history, sizeof(struct entry_claim));
     out->history = arena_alloc(r->a, (g->history.n + 1) * sizeof *out->history);
-    return out->raw && out->history ? verify_history(&vf, g, pc, out, &r->verdict) : no_memory(&r->verdict, "history");
+    return out->raw && out->history ? verify_history(&vf, w, pc, out, &r->verdict) : no_memory(&r->verdict, "history");
 }
 
 /* The one that was gathered, if there is one, is whole. False: the verdict says what is wrong. */

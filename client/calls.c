@@ -28,13 +28,9 @@ enum call_step step_no_memory(struct call *k)
 enum call_step step_bad(struct call *k)
 {
     const struct verdict *v = &k->reply->verdict;
-    enum ledger_rc rc = LEDGER_ETAMPER;
-    if (v->kind == VERDICT_NEWER)
-        rc = LEDGER_EVERSION;
-    else if (v->kind == VERDICT_UNTRUSTED)
-        rc = LEDGER_EUNTRUSTED;
-    else if (v->kind == VERDICT_DAMAGED)
-        rc = LEDGER_EPROTO;
+    enum ledger_rc rc = verdict_rc(v->kind, LEDGER_EPROTO);
+    if (rc == LEDGER_ENOMEM)
+        return step_no_memory(k);
     if (v->index == VERDICT_NO_INDEX)
         return step_fail(k, rc, "%s: %s", v->what, v->text);
     return step_fail(k, rc, "entry %llu, %s: %s", (unsigned long long)v->index, v->what, v->text);

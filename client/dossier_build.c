@@ -350,7 +350,7 @@ static enum ledger_rc fill(struct building *b)
 static enum ledger_rc rc_of(const struct verdict *v, struct ledger_err *err)
 {
     /* What was just fetched and put together: that it is not whole is the server's doing. */
-    enum ledger_rc rc = v->kind == VERDICT_NEWER ? LEDGER_EVERSION : v->kind == VERDICT_UNTRUSTED ? LEDGER_EUNTRUSTED : LEDGER_ETAMPER;
+    enum ledger_rc rc = verdict_rc(v->kind, LEDGER_ETAMPER);
     if (v->index == VERDICT_NO_INDEX)
         return ledger_fail(err, rc, "%s: %s", v->what, v->text);
     return ledger_fail(err, rc, "entry %llu, %s: %s", (unsigned long long)v->index, v->what, v->text);

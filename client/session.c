@@ -175,15 +175,6 @@ static bool fail_hello(struct ledger_client *cl, enum ledger_rc rc, const char *
     return false;
 }
 
-static enum ledger_rc rc_from_verdict(enum verdict_kind k)
-{
-    if (k == VERDICT_NEWER)
-        return LEDGER_EVERSION;
-    if (k == VERDICT_UNTRUSTED)
-        return LEDGER_EUNTRUSTED;
-    return k == VERDICT_DAMAGED ? LEDGER_EPROTO : LEDGER_ETAMPER;
-}
-
 /* The pin on disk, which another program may have advanced, is the first thing to be believed. */
 static bool see_pin(struct ledger_client *cl)
 {
@@ -225,7 +216,7 @@ static bool see_newest(struct ledger_client *cl, struct span note)
         return false;
     }
     if (!good) {
-        enum ledger_rc rc = rc_from_verdict(v.kind);
+        enum ledger_rc rc = verdict_rc(v.kind, LEDGER_EPROTO);
         if (rc == LEDGER_ETAMPER && trust.log_signed) {
             session_lied(cl, v.text, note);
             return false;

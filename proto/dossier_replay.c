@@ -105,7 +105,7 @@ void dossier_state_free(struct dossier_state *st)
 
 static bool no_memory(struct replaying *r, const struct header *h)
 {
-    return dossier_damaged(r->k, h->index, "dossier", "it needs more memory than there may be");
+    return verdict_bad(r->k->v, VERDICT_MEMORY, h->index, "dossier", "it needs more memory than there may be");
 }
 
 static bool contradicts(struct replaying *r, const struct header *h, const char *what, const char *text)

@@ -27,7 +27,26 @@ const char *verdict_kind_name(enum verdict_kind k)
     case VERDICT_DAMAGED: return "damaged";
     case VERDICT_UNTRUSTED: return "untrusted";
     case VERDICT_NEWER: return "needs a newer version";
+    case VERDICT_MEMORY: return "needs more memory";
     case VERDICT_TAMPERED: return "does not verify";
     }
     return "?";
+}
+
+enum verdict_kind verdict_of_error(enum ledger_rc rc, enum verdict_kind otherwise)
+{
+    return rc == LEDGER_EVERSION ? VERDICT_NEWER : rc == LEDGER_ENOMEM ? VERDICT_MEMORY : otherwise;
+}
+
+enum ledger_rc verdict_rc(enum verdict_kind k, enum ledger_rc damaged)
+{
+    switch (k) {
+    case VERDICT_GOOD: return LEDGER_OK;
+    case VERDICT_DAMAGED: return damaged;
+    case VERDICT_UNTRUSTED: return LEDGER_EUNTRUSTED;
+    case VERDICT_NEWER: return LEDGER_EVERSION;
+    case VERDICT_MEMORY: return LEDGER_ENOMEM;
+    case VERDICT_TAMPERED: break;
+    }
+    return LEDGER_ETAMPER;
 }

@@ -6,9 +6,7 @@
 
 static enum verdict_kind kind_of(enum ledger_rc rc)
 {
-    if (rc == LEDGER_EVERSION)
-        return VERDICT_NEWER;
-    return rc == LEDGER_EINVAL ? VERDICT_DAMAGED : VERDICT_TAMPERED;
+    return verdict_of_error(rc, rc == LEDGER_EINVAL ? VERDICT_DAMAGED : VERDICT_TAMPERED);
 }
 
 /* The ledger itself has said, and whoever made this policy has checked, which key signs which sizes. */

@@ -19,7 +19,7 @@ bool verify_header(const struct verifier *vf, struct span bytes, struct known_he
     enum ledger_rc rc = header_decode(vf->a, bytes, &out->header, &e);
     out->bytes = bytes;
     if (rc)
-        return verdict_bad(v, rc == LEDGER_EVERSION ? VERDICT_NEWER : VERDICT_TAMPERED, VERDICT_NO_INDEX, "head of a chain", "%s", e.msg);
+        return verdict_bad(v, verdict_of_error(rc, VERDICT_TAMPERED), VERDICT_NO_INDEX, "head of a chain", "%s", e.msg);
     merkle_leaf(vf->c, bytes, &out->leaf);
     return true;
 }
@@ -59,7 +59,7 @@ static bool check_opening(const struct verifier *vf, const struct chain_claim *c
         return bad(v, claim, out->head.index, "its state is malformed");
     memcpy(out->chain.salt.b, claim->salt.p, HASH_LEN);
     if (!state_commit_decoded(vf->c, vf->a, &out->chain, link->seq, &out->chain.salt, &commit))
-        return verdict_bad(v, VERDICT_NEWER, out->head.index, "state", "over the memory budget");
+        return verdict_bad(v, VERDICT_MEMORY, out->head.index, "state", "over the memory budget");
     if (!hash_eq(&commit, &link->state))
         return bad(v, claim, out->head.index, "its state is not the one that its latest entry commits to");
     out->opened = true;

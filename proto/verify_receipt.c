@@ -69,8 +69,10 @@ static bool follow_keys(struct verifier *vf, const struct receipt_claim *claim, 
     if (claim->n_log_keys == 0)
         return true;
     struct policy *p = arena_alloc(vf->a, sizeof *p);
-    if (!p || claim->origin.n > ORIGIN_MAX)
-        return verdict_bad(v, VERDICT_DAMAGED, VERDICT_NO_INDEX, "log keys", "out of memory, or no origin");
+    if (!p)
+        return verdict_bad(v, VERDICT_MEMORY, VERDICT_NO_INDEX, "log keys", "out of memory");
+    if (claim->origin.n > ORIGIN_MAX)
+        return verdict_bad(v, VERDICT_DAMAGED, VERDICT_NO_INDEX, "log keys", "there is no such origin");
     memcpy(origin, claim->origin.p, claim->origin.n);
     origin[claim->origin.n] = 0;
     *p = *vf->policy;

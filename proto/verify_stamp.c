@@ -31,7 +31,7 @@ bool verify_time_stamp(struct crypto *c, struct arena *a, const struct header *h
     out->recorded_us = h->recorded_us;
     enum ledger_rc rc = time_stamp_decode(payload, &stamp, &err);
     if (rc)
-        return verdict_bad(v, rc == LEDGER_EVERSION ? VERDICT_NEWER : VERDICT_TAMPERED, h->index, WHAT, "%.200s", err.msg);
+        return verdict_bad(v, verdict_of_error(rc, VERDICT_TAMPERED), h->index, WHAT, "%.200s", err.msg);
     out->note = stamp.note;
     out->token = stamp.token;
     if (!read_note(a, origin, out, v))

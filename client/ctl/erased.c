@@ -39,7 +39,7 @@ int erased_act(struct erased_acts *e, const struct entry *entry, const struct er
         return exit;
     struct span payload = a->reply->u.receipt.claim.entry.event;
     if (!verify_erasure(entry, &a->reply->u.receipt.receipt.entry, payload, &a->erasure, &v))
-        return v.kind == VERDICT_NEWER ? ctl_fail(e->ctl, EXIT_NO_ANSWER, "%s", v.text)
+        return verdict_open(v.kind) ? ctl_fail(e->ctl, EXIT_NO_ANSWER, "%s", v.text)
                                        : ctl_tampered(e->ctl, a->reply, a->reply->u.receipt.file, v.text);
     a->reason = a->erasure.reason;
     *out = a;

@@ -59,7 +59,7 @@ static int take(struct work *w, const struct entry *e, const struct entry_claim 
     struct policy_verdict trust;
     struct checkpoint cp;
     if (!verify_time_stamp(ctl->c, ctl->a, &e->header, raw->event, span_str(ctl->profile->origin), &s->entry, &v))
-        return v.kind == VERDICT_NEWER ? ctl_fail(ctl, EXIT_NO_ANSWER, "entry %llu: %s", (unsigned long long)v.index, v.text)
+        return verdict_open(v.kind) ? ctl_fail(ctl, EXIT_NO_ANSWER, "entry %llu: %s", (unsigned long long)v.index, v.text)
                                        : ctl_tampered(ctl, w->proof, raw->event, ctl_text(ctl, "entry %llu: %s", (unsigned long long)v.index, v.text));
     /* A signature of a key that the policy knows must be good; one of a key that it does not know may be of an earlier log key. */
     if (!policy_check(ctl->c, ctl->a, ctl->profile->policy, s->entry.note, &cp, &trust, &err))

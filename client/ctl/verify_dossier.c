@@ -83,7 +83,7 @@ static int ask(struct dossier_report *r)
 
 static int exit_of(const struct verdict *v)
 {
-    return v->kind == VERDICT_NEWER ? EXIT_NO_ANSWER : v->kind == VERDICT_TAMPERED ? EXIT_TAMPERED : EXIT_NEGATIVE;
+    return verdict_open(v->kind) ? EXIT_NO_ANSWER : v->kind == VERDICT_TAMPERED ? EXIT_TAMPERED : EXIT_NEGATIVE;
 }
 
 int dossier_report_read(struct dossier_report *r)
@@ -99,7 +99,7 @@ int dossier_report_read(struct dossier_report *r)
     if (!rc)
         rc = dossier_decode(r->ctl->c, r->vf.a, bytes, &r->d, &err);
     if (rc)
-        verdict_bad(&r->verdict, rc == LEDGER_EVERSION ? VERDICT_NEWER : VERDICT_DAMAGED, VERDICT_NO_INDEX, "file", "%s", err.msg);
+        verdict_bad(&r->verdict, verdict_of_error(rc, VERDICT_DAMAGED), VERDICT_NO_INDEX, "file", "%s", err.msg);
     else
         r->ok = dossier_verify(&r->vf, &r->d, DOSSIER_REPLAY_BYTES, &r->proof, &r->verdict);
     if (!r->ok)
@@ -342,7 +342,7 @@ static void print_bad(const struct dossier_report *r)
 {
     const struct verdict *v = &r->verdict;
     const char *entry = v->index == VERDICT_NO_INDEX ? "" : ctl_text(r->ctl, " of entry #%llu", (unsigned long long)v->index);
-    printf("%s: %s\n  %s: %s%s: %s\n", r->path, ctl_paint(r->ctl, COLOR_BAD, v->kind == VERDICT_NEWER ? "NOT VERIFIED" : "DOES NOT VERIFY"),
+    printf("%s: %s\n  %s: %s%s: %s\n", r->path, ctl_paint(r->ctl, COLOR_BAD, verdict_open(v->kind) ? "NOT VERIFIED" : "DOES NOT VERIFY"),
            verdict_kind_name(v->kind), v->what, entry, v->text);
     if (v->kind == VERDICT_TAMPERED)
         printf("  The ledger has committed to this and signed it: this file is the evidence. Keep it.\n");

@@ -192,7 +192,7 @@ static void print_bad(const struct verify *v, const struct checked *f)
                             : ctl_text(v->ctl, " of entry #%llu", (unsigned long long)b->index);
     printf(
         "%s: %s\n  %s: %s%s: %s\n", f->path,
-        ctl_paint(v->ctl, COLOR_BAD, b->kind == VERDICT_NEWER ? "NOT VERIFIED" : "DOES NOT VERIFY"),
+        ctl_paint(v->ctl, COLOR_BAD, verdict_open(b->kind) ? "NOT VERIFIED" : "DOES NOT VERIFY"),
         verdict_kind_name(b->kind), b->what, entry, b->text);
     if (f->receipt.forged)
         printf("  The ledger has recorded this entry under a checkpoint that it signed: that it did is PROVEN by this file.\n");
@@ -248,7 +248,7 @@ static void write_json(const struct verify *v, struct json_writer *w, const stru
 
 static void bad_file(struct checked *f, enum ledger_rc rc, const char *text)
 {
-    verdict_bad(&f->verdict, rc == LEDGER_EVERSION ? VERDICT_NEWER : VERDICT_DAMAGED, VERDICT_NO_INDEX, "file", "%s", text);
+    verdict_bad(&f->verdict, verdict_of_error(rc, VERDICT_DAMAGED), VERDICT_NO_INDEX, "file", "%s", text);
 }
 
 static void check_receipt(struct verify *v, struct arena *a, struct span bytes, struct checked *f)
@@ -339,8 +339,8 @@ static void verify_one(struct verify *v, const char *path, struct json_writer *w
         return;
     }
     v->proven |= f.receipt.forged || (f.evidence && f.judged.kind == JUDGED_PROVEN);
-    v->newer |= !f.evidence && !f.ok && f.verdict.kind == VERDICT_NEWER;
-    v->negative |= f.evidence || (!f.ok && f.verdict.kind != VERDICT_NEWER);
+    v->newer |= !f.evidence && !f.ok && verdict_open(f.verdict.kind);
+    v->negative |= f.evidence || (!f.ok && !verdict_open(f.verdict.kind));
     if (v->ctl->json)
         write_json(v, w, &f);
     else if (f.evidence)

@@ -4,7 +4,7 @@
  * use (proto/verify.h), the lists of FindRequest, and what a store that has been tampered with
  * makes of them.
  */
-#include "lib/query_world.h"
+#include "lib/proofs.h"
 
 #include <sys/syscall.h>
 #include <time.h>
@@ -20,154 +20,6 @@ int clock_gettime(clockid_t id, struct timespec *t)
     long rc = syscall(SYS_clock_gettime, id, t);
     t->tv_sec += ahead_s;
     return (int)rc;
-}
-
-static void name_chain(struct world *w, Ledgerd__V1__ProveRequest *p, enum chain_type type,
-                       const char *id)
-{
-    Ledgerd__V1__ChainName *n = arena_alloc(w->a, sizeof *n);
-    Ledgerd__V1__ChainName **list = arena_alloc(w->a, (p->n_chains + 1) * sizeof *list);
-    CHECK(n && list);
-    ledgerd__v1__chain_name__init(n);
-    n->type = type;
-    struct span s = arena_copy(w->a, span_str(id));
-    n->id = (ProtobufCBinaryData){s.n, (uint8_t *)(uintptr_t)s.p};
-    if (p->n_chains)
-        memcpy(list, p->chains, p->n_chains * sizeof *list);
-    list[p->n_chains++] = n;
-    p->chains = list;
-}
-
-#define PROVE(name) Ledgerd__V1__ProveRequest name = LEDGERD__V1__PROVE_REQUEST__INIT
-
-static void ask_prove(struct world *w, Ledgerd__V1__ProveRequest *p, struct answers *out)
-{
-    Ledgerd__V1__Request req = REQUEST(7);
-    req.op_case = LEDGERD__V1__REQUEST__OP_PROVE;
-    req.prove = p;
-    ask(w, &req, out);
-}
-
-/* A stream of ChainProofs put together: what goes on in further responses is appended to what it
- * continues. */
-#define PROOFS_MAX 512
-struct proofs {
-    struct snapshot snapshot;
-    size_t n, responses;
-    struct proof {
-        Ledgerd__V1__ChainProof *first;
-        struct member_claim logs[CHAIN_LOGS_MAX];
-        bool given[CHAIN_LOGS_MAX];
-        size_t n_history;
-        Ledgerd__V1__Record **history;
-        struct proven_chain proven;
-    } p[PROOFS_MAX];
-};
-
-static void join_members(struct world *w, struct proof *p, const Ledgerd__V1__MemberLog *log)
-{
-    CHECK(log->log < CHAIN_LOGS_MAX);
-    struct member_claim *m = &p->logs[log->log];
-    struct span *all = arena_alloc(w->a, (m->n + log->n_members + 1) * sizeof *all);
-    CHECK(all != NULL);
-    if (m->n)
-        memcpy(all, m->members, m->n * sizeof *all);
-    for (size_t i = 0; i < log->n_members; i++)
-        all[m->n + i] = of_bin(log->members[i]);
-    *m = (struct member_claim){log->log, m->n + log->n_members, all};
-    p->given[log->log] = true;
-}
-
-static void join_history(struct world *w, struct proof *p, const Ledgerd__V1__ChainProof *part)
-{
-    if (part->n_history == 0)
-        return;
-    Ledgerd__V1__Record **all = arena_alloc(w->a, (p->n_history + part->n_history) * sizeof *all);
-    CHECK(all != NULL);
-    CHECK_EQ_INT(part->history_first, p->n_history);
-    if (p->n_history)
-        memcpy(all, p->history, p->n_history * sizeof *all);
-    memcpy(all + p->n_history, part->history, part->n_history * sizeof *all);
-    p->history = all;
-    p->n_history += part->n_history;
-}
-
-static void join_proofs(struct world *w, const struct answers *ans, struct proofs *out)
-{
-    memset(out, 0, sizeof *out);
-    out->responses = ans->n;
-    for (size_t i = 0; i < ans->n; i++) {
-        const Ledgerd__V1__Response *r = ans->r[i];
-        if (r->answer_case == LEDGERD__V1__RESPONSE__ANSWER_ERROR)
-            fprintf(stderr, "%s\n", r->error->text);
-        CHECK_EQ_INT(r->answer_case, LEDGERD__V1__RESPONSE__ANSWER_PROVE);
-        CHECK_EQ_INT(r->prove->snapshot != NULL, i == 0);
-        if (i == 0)
-            out->snapshot = verified_snapshot(w, r->prove->snapshot);
-        for (size_t k = 0; k < r->prove->n_proofs; k++) {
-            Ledgerd__V1__ChainProof *part = r->prove->proofs[k];
-            if (part->map_proof.len)
-                out->p[out->n++].first = part;
-            CHECK(out->n > 0 && out->n < PROOFS_MAX);
-            struct proof *p = &out->p[out->n - 1];
-            CHECK(span_eq(of_bin(part->name->id), of_bin(p->first->name->id)));
-            for (size_t l = 0; l < part->n_logs; l++)
-                join_members(w, p, part->logs[l]);
-            join_history(w, p, part);
-        }
-    }
-}
-
-/* A chain's head, which may have been sent with an earlier chain. */
-static struct span head_of(const struct proofs *ps, const Ledgerd__V1__ChainProof *x)
-{
-    for (size_t i = 0; x->head_before && i < ps->n && ps->p[i].first != x; i++) {
-        struct header h;
-        struct arena *a = arena_new(1 << 20);
-        struct span head = of_bin(ps->p[i].first->head);
-        bool this_one = head.n >= HEAD_ONCE_BYTES && header_decode(a, head, &h, NULL) == LEDGER_OK && h.index + 1 == x->head_before;
-        arena_free(a);
-        if (this_one)
-            return head;
-    }
-    CHECK(x->head_before == 0);
-    return of_bin(x->head);
-}
-
-/* Verifies every proof of the stream. */
-static struct proofs *verified_proofs(struct world *w, const struct answers *ans)
-{
-    struct proofs *out = arena_alloc(w->a, sizeof *out);
-    struct verifier vf = world_verifier(w);
-    CHECK(out != NULL);
-    join_proofs(w, ans, out);
-    for (size_t i = 0; i < out->n; i++) {
-        struct proof *p = &out->p[i];
-        struct member_claim *logs = arena_alloc(w->a, sizeof p->logs);
-        CHECK(logs != NULL);
-        struct chain_claim claim = {.type = (enum chain_type)p->first->name->type,
-                                    .id = of_bin(p->first->name->id),
-                                    .map_proof = of_bin(p->first->map_proof),
-                                    .head = head_of(out, p->first),
-                                    .salt = of_bin(p->first->salt),
-                                    .state = of_bin(p->first->state),
-                                    .logs = logs,
-                                    .withheld = p->first->withheld};
-        for (unsigned l = 0; l < CHAIN_LOGS_MAX; l++)
-            if (p->given[l])
-                logs[claim.n_logs++] = p->logs[l];
-        VERIFIED(verify_chain(&vf, &out->snapshot, &claim, &p->proven, v));
-    }
-    return out;
-}
-
-static struct proof *find_proof(struct proofs *ps, enum chain_type type, const char *id)
-{
-    for (size_t i = 0; i < ps->n; i++)
-        if (ps->p[i].first->name->type == type &&
-            span_eq(of_bin(ps->p[i].first->name->id), span_str(id)))
-            return &ps->p[i];
-    return NULL;
 }
 
 /* ---- proofs ---- */
@@ -677,67 +529,6 @@ TEST(a_snapshot_is_not_pinned_for_ever)
     world_close(w);
 }
 
-/* A lot that was split into a hundred bags. */
-static struct world *make_bags(void)
-{
-    struct world *w = make_ledger();
-    char fields[4096];
-    int n = snprintf(fields, sizeof fields, "item=L1;units=");
-    for (unsigned i = 0; i < 100; i++)
-        n += snprintf(fields + n, sizeof fields - (size_t)n, "%sU1%02u:0.1", i ? "|" : "", i);
-    world_begin(w);
-    play(w, "LOT_SPLIT", "u.op", fields);
-    world_commit(w);
-    return w;
-}
-
-/* All bags have the split as their latest entry: its header comes with the first of them, and is verified for each. */
-TEST(a_head_that_chains_share_is_sent_once)
-{
-    struct world *w = make_bags();
-    struct verifier vf = world_verifier(w);
-    struct answers ans;
-    PROVE(p);
-    name_chain(w, &p, CHAIN_ITEM, "L1");
-    p.closure = LEDGERD__V1__CLOSURE__CLOSURE_FORWARD;
-    p.members = true;
-    ask_prove(w, &p, &ans);
-    struct proofs *ps = verified_proofs(w, &ans);
-    CHECK_EQ_INT(ps->n, 103);
-    size_t whole = 0, before = 0;
-    struct known_header known, other;
-    const struct proof *bag = find_proof(ps, CHAIN_ITEM, "U150");
-    CHECK(bag && bag->proven.head.n_links == 101);
-    VERIFIED(verify_header(&vf, head_of(ps, bag->first), &known, v));
-    VERIFIED(verify_header(&vf, of_bin(find_proof(ps, CHAIN_ITEM, "U1")->first->head), &other, v));
-    for (size_t i = 0; i < ps->n; i++) {
-        const Ledgerd__V1__ChainProof *x = ps->p[i].first;
-        whole += x->head.len >= HEAD_ONCE_BYTES;
-        before += x->head_before != 0;
-        CHECK((x->head.len > 0) != (x->head_before > 0));
-    }
-    CHECK_EQ_INT(whole, 1);
-    CHECK_EQ_INT(before, 100); /* a hundred bags and the lot */
-    /* Taken apart before or not, it is the same; and what was taken apart of another header counts for nothing. */
-    const Ledgerd__V1__ChainProof *x = bag->first;
-    struct chain_claim claim = {.type = CHAIN_ITEM, .id = of_bin(x->name->id), .map_proof = of_bin(x->map_proof), .head = known.bytes,
-                                .salt = of_bin(x->salt), .state = of_bin(x->state)};
-    struct proven_chain *proven = arena_alloc(w->a, sizeof *proven);
-    const struct known_header *ways[] = {NULL, &known, &other};
-    for (unsigned i = 0; i < 3; i++) {
-        claim.head_known = ways[i];
-        VERIFIED(verify_chain(&vf, &ps->snapshot, &claim, proven, v));
-        CHECK_EQ_INT(proven->head.index, bag->proven.head.index);
-        CHECK(proven->opened);
-    }
-    claim.head = other.bytes;
-    for (unsigned i = 0; i < 3; i++) {
-        claim.head_known = ways[i];
-        CHECK(!verify_chain(&vf, &ps->snapshot, &claim, proven, NULL));
-    }
-    world_close(w);
-}
-
 /* Each bag has the split in its history: enough for several responses. */
 TEST(a_lineage_is_read_as_long_as_somebody_reads_on)
 {
@@ -782,4 +573,4 @@ TEST_MAIN(TEST_ENTRY(a_type_of_chain_that_there_is_not), TEST_ENTRY(lineage_back
           TEST_ENTRY(released_follows_the_split_line),
           TEST_ENTRY(find_refuses_filters_that_do_not_apply),
           TEST_ENTRY(tampered_chains_are_not_proven), TEST_ENTRY(a_snapshot_is_not_pinned_for_ever),
-          TEST_ENTRY(a_head_that_chains_share_is_sent_once), TEST_ENTRY(a_lineage_is_read_as_long_as_somebody_reads_on))
+          TEST_ENTRY(a_lineage_is_read_as_long_as_somebody_reads_on))

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Answers about what came of a split: many chains that have an entry in common, and a large one. */
+#include "lib/proofs.h"
+
+/* All bags have the split as their latest entry: its header comes with the first of them, and is verified for each. */
+TEST(a_head_that_chains_share_is_sent_once)
+{
+    struct world *w = make_bags();
+    struct verifier vf = world_verifier(w);
+    struct answers ans;
+    PROVE(p);
+    name_chain(w, &p, CHAIN_ITEM, "L1");
+    p.closure = LEDGERD__V1__CLOSURE__CLOSURE_FORWARD;
+    p.members = true;
+    ask_prove(w, &p, &ans);
+    struct proofs *ps = verified_proofs(w, &ans);
+    CHECK_EQ_INT(ps->n, 103);
+    size_t whole = 0, before = 0;
+    struct known_header known, other;
+    const struct proof *bag = find_proof(ps, CHAIN_ITEM, "U150");
+    CHECK(bag && bag->proven.head.n_links == 101);
+    VERIFIED(verify_header(&vf, head_of(ps, bag->first), &known, v));
+    VERIFIED(verify_header(&vf, of_bin(find_proof(ps, CHAIN_ITEM, "U1")->first->head), &other, v));
+    for (size_t i = 0; i < ps->n; i++) {
+        const Ledgerd__V1__ChainProof *x = ps->p[i].first;
+        whole += x->head.len >= HEAD_ONCE_BYTES;
+        before += x->head_before != 0;
+        CHECK((x->head.len > 0) != (x->head_before > 0));
+    }
+    CHECK_EQ_INT(whole, 1);
+    CHECK_EQ_INT(before, 100); /* a hundred bags and the lot */
+    /* Taken apart before or not, it is the same; and what was taken apart of another header counts for nothing. */
+    const Ledgerd__V1__ChainProof *x = bag->first;
+    struct chain_claim claim = {.type = CHAIN_ITEM, .id = of_bin(x->name->id), .map_proof = of_bin(x->map_proof), .head = known.bytes,
+                                .salt = of_bin(x->salt), .state = of_bin(x->state)};
+    struct proven_chain *proven = arena_alloc(w->a, sizeof *proven);
+    const struct known_header *ways[] = {NULL, &known, &other};
+    for (unsigned i = 0; i < 3; i++) {
+        claim.head_known = ways[i];
+        VERIFIED(verify_chain(&vf, &ps->snapshot, &claim, proven, v));
+        CHECK_EQ_INT(proven->head.index, bag->proven.head.index);
+        CHECK(proven->opened);
+    }
+    claim.head = other.bytes;
+    for (unsigned i = 0; i < 3; i++) {
+        claim.head_known = ways[i];
+        CHECK(!verify_chain(&vf, &ps->snapshot, &claim, proven, NULL));
+    }
+    world_close(w);
+}
+
+/* Whatever there is no memory for says nothing against the ledger: what verifies, verifies with more. */
+TEST(want_of_memory_is_no_verdict)
+{
+    struct world *w = make_bags();
+    struct verifier vf = world_verifier(w);
+    struct answers ans;
+    size_t chains = 0, entries = 0, steps = 0;
+    PROVE(p);
+    name_chain(w, &p, CHAIN_ITEM, "U150");
+    p.history = p.members = true;
+    ask_prove(w, &p, &ans);
+    struct proofs *ps = verified_proofs(w, &ans);
+    const struct proof *bag = &ps->p[0];
+    const Ledgerd__V1__ChainProof *x = bag->first;
+    const struct chain_claim claim = {.type = CHAIN_ITEM, .id = of_bin(x->name->id), .map_proof = of_bin(x->map_proof), .head = of_bin(x->head),
+                                      .salt = of_bin(x->salt), .state = of_bin(x->state)};
+    const Ledgerd__V1__Record *r = bag->history[0];
+    const struct entry_claim record = {.header = of_bin(r->header), .event = of_bin(r->event), .block = of_bin(r->block)};
+    struct proven_chain *proven = arena_alloc(w->a, sizeof *proven);
+    struct entry *entry = arena_alloc(w->a, sizeof *entry);
+    for (size_t budget = 16; budget < 200000; budget += budget / 8, steps++) {
+        struct verdict v = {VERDICT_GOOD};
+        vf.a = arena_new(budget);
+        bool good = verify_chain(&vf, &ps->snapshot, &claim, proven, &v);
+        CHECK(good || v.kind == VERDICT_MEMORY);
+        chains += good;
+        arena_reset(vf.a);
+        good = verify_entry(&vf, &record, entry, &v);
+        CHECK(good || v.kind == VERDICT_MEMORY);
+        CHECK_EQ_INT(good ? LEDGER_OK : verdict_rc(v.kind, LEDGER_EINVAL), good ? LEDGER_OK : LEDGER_ENOMEM);
+        entries += good;
+        arena_free(vf.a);
+    }
+    CHECK(chains > 0 && chains < steps && entries > 0 && entries < steps);
+    world_close(w);
+}
+
+TEST_MAIN(TEST_ENTRY(a_head_that_chains_share_is_sent_once), TEST_ENTRY(want_of_memory_is_no_verdict))
