@@ -48,7 +48,7 @@ struct prove_request {
     size_t n;
     enum closure closure;
     bool members, history, related;
-    bool history_all, event_related, openings; /* as in ledger.proto */
+    bool history_all, event_related, openings, without_uses; /* as in ledger.proto */
 };
 /* Notes that others were given: the answer is good only if the server proves that all of them are of one log. EUNTRUSTED if one is
  * not signed by it. */

@@ -172,6 +172,7 @@ struct span rpc_put_prove(struct arena *a, uint64_t id, const struct prove_reque
     m.history_all = rq->history_all;
     m.event_related = rq->event_related;
     m.openings = rq->openings;
+    m.without_uses = rq->without_uses;
     m.credit = credit;
     r.prove = &m;
     return pack(a, &r.base);

@@ -81,6 +81,8 @@ static enum ledger_rc check_request(const struct query *q, struct ledger_err *er
         req->closure != LEDGERD__V1__CLOSURE__CLOSURE_BACK &&
         req->closure != LEDGERD__V1__CLOSURE__CLOSURE_FORWARD)
         return ledger_fail(err, LEDGER_EINVAL, "there is no closure %d", (int)req->closure);
+    if (req->without_uses && req->closure != LEDGERD__V1__CLOSURE__CLOSURE_BACK)
+        return ledger_fail(err, LEDGER_EINVAL, "without_uses goes with closure back alone");
     if (states_asked(req) && !q->env.access->may_read_states)
         return ledger_fail(err, LEDGER_EDENIED,
                            "this certificate may not read states, and lineages are made of them");
@@ -371,6 +373,12 @@ static enum ledger_rc add_members(struct query *q, struct reply *r, const struct
     return st->number == log->size ? end_log(q, log, err) : LEDGER_OK;
 }
 
+/* Of a lot of vials, who looks at one of them does not ask for the others. */
+static bool left_out(const struct query *q, const struct chain *ch, unsigned log)
+{
+    return q->request->prove->without_uses && ch->type == CHAIN_ITEM && item_log_leads_on(log);
+}
+
 static enum ledger_rc add_logs(struct query *q, struct reply *r, struct page *pg,
                                struct ledger_err *err)
 {
@@ -379,6 +387,10 @@ static enum ledger_rc add_logs(struct query *q, struct reply *r, struct page *pg
     struct plist list = {.n = 0};
     unsigned n = state_logs(st->chain, &logs);
     while (st->log < n && r->bytes < QUERY_RESPONSE_BYTES) {
+        if (left_out(q, st->chain, st->log)) {
+            st->log++;
+            continue;
+        }
         Ledgerd__V1__MemberLog *m = arena_alloc(r->a, sizeof *m);
         if (!m || !plist_push(&list, r->a, m))
             return no_room(err);

@@ -46,6 +46,11 @@ enum item_log {
     ITEM_LOG_CORRECTIONS,  /* correction of an event about it */
     ITEM_LOGS
 };
+/* Does the log say what the item went into? */
+static inline bool item_log_leads_on(unsigned log)
+{
+    return log == ITEM_LOG_USES || log == ITEM_LOG_UNITS;
+}
 
 struct item_state {
     struct span id;

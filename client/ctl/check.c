@@ -142,7 +142,8 @@ static int ask(struct inquiry *in, struct reply **r)
     if (in->deep)
         return ask_deep(in, names, n, r);
     struct call_request call = {
-        .op = CALL_PROVE, .fresh = true, .u.prove = {.chains = names, .n = n, .closure = CLOSE_BACK, .members = true, .related = true}};
+        .op = CALL_PROVE, .fresh = true, .u.prove = {.chains = names, .n = n, .closure = CLOSE_BACK, .members = true, .related = true,
+                                                     .without_uses = true}};
     return ctl_call(in->ctl, &call, r);
 }
 

@@ -56,7 +56,7 @@ static bool leads_nowhere(const struct trace *t, const struct proven_subject *s)
     bool any = t->back; /* the split line stands in the state */
     for (size_t i = 0; i < s->claim.n_logs; i++) {
         unsigned log = s->claim.logs[i].log;
-        any |= s->claim.logs[i].n && (log == ITEM_LOG_USES || log == ITEM_LOG_UNITS);
+        any |= s->claim.logs[i].n && item_log_leads_on(log);
     }
     return !any;
 }
@@ -317,7 +317,7 @@ static int print(struct trace *t, const struct reply *r, struct span id, bool do
 static int ask(struct trace *t, const struct chain_name *name, struct reply **r)
 {
     enum closure closure = t->back ? CLOSE_BACK : CLOSE_FORWARD;
-    const struct prove_request rq = {.chains = name, .n = 1, .closure = closure, .members = true};
+    const struct prove_request rq = {.chains = name, .n = 1, .closure = closure, .members = true, .without_uses = closure == CLOSE_BACK};
     if (!t->deep)
         return ask_prove(t->ctl, &rq, r);
     t->made = (struct dossier_making){.ctl = t->ctl, .plan = {.subjects = name, .n_subjects = 1, .closure = closure}};

@@ -49,6 +49,37 @@ TEST(a_head_that_chains_share_is_sent_once)
     world_close(w);
 }
 
+/* Who looks at one bag need not be told of the others; everything else is there. */
+TEST(what_a_lot_went_into_is_left_out_if_asked)
+{
+    struct world *w = make_bags();
+    for (int without = 0; without < 2; without++) {
+        struct answers ans;
+        PROVE(p);
+        name_chain(w, &p, CHAIN_ITEM, "U150");
+        p.closure = LEDGERD__V1__CLOSURE__CLOSURE_BACK;
+        p.members = true;
+        p.without_uses = without;
+        ask_prove(w, &p, &ans);
+        struct proofs *ps = verified_proofs(w, &ans);
+        CHECK_EQ_INT(ps->n, 4); /* the bag, the lot, and two that went into it */
+        for (size_t i = 0; i < ps->n; i++)
+            for (unsigned log = 0; log < ITEM_LOGS; log++)
+                CHECK_EQ_INT(ps->p[i].given[log], !(without && item_log_leads_on(log)));
+        CHECK_EQ_INT(find_proof(ps, CHAIN_ITEM, "L1")->logs[ITEM_LOG_UNITS].n, without ? 0 : 102);
+    }
+    struct answers ans;
+    PROVE(p);
+    name_chain(w, &p, CHAIN_ITEM, "L1");
+    p.members = p.without_uses = true;
+    for (unsigned closure = 0; closure < 2; closure++) {
+        p.closure = closure ? LEDGERD__V1__CLOSURE__CLOSURE_FORWARD : LEDGERD__V1__CLOSURE__CLOSURE_NONE;
+        ask_prove(w, &p, &ans);
+        check_error(&ans, LEDGERD__V1__ERROR_CODE__ERROR_MALFORMED, "without_uses");
+    }
+    world_close(w);
+}
+
 /* Whatever there is no memory for says nothing against the ledger: what verifies, verifies with more. */
 TEST(want_of_memory_is_no_verdict)
 {
@@ -86,4 +117,5 @@ TEST(want_of_memory_is_no_verdict)
     world_close(w);
 }
 
-TEST_MAIN(TEST_ENTRY(a_head_that_chains_share_is_sent_once), TEST_ENTRY(want_of_memory_is_no_verdict))
+TEST_MAIN(TEST_ENTRY(a_head_that_chains_share_is_sent_once), TEST_ENTRY(what_a_lot_went_into_is_left_out_if_asked),
+          TEST_ENTRY(want_of_memory_is_no_verdict))
