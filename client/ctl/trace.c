@@ -317,7 +317,7 @@ static int print(struct trace *t, const struct reply *r, struct span id, bool do
 static int ask(struct trace *t, const struct chain_name *name, struct reply **r)
 {
     enum closure closure = t->back ? CLOSE_BACK : CLOSE_FORWARD;
-    const struct prove_request rq = {.chains = name, .n = 1, .closure = closure, .members = true, .without_uses = closure == CLOSE_BACK};
+    const struct prove_request rq = {.chains = name, .n = 1, .closure = closure, .members = true};
     if (!t->deep)
         return ask_prove(t->ctl, &rq, r);
     t->made = (struct dossier_making){.ctl = t->ctl, .plan = {.subjects = name, .n_subjects = 1, .closure = closure}};
