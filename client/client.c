@@ -86,6 +86,7 @@ void call_restart(struct call *k)
     k->work = NULL;
     k->id = 0;
     k->quorum = k->parted = k->proven = k->witnessed_proven = false;
+    k->quorum_until_ms = 0;
     k->state = CALL_QUEUED;
 }
 

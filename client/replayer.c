@@ -146,7 +146,7 @@ static enum ledger_rc finding(struct replayer *r, enum ledger_rc rc, uint64_t in
 {
     r->ended = rc;
     if (!r->verdict.text[0])
-        verdict_bad(&r->verdict, rc == LEDGER_ETAMPER ? VERDICT_TAMPERED : VERDICT_NEWER, index, "replay", "%s", err->msg);
+        verdict_bad(&r->verdict, verdict_of_error(rc, rc == LEDGER_ETAMPER ? VERDICT_TAMPERED : VERDICT_NEWER), index, "replay", "%s", err->msg);
     return ledger_fail(err, rc, "entry #%llu: %s: %s", (unsigned long long)index, r->verdict.what, r->verdict.text);
 }
 

@@ -472,10 +472,11 @@ static void expire_call(struct ledger_client *cl, struct call *k)
         call_end(cl, k);
     } else if (k->busy) {
         call_fail(cl, k, LEDGER_EBUSY, "%s was busy for %u ms", cl->profile->address, k->timeout_ms);
-    } else if (k->parted && k->deadline_ms < k->latest_ms) {
+    } else if (k->parted && k->state == CALL_SENT && k->deadline_ms < k->latest_ms) {
         call_fail(cl, k, LEDGER_ECONNECT, "the answer from %s stopped half-way: nothing more for %u ms: %s", cl->profile->address, k->timeout_ms, why);
-    } else if (k->parted) {
-        call_fail(cl, k, LEDGER_ECONNECT, "the answer from %s was not at its end within %u s", cl->profile->address, ANSWER_MS_MAX / 1000);
+    } else if (k->parted && k->state == CALL_SENT) {
+        call_fail(cl, k, LEDGER_ECONNECT, "the answer from %s was not at its end within %u s", cl->profile->address,
+                  (k->timeout_ms > ANSWER_MS_MAX ? k->timeout_ms : ANSWER_MS_MAX) / 1000);
     } else {
         call_fail(cl, k, LEDGER_ECONNECT, "no answer from %s within %u ms: %s", cl->profile->address, k->timeout_ms, why);
     }
@@ -540,7 +541,7 @@ static bool see_again(struct ledger_client *cl, const struct reply *r)
 static void goes_on(struct call *k)
 {
     uint64_t until = conn_clock_ms() + k->timeout_ms;
-    if (k->rq.op == CALL_ENTRIES && k->rq.u.entries.follow)
+    if (!k->ops->stream || (k->rq.op == CALL_ENTRIES && k->rq.u.entries.follow))
         return;
     until = until < k->latest_ms ? until : k->latest_ms;
     k->deadline_ms = until > k->deadline_ms ? until : k->deadline_ms;

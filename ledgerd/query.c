@@ -116,6 +116,7 @@ void query_end(struct query *q)
         return;
     view_close(q);
     arena_free(q->side);
+    arena_free(q->sent);
     arena_free(q->scratch);
     arena_free(q->a);
     crypto_free(q->c);

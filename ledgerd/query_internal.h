@@ -40,6 +40,7 @@ struct query {
     struct crypto *c;
     struct arena *a;       /* lives as long as the query */
     struct arena *scratch; /* emptied by each query_next */
+    struct arena *sent;    /* proofs: which entries were sent, an optimisation that may run out of room; NULL until it is asked for */
     struct arena *side;    /* the family's, for what lives from one query_next to a later one; NULL until it is asked for */
     uint64_t id;
     Ledgerd__V1__Request *request;

@@ -23,7 +23,7 @@
 
 #define MEMBERS_PER_PART 32768 /* above what fits in a response */
 #define ELEMENT_OVERHEAD 8     /* tag and length in the encoding */
-#define HEADS_KEPT_BYTES ((size_t)8 << 20)
+#define SENT_BYTES ((size_t)16 << 20) /* which entries were sent; what there is no room for is sent again */
 #define TIME_CHECK_EVERY 1024  /* entries walked between two looks at the clock */
 
 /* Entries that were sent, as 1 + index: sent again by that alone. Open addressing, at least half empty. */
@@ -46,7 +46,6 @@ struct prove {
     uint64_t seq;
     struct sent_set records; /* where openings are asked for */
     struct sent_set heads;   /* headers of HEAD_ONCE_BYTES and more */
-    size_t heads_kept;       /* bytes */
     struct state_walk *walk; /* stands at the entry before `seq`, if openings are asked for; on the side */
 };
 
@@ -114,7 +113,8 @@ static enum ledger_rc start(struct query *q, struct reply *r, struct ledger_err 
         st->reader = map_reader_new(q->a); /* it may do without */
     q->long_answer = req->history_all || req->closure != LEDGERD__V1__CLOSURE__CLOSURE_NONE;
     q->side = arena_new(QUERY_BUDGET);
-    if (!q->side)
+    q->sent = arena_new(SENT_BYTES);
+    if (!q->side || !q->sent)
         return no_room(err);
     rc = check_map_root(q, err);
     for (size_t i = 0; i < req->n_chains && rc == LEDGER_OK; i++)
@@ -196,7 +196,7 @@ static struct sent *note_sent(struct query *q, struct sent_set *s, uint64_t inde
 {
     if (2 * (s->n + 1) > s->n_places) {
         size_t n = s->n_places ? 2 * s->n_places : 1024;
-        struct sent *places = arena_alloc(q->a, n * sizeof *places);
+        struct sent *places = arena_alloc(q->sent, n * sizeof *places);
         if (!places)
             return NULL;
         for (size_t i = 0; i < s->n_places; i++)
@@ -214,17 +214,14 @@ static struct sent *note_sent(struct query *q, struct sent_set *s, uint64_t inde
 /* A head with many links is taken apart once for all chains that have it. */
 static void keep_head(struct query *q, struct sent *at, const struct stored *head)
 {
-    struct prove *st = q->state;
-    size_t links = head->h.n_links * sizeof *head->h.links, bytes = sizeof *at->kept + links;
-    struct stored *kept = st->heads_kept + bytes <= HEADS_KEPT_BYTES ? arena_alloc(q->a, sizeof *kept) : NULL;
-    if (!kept)
+    size_t links = head->h.n_links * sizeof *head->h.links;
+    struct stored *kept = arena_alloc(q->sent, sizeof *kept);
+    struct link *copy = kept ? arena_alloc(q->sent, links) : NULL;
+    if (!copy)
         return;
+    memcpy(copy, head->h.links, links);
     *kept = (struct stored){.h = head->h, .leaf = head->leaf};
-    kept->h.links = arena_alloc(q->a, links);
-    if (!kept->h.links)
-        return;
-    memcpy(kept->h.links, head->h.links, links);
-    st->heads_kept += bytes;
+    kept->h.links = copy;
     at->kept = kept;
 }
 

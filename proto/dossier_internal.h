@@ -23,6 +23,7 @@ struct dossier_check {
 };
 
 /* The file is not what it claims to be. False. */
+bool dossier_no_memory(struct dossier_check *k); /* like the others, false: nothing is known */
 bool dossier_damaged(struct dossier_check *k, uint64_t index, const char *what, const char *fmt, ...) LEDGER_PRINTF(4, 5);
 /* After a check of verify.h failed on what no signature of the log binds to the file: the file is wrong, not the log. False. */
 bool dossier_file_wrong(struct dossier_check *k);

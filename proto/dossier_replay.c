@@ -103,11 +103,6 @@ void dossier_state_free(struct dossier_state *st)
 
 /* ---- one entry ---- */
 
-static bool no_memory(struct replaying *r, const struct header *h)
-{
-    return verdict_bad(r->k->v, VERDICT_MEMORY, h->index, "dossier", "it needs more memory than there may be");
-}
-
 static bool contradicts(struct replaying *r, const struct header *h, const char *what, const char *text)
 {
     return verdict_bad(r->k->v, VERDICT_TAMPERED, h->index, what, "%s", text);
@@ -124,7 +119,7 @@ static bool judge_entry(struct replaying *r, const struct dossier_entry *e, bool
     if (rc == LEDGER_OK || r->st->missing)
         return true;
     if (rc == LEDGER_ENOMEM)
-        return no_memory(r, &e->header);
+        return dossier_no_memory(r->k);
     *r->k->v = v;
     return false;
 }
@@ -133,7 +128,7 @@ static bool judge_entry(struct replaying *r, const struct dossier_entry *e, bool
 static bool check_signatures(struct replaying *r, const struct dossier_entry *e, const struct entry *entry)
 {
     const struct sigblock *b = &entry->block;
-    struct signed_thing thing = {&r->m, &e->header.event_id, b, NULL};
+    struct signed_thing thing = {.m = &r->m, .id = &e->header.event_id, .b = b};
     if (!entry->own && b->n != entry->event.kind->signatures)
         return contradicts(r, &e->header, "signature block", "it has not as many signatures as its kind asks for");
     for (unsigned i = 0; i < b->n; i++) {
@@ -141,7 +136,7 @@ static bool check_signatures(struct replaying *r, const struct dossier_entry *e,
         struct hash key;
         struct span record;
         if (!party)
-            return no_memory(r, &e->header);
+            return dossier_no_memory(r->k);
         chain_key(r->m.c, &r->m.index_key, CHAIN_PARTY, b->sigs[i].party, &key);
         if (!dossier_chain_at(r->st->p->chains, r->st->p->n_chains, &key))
             return true; /* missing, which dossier_names tells */
@@ -149,7 +144,8 @@ static bool check_signatures(struct replaying *r, const struct dossier_entry *e,
             party->party.revoked)
             return contradicts(r, &e->header, "signature", "it is by a party that was not registered then, or was revoked");
         if (!machine_signature_ok(&thing, i, &party->party))
-            return contradicts(r, &e->header, "signature", "it does not verify under the key that its party held then");
+            return thing.no_memory ? dossier_no_memory(r->k)
+                                   : contradicts(r, &e->header, "signature", "it does not verify under the key that its party held then");
     }
     return true;
 }
@@ -209,7 +205,7 @@ static bool open_entry(struct replaying *r, const struct dossier_entry *e, const
         return true;
     if (rc == LEDGER_EVERSION)
         return verdict_bad(r->k->v, VERDICT_NEWER, h->index, "opening", "%s", err.msg);
-    return rc == LEDGER_ENOMEM ? no_memory(r, h) : dossier_damaged(r->k, h->index, "opening", "%s", err.msg);
+    return rc == LEDGER_ENOMEM ? dossier_no_memory(r->k) : dossier_damaged(r->k, h->index, "opening", "%s", err.msg);
 }
 
 /* The content is gone because an act of the ledger, signed by two, says so. */
@@ -327,7 +323,7 @@ bool dossier_replay(struct dossier_check *k)
                                 .partial = true}};
     struct entry *entry = arena_alloc(a, sizeof *entry);
     if (!entry)
-        return dossier_damaged(k, VERDICT_NO_INDEX, "dossier", "it needs more memory than there may be");
+        return dossier_no_memory(k);
     for (size_t i = 0; i < k->p->n_entries; i++) {
         struct arena_mark mark = arena_mark(a);
         bool ok = replay_entry(&r, i, entry);

@@ -13,6 +13,11 @@
 #include "dossier_internal.h"
 #include "related.h"
 
+bool dossier_no_memory(struct dossier_check *k)
+{
+    return verdict_bad(k->v, VERDICT_MEMORY, VERDICT_NO_INDEX, "dossier", "it needs more memory than there may be");
+}
+
 bool dossier_damaged(struct dossier_check *k, uint64_t index, const char *what, const char *fmt, ...)
 {
     char text[sizeof k->v->text];
@@ -54,10 +59,8 @@ static bool check_entry(struct dossier_check *k, size_t i)
     struct ledger_err err = {0};
     e->claim = &k->d->entries[i];
     enum ledger_rc rc = header_decode(k->vf->a, e->claim->header, &e->header, &err);
-    if (rc == LEDGER_EVERSION)
-        return verdict_bad(k->v, VERDICT_NEWER, VERDICT_NO_INDEX, "header", "%s", err.msg);
     if (rc)
-        return dossier_damaged(k, VERDICT_NO_INDEX, "header", "%s", err.msg);
+        return verdict_bad(k->v, verdict_of_error(rc, VERDICT_DAMAGED), VERDICT_NO_INDEX, "header", "%s", err.msg);
     uint64_t index = e->header.index;
     merkle_leaf(k->vf->c, e->claim->header, &e->leaf);
     if (e->header.kind == OWN_SEAL || (i && index <= e[-1].header.index) || index >= k->p->snapshot.seal.index)
@@ -72,7 +75,7 @@ static bool check_entries(struct dossier_check *k)
     const struct dossier *d = k->d;
     k->p->entries = arena_alloc(k->vf->a, (d->n_entries + 1) * sizeof *k->p->entries);
     if (!k->p->entries)
-        return dossier_damaged(k, VERDICT_NO_INDEX, "dossier", "it needs more memory than there may be");
+        return dossier_no_memory(k);
     for (size_t i = 0; i < d->n_withheld; i++) {
         if (!is_withholdable(d->withheld[i]))
             return dossier_damaged(k, VERDICT_NO_INDEX, "withheld kinds", "one of them is no kind of which content may be left out");
@@ -149,8 +152,10 @@ static bool walk_chain(struct dossier_check *k, const struct dossier_chain *ch, 
 {
     struct hash expected = pc->chain.head;
     struct entry *one = arena_alloc(k->vf->a, sizeof *one);
-    if (!one || ch->n != pc->chain.count)
-        return chain_wrong(k, ch, one ? "not all of its entries are listed" : "out of memory");
+    if (!one)
+        return dossier_no_memory(k);
+    if (ch->n != pc->chain.count)
+        return chain_wrong(k, ch, "not all of its entries are listed");
     for (size_t seq = ch->n; seq-- > 0;) {
         const struct dossier_entry *e = dossier_entry_at(k->p, ch->entries[seq]);
         if (!e || (seq && ch->entries[seq] <= ch->entries[seq - 1]))
@@ -188,7 +193,7 @@ static bool check_chain(struct dossier_check *k, const struct dossier_chain *ch,
                                 .state = ch->state, .logs = ch->logs, .n_logs = ch->n_logs,
                                 .head = head ? head->claim->header : SPAN_NONE};
     if (!pc)
-        return chain_wrong(k, ch, "out of memory");
+        return dossier_no_memory(k);
     if (ch->name.type < CHAIN_ITEM || ch->name.type > CHAIN_LEDGER || ch->name.id.n == 0 || ch->name.id.n > CHAIN_ID_MAX)
         return chain_wrong(k, ch, "this is no name of a chain");
     if (!verify_chain(k->vf, &k->p->snapshot, &claim, pc, k->v))
@@ -223,7 +228,7 @@ static bool check_chains(struct dossier_check *k)
     const struct dossier *d = k->d;
     k->p->chains = arena_alloc(k->vf->a, (d->n_chains + 1) * sizeof *k->p->chains);
     if (!k->p->chains)
-        return dossier_damaged(k, VERDICT_NO_INDEX, "dossier", "it needs more memory than there may be");
+        return dossier_no_memory(k);
     for (size_t i = 0; i < d->n_chains; i++) {
         struct arena_mark mark = arena_mark(k->vf->a);
         bool ok = check_chain(k, &d->chains[i], &k->p->chains[i]);
@@ -250,8 +255,10 @@ static bool check_stamp(struct dossier_check *k, const struct dossier_entry *e, 
     struct checkpoint stamped;
     if (s->entry != e->header.index)
         return dossier_damaged(k, e->header.index, "time stamps", "there is no path for this one, or one for another entry");
-    if (time_stamp_decode(e->claim->event, &t, NULL) || note_parse(k->vf->a, t.note, &note, NULL) || checkpoint_parse(note.text, &stamped, NULL))
-        return dossier_damaged(k, e->header.index, "time stamps", "what it stamps is no checkpoint");
+    struct ledger_err err = {0};
+    if (time_stamp_decode(e->claim->event, &t, &err) || note_parse(k->vf->a, t.note, &note, &err) || checkpoint_parse(note.text, &stamped, &err))
+        return verdict_bad(k->v, err.rc == LEDGER_ENOMEM ? VERDICT_MEMORY : VERDICT_DAMAGED, e->header.index, "time stamps",
+                           "what it stamps is no checkpoint: %.160s", err.msg);
     if (!verify_consistency(k->vf, stamped.size, &stamped.root, cp->size, &cp->root, s->path, k->v))
         return dossier_file_wrong(k);
     k->p->stamps[k->p->n_stamps++] = (struct dossier_stamped){e, stamped.size};
@@ -264,7 +271,7 @@ static bool check_stamps(struct dossier_check *k)
     const struct dossier *d = k->d;
     k->p->stamps = arena_alloc(k->vf->a, (d->n_stamps + 1) * sizeof *k->p->stamps);
     if (!k->p->stamps)
-        return dossier_damaged(k, VERDICT_NO_INDEX, "dossier", "it needs more memory than there may be");
+        return dossier_no_memory(k);
     for (size_t i = 0; i < k->p->n_entries; i++) {
         const struct dossier_entry *e = &k->p->entries[i];
         if (e->header.kind != OWN_TIME_STAMP || e->claim->withheld)
@@ -310,7 +317,7 @@ bool dossier_names(struct dossier_check *k, const struct entry *e)
         rc = related_of_event(&r, &e->event);
     if (!rc && (!e->own || own_kind_signed(e->header.kind)))
         rc = related_of_signatures(&r, &e->block);
-    return rc ? dossier_damaged(k, e->header.index, "completeness", "%s", ledger_rc_text(rc)) : true;
+    return !rc || verdict_bad(k->v, verdict_of_error(rc, VERDICT_DAMAGED), e->header.index, "completeness", "%s", ledger_rc_text(rc));
 }
 
 static enum ledger_rc need_of_log(const struct related *r, const struct dossier_chain *ch, unsigned log)
@@ -390,7 +397,7 @@ static bool check_items(struct dossier_check *k)
             rc = need_of_events(k, &n, pc);
         arena_release(k->vf->a, mark);
     }
-    return rc ? dossier_damaged(k, VERDICT_NO_INDEX, "completeness", "%s", ledger_rc_text(rc)) : true;
+    return !rc || verdict_bad(k->v, verdict_of_error(rc, VERDICT_DAMAGED), VERDICT_NO_INDEX, "completeness", "%s", ledger_rc_text(rc));
 }
 
 /* Whatever else is here as an item would pass for a part of the lineage. */
@@ -410,7 +417,7 @@ static bool check_complete(struct dossier_check *k)
     k->reached = arena_alloc(k->vf->a, (k->p->n_chains + 1) * sizeof *k->reached);
     k->is_reached = arena_alloc(k->vf->a, (k->p->n_chains + 1) * sizeof *k->is_reached);
     if (!k->reached || !k->is_reached)
-        return dossier_damaged(k, VERDICT_NO_INDEX, "dossier", "it needs more memory than there may be");
+        return dossier_no_memory(k);
     for (size_t i = 0; i < k->d->n_subjects; i++)
         (void)need(&n, k->d->subjects[i].type, k->d->subjects[i].id);
     if (!check_items(k))
@@ -443,8 +450,10 @@ static bool follow_log_keys(struct dossier_check *k)
     unsigned taken;
     size_t failed = 0;
     k->p->policy = k->vf->policy;
-    if (!p || d->origin.n > ORIGIN_MAX || d->n_log_keys > LOG_KEY_CHANGES_MAX)
-        return dossier_damaged(k, VERDICT_NO_INDEX, "log keys", p ? "too many changes, or no origin" : "out of memory");
+    if (!p)
+        return dossier_no_memory(k);
+    if (d->origin.n > ORIGIN_MAX || d->n_log_keys > LOG_KEY_CHANGES_MAX)
+        return dossier_damaged(k, VERDICT_NO_INDEX, "log keys", "too many changes, or no origin");
     if (d->origin.n)
         memcpy(k->origin, d->origin.p, d->origin.n);
     *p = *k->vf->policy;
@@ -503,7 +512,7 @@ static bool verify_all(const struct verifier *vf, const struct dossier *d, struc
         return false;
     out->state = dossier_state_new(vf->a, out, budget);
     if (!out->state)
-        return dossier_damaged(&k, VERDICT_NO_INDEX, "dossier", "it needs more memory than there may be");
+        return dossier_no_memory(&k);
     return dossier_replay(&k) && check_stamps(&k) && check_complete(&k);
 }
 

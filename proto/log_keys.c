@@ -44,7 +44,9 @@ static bool check_payload(struct crypto *c, struct arena *a, const char *origin,
         return step_bad(v, index, "the new key must sign from the size after its own batch on");
     struct span key = span_of(out->new_key.key, out->new_key.key_n);
     struct span msg = key_proof_input(a, span_str(origin), span_str(origin), SIG_ED25519, key);
-    if (!msg.p || !crypto_verify(c, SIG_ED25519, key, msg, k.proof))
+    if (!msg.p)
+        return verdict_bad(v, VERDICT_MEMORY, index, WHAT, "out of memory");
+    if (!crypto_verify(c, SIG_ED25519, key, msg, k.proof))
         return step_bad(v, index, "the new key's proof of possession does not verify");
     out->from_size = k.from_size;
     return true;
@@ -66,7 +68,7 @@ bool log_key_step_verify(struct crypto *c, struct arena *a, const char *origin, 
     if (!check_payload(c, a, origin, &e, claim->payload, out, v))
         return false;
     if (note_parse(a, claim->note, &note, &err) || checkpoint_parse(note.text, &out->cp, &err))
-        return step_bad(v, e.header.index, err.msg);
+        return err.rc == LEDGER_ENOMEM ? verdict_bad(v, VERDICT_MEMORY, e.header.index, WHAT, "%s", err.msg) : step_bad(v, e.header.index, err.msg);
     if (!span_eq(out->cp.origin, span_str(origin)) || out->cp.size != out->from_size - 1)
         return step_bad(v, e.header.index, "its checkpoint is not the one of its own batch");
     return verify_inclusion(&vf, &e, &out->cp, claim->path, v);

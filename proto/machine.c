@@ -237,7 +237,7 @@ enum ledger_rc machine_find_event(struct machine *m, const struct hash *event_id
 
 bool machine_signature_ok(void *ctx, unsigned i, const struct party_state *p)
 {
-    const struct signed_thing *s = ctx;
+    struct signed_thing *s = ctx;
     struct machine *m = s->m;
     const struct sigblock *b = s->b;
     const struct signature *sig = &b->sigs[i];
@@ -252,6 +252,7 @@ bool machine_signature_ok(void *ctx, unsigned i, const struct party_state *p)
         return false;
     struct span msg = signature_input(m->c, m->a, span_str(m->origin), sig, i + 1, b->events, &root,
                                       i ? &b->sigs[i - 1] : NULL);
+    s->no_memory |= !msg.p;
     if (!msg.p)
         return false;
     struct hash seen;
@@ -353,13 +354,15 @@ enum ledger_rc machine_event(struct machine *m, const struct submission *s, int6
     if (!signers)
         return ledger_fail(err, LEDGER_ENOMEM, "signers: out of memory");
     int64_t recorded = recorded_us > m->recorded_us ? recorded_us : m->recorded_us;
-    struct signed_thing signed_event = {m, &s->ev->id, s->b, s->pre};
+    struct signed_thing signed_event = {.m = m, .id = &s->ev->id, .b = s->b, .pre = s->pre};
     struct judge j = {.c = m->c, .a = m->a, .kv = &m->kv, .index_key = &m->index_key, .wire = m->wire,
                       .origin = span_str(m->origin), .recorded_us = recorded, .tolerance_us = m->tolerance_us,
                       .index = m->size, .registry = m->registry,
                       .algorithms = m->algorithms, .signature_ok = m->wire ? machine_signature_ok : NULL,
                       .signature_ctx = &signed_event};
     rc = judge_event(&j, s->ev, signers, n, why);
+    if (signed_event.no_memory)
+        return ledger_fail(err, LEDGER_ENOMEM, "signatures: out of memory");
     if (rc == LEDGER_EREFUSED && why && why->code == E_DUP_EVENT)
         name_duplicate(m, &j, out);
     if (rc == LEDGER_EREFUSED)

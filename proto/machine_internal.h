@@ -34,6 +34,7 @@ struct signed_thing {
     const struct hash *id;          /* event id that was signed */
     const struct sigblock *b;
     const struct preverified *pre;  /* may be NULL */
+    bool no_memory;                 /* set where one could not be verified for want of it: then nothing is known */
 };
 bool machine_signature_ok(void *signed_thing, unsigned i, const struct party_state *p);
 /* machine_erase.c: the effects of an ERASURE on the records of its targets. EREFUSED: *why, and nothing was changed. */

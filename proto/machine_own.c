@@ -432,10 +432,13 @@ enum ledger_rc machine_own_signed(struct machine *m, const struct signed_own *s,
     if (rc != LEDGER_ENOTFOUND)
         return rc;
     int64_t recorded = recorded_us > m->recorded_us ? recorded_us : m->recorded_us;
-    struct signed_thing st = {m, &id, s->b, s->pre};
+    struct signed_thing st = {.m = m, .id = &id, .b = s->b, .pre = s->pre};
     struct judge j = {.c = m->c, .a = m->a, .kv = &m->kv, .index_key = &m->index_key, .wire = true,
                       .origin = span_str(m->origin), .recorded_us = recorded, .index = m->size};
-    if (!own_signers(&j, s, &st, why))
+    bool good = own_signers(&j, s, &st, why);
+    if (st.no_memory)
+        return ledger_fail(err, LEDGER_ENOMEM, "signatures: out of memory");
+    if (!good)
         return j.rc ? ledger_fail(err, j.rc, "judge: %s", j.err.msg) : LEDGER_EREFUSED;
     if (s->kind == OWN_ERASURE) {
         rc = erasure_decode(s->payload, &erasure, err);

@@ -209,7 +209,9 @@ bool verify_signature(const struct verifier *vf, struct span origin, const struc
     if (!sigblock_root(vf->c, &e->block, &e->header.event_id, &root))
         return verdict_bad(v, VERDICT_TAMPERED, index, "signature block", "the event is not among those that were signed together");
     struct span msg = signature_input(vf->c, vf->a, origin, s, i + 1, e->block.events, &root, i ? s - 1 : NULL);
-    if (!msg.p || !crypto_verify(vf->c, (enum sig_alg)alg, key, msg, s->sig))
+    if (!msg.p)
+        return verdict_bad(v, VERDICT_MEMORY, index, what, "out of memory");
+    if (!crypto_verify(vf->c, (enum sig_alg)alg, key, msg, s->sig))
         return verdict_bad(v, VERDICT_TAMPERED, index, what, "signature %u of %.*s does not verify", i + 1, SPAN_FMT(s->party));
     return true;
 }

@@ -32,8 +32,13 @@ static bool check_signature(const struct verifier *vf, const struct receipt_clai
                            "the receipt does not carry the registration of %.*s in its place", SPAN_FMT(s->party));
     if (!check_key(vf, r, &claim->keys[i], &key, v))
         return false;
-    if (verify_signature(vf, claim->origin, &r->entry, i, key.alg, span_of(key.key, key.n), v))
+    struct verdict found = {VERDICT_GOOD};
+    if (verify_signature(vf, claim->origin, &r->entry, i, key.alg, span_of(key.key, key.n), &found))
         return true;
+    if (v)
+        *v = found;
+    if (found.kind != VERDICT_TAMPERED)
+        return false;
     /* A registration of another key proves nothing: the party may have had several. */
     uint8_t id[KEY_ID_LEN];
     crypto_key_id(vf->c, (enum sig_alg)key.alg, span_of(key.key, key.n), id);

@@ -12,7 +12,7 @@ static bool read_note(struct arena *a, struct span origin, struct stamp_entry *o
     struct note note;
     struct ledger_err err = {0};
     if (note_parse(a, out->note, &note, &err) || checkpoint_parse(note.text, &out->cp, &err))
-        return verdict_bad(v, VERDICT_TAMPERED, out->index, WHAT, "its note is no signed checkpoint: %.160s", err.msg);
+        return verdict_bad(v, verdict_of_error(err.rc, VERDICT_TAMPERED), out->index, WHAT, "its note is no signed checkpoint: %.160s", err.msg);
     if (!span_eq(out->cp.origin, origin))
         return verdict_bad(v, VERDICT_TAMPERED, out->index, WHAT, "its note is a checkpoint of another ledger, %.*s",
                            SPAN_FMT(out->cp.origin));
@@ -40,7 +40,7 @@ bool verify_time_stamp(struct crypto *c, struct arena *a, const struct header *h
         return verdict_bad(v, VERDICT_TAMPERED, h->index, WHAT, "it stamps a checkpoint of %llu entries, which did not exist yet",
                            (unsigned long long)out->cp.size);
     if (tsp_token_read(stamp.token, &out->info, &err))
-        return verdict_bad(v, VERDICT_TAMPERED, h->index, WHAT, "%.200s", err.msg);
+        return verdict_bad(v, verdict_of_error(err.rc, VERDICT_TAMPERED), h->index, WHAT, "%.200s", err.msg);
     crypto_sha256(c, &stamp.note, 1, &out->imprint);
     return hash_eq(&out->imprint, &out->info.imprint)
                ? true

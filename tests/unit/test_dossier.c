@@ -310,6 +310,29 @@ TEST(an_erased_event_is_named_with_its_erasure)
     world_close(w);
 }
 
+/* With whatever memory: it verifies, or nothing is known. */
+TEST(want_of_memory_is_no_flaw)
+{
+    struct world *w = make_ledger();
+    struct made m = make(w, "U2", CLOSE_BACK, NULL);
+    size_t good = 0, steps = 0;
+    for (size_t budget = 4096; budget < (size_t)64 << 20; budget += budget / 16, steps++) {
+        struct verifier vf = world_verifier(w);
+        struct dossier_proof proof = {0};
+        struct verdict v = {VERDICT_GOOD};
+        vf.a = arena_new(budget);
+        bool verified = dossier_verify(&vf, &m.d, budget, &proof, &v);
+        if (!verified && v.kind != VERDICT_MEMORY)
+            fprintf(stderr, "%zu bytes: %s: %s\n", budget, v.what, v.text);
+        CHECK(verified || v.kind == VERDICT_MEMORY);
+        good += verified;
+        dossier_proof_free(&proof);
+        arena_free(vf.a);
+    }
+    CHECK(good > 0 && good < steps);
+    world_close(w);
+}
+
 TEST(openings_are_for_those_who_may_read_states)
 {
     struct world *w = released();
@@ -558,7 +581,7 @@ TEST_MAIN(TEST_ENTRY(a_bag_back_to_its_cells), TEST_ENTRY(a_material_forward_to_
           TEST_ENTRY(a_member_cannot_be_left_out), TEST_ENTRY(a_dossier_is_about_what_it_says),
           TEST_ENTRY(openings_stand_where_they_are_needed_only), TEST_ENTRY(another_policy_does_not_vouch_for_it),
           TEST_ENTRY(an_erased_event_is_named_with_its_erasure), TEST_ENTRY(what_the_server_withholds_is_withheld),
-          TEST_ENTRY(openings_are_for_those_who_may_read_states),
+          TEST_ENTRY(want_of_memory_is_no_flaw), TEST_ENTRY(openings_are_for_those_who_may_read_states),
           TEST_ENTRY(a_larger_checkpoint_vouches_for_the_seal), TEST_ENTRY(a_wrong_log_key_is_no_damage),
           TEST_ENTRY(the_stamps_that_bound_an_item_are_tied_to_the_tree),
           TEST_ENTRY(a_forged_signature_convicts_the_ledger),

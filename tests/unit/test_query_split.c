@@ -100,6 +100,9 @@ TEST(want_of_memory_is_no_verdict)
     const struct entry_claim record = {.header = of_bin(r->header), .event = of_bin(r->event), .block = of_bin(r->block)};
     struct proven_chain *proven = arena_alloc(w->a, sizeof *proven);
     struct entry *entry = arena_alloc(w->a, sizeof *entry);
+    struct entry *whole = arena_alloc(w->a, sizeof *whole);
+    VERIFIED(verify_entry(&vf, &record, whole, v));
+    const struct secret_key k = world_key(w, world_party(SPAN_LIT("u.op")), 0);
     for (size_t budget = 16; budget < 200000; budget += budget / 8, steps++) {
         struct verdict v = {VERDICT_GOOD};
         vf.a = arena_new(budget);
@@ -111,6 +114,9 @@ TEST(want_of_memory_is_no_verdict)
         CHECK(good || v.kind == VERDICT_MEMORY);
         CHECK_EQ_INT(good ? LEDGER_OK : verdict_rc(v.kind, LEDGER_EINVAL), good ? LEDGER_OK : LEDGER_ENOMEM);
         entries += good;
+        arena_reset(vf.a);
+        good = verify_signature(&vf, SPAN_LIT(WORLD_ORIGIN), whole, 0, k.alg, span_of(k.pub, k.pub_len), &v);
+        CHECK(good || v.kind == VERDICT_MEMORY);
         arena_free(vf.a);
     }
     CHECK(chains > 0 && chains < steps && entries > 0 && entries < steps);
