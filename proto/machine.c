@@ -85,7 +85,7 @@ static enum ledger_rc append_leaf(struct machine *m, const struct hash *leaf, st
 
 enum ledger_rc machine_put(struct machine *m, enum kv_table t, struct span key, struct span value, struct ledger_err *err)
 {
-    enum ledger_rc rc = value.p || value.n == 0 ? kv_put(&m->kv, t, key, value) : LEDGER_ENOMEM;
+    enum ledger_rc rc = value.p ? kv_put(&m->kv, t, key, value) : LEDGER_ENOMEM;
     return rc ? ledger_fail(err, rc, "write of table %u: %s", (unsigned)t, ledger_rc_text(rc)) : LEDGER_OK;
 }
 
