@@ -90,7 +90,7 @@ static bool see_other(struct ledger_client *cl, struct call *k, struct span note
     struct policy_verdict trust;
     struct verdict v;
     if (!session_check_note(cl, k->reply->a, note, &cp, &trust, &v)) {
-        step_fail(k, verdict_open(v.kind) ? verdict_rc(v.kind, LEDGER_EUNTRUSTED) : LEDGER_EUNTRUSTED,
+        step_fail(k, verdict_rc_or(v.kind, LEDGER_EUNTRUSTED),
                   "the other checkpoint is no statement of this ledger: %s", v.text);
         return false;
     }

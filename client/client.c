@@ -262,7 +262,7 @@ static enum ledger_rc start(struct ledger_client *cl, const struct call_request 
     k->user = target->user;
     k->timeout_ms = timeout_ms ? timeout_ms : cl->timeout_ms;
     k->deadline_ms = conn_clock_ms() + k->timeout_ms;
-    k->latest_ms = k->deadline_ms > conn_clock_ms() + ANSWER_MS_MAX ? k->deadline_ms : conn_clock_ms() + ANSWER_MS_MAX;
+    k->latest_ms = k->timeout_ms > ANSWER_MS_MAX ? k->deadline_ms : k->deadline_ms - k->timeout_ms + ANSWER_MS_MAX;
     struct timespec until = after_ms(CLOCK_MONOTONIC, k->timeout_ms);
     pthread_mutex_lock(&cl->mutex);
     rc = wait_for_room(cl, target->wait ? &until : NULL, err);

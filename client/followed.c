@@ -57,7 +57,7 @@ enum ledger_rc followed_load(struct ledger_profile *p, struct crypto *c, struct 
     enum ledger_rc rc = read_file(p, out->a, &out->keys, err);
     if (rc == LEDGER_OK && !log_keys_follow(c, out->a, p->origin, p->policy, out->keys.changes, out->keys.n, &taken, &failed, &v)) {
         if (v.kind != VERDICT_UNTRUSTED)
-            rc = ledger_fail(err, verdict_open(v.kind) ? verdict_rc(v.kind, LEDGER_EINVAL) : LEDGER_EINVAL, "the log keys that were followed (pins/): %s", v.text);
+            rc = ledger_fail(err, verdict_rc_or(v.kind, LEDGER_EINVAL), "the log keys that were followed (pins/): %s", v.text);
         out->keys.n = failed;
     }
     if (rc != LEDGER_OK)

@@ -152,7 +152,7 @@ static void changes_refused(struct ledger_client *cl, const struct log_key_claim
         keys_misused(cl, &trust, claim->note, v->text);
         return;
     }
-    ledger_fail(&err, verdict_open(v->kind) ? verdict_rc(v->kind, LEDGER_EUNTRUSTED) : LEDGER_EUNTRUSTED,
+    ledger_fail(&err, verdict_rc_or(v->kind, LEDGER_EUNTRUSTED),
                 "the ledger has another log key, and the change is not proven under the policy: %.160s. Ask the operator for the new key, "
                 "and add its `log` line to the policy", v->text);
     session_fail_all(cl, &err);

@@ -538,7 +538,7 @@ static enum ledger_rc add_record(struct query *q, struct reply *r, struct plist 
     struct sigblock *b = arena_alloc(q->scratch, sizeof *b);
     enum ledger_rc rc = ev && b ? read_entry(q, st->indexes[st->seq], &e, err) : no_room(err);
     bool before = rc == LEDGER_OK && req->openings && find_sent(&st->records, e.h.index);
-    if (rc == LEDGER_OK && req->openings)
+    if (rc == LEDGER_OK && req->openings && !before)
         (void)note_sent(q, &st->records, e.h.index);
     if (rc == LEDGER_OK)
         rc = build_once(q, r, &e, before, &rec, err);

@@ -18,7 +18,7 @@
 #define ENTRY_VERSION 1
 #define LINKS_MAX 500
 #define HEADER_SIZE_MAX 65535
-#define HEAD_ONCE_BYTES 512 /* a header so long or longer is sent once in an answer, for all chains whose latest entry it is (docs/protocol.md) */
+#define HEAD_ONCE_BYTES 512 /* a header so long or longer need be sent only once in an answer, for all chains whose latest entry it is (docs/protocol.md) */
 
 /* Kinds 0–63 are the ledger's own; events begin at 64 (kinds.h). */
 enum own_kind {

@@ -253,7 +253,7 @@ static enum ledger_rc apply_time_stamp(struct machine *m, struct span payload, s
     struct hash root;
     struct merkle_store tree = machine_tree(m);
     if (!verify_time_stamp(m->c, m->a, &h, payload, span_str(m->origin), &stamp, &v))
-        return ledger_fail(err, verdict_open(v.kind) ? verdict_rc(v.kind, LEDGER_EINVAL) : LEDGER_EINVAL, "time stamp: %s", v.text);
+        return ledger_fail(err, verdict_rc_or(v.kind, LEDGER_EINVAL), "time stamp: %s", v.text);
     if (!m->partial && (!merkle_root(m->c, &tree, stamp.cp.size, &root) || !hash_eq(&root, &stamp.cp.root)))
         return ledger_fail(err, LEDGER_EINVAL, "time stamp: the stamped checkpoint is not one of this log");
     return log_signed(m, &stamp) ? LEDGER_OK

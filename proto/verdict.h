@@ -36,6 +36,11 @@ static inline bool verdict_open(enum verdict_kind k)
 {
     return k == VERDICT_NEWER || k == VERDICT_MEMORY;
 }
+/* The same where all that is bad comes to one error: `otherwise`, unless nothing is known. */
+static inline enum ledger_rc verdict_rc_or(enum verdict_kind k, enum ledger_rc otherwise)
+{
+    return verdict_open(k) ? verdict_rc(k, otherwise) : otherwise;
+}
 const char *verdict_kind_name(enum verdict_kind k); /* "good", "damaged", … */
 
 #endif
