@@ -37,6 +37,7 @@ class Ledger(Daemon):
             self.good("key", "new", party, "-o", self.keys[party])
             self.good("party", "register", party, "--roles", roles, "--org", "CPC", "--key", self.keys[party])
         self.number = 0
+        self.seen = {}  # entry: its windows, read once
 
     def good(self, *arguments):
         code, out, err = self.ctl(*arguments)
@@ -80,6 +81,13 @@ class Ledger(Daemon):
         record = fields(receipt[1])
         return {part: record.get(number, b"") for part, number in (("header", 1), ("event", 2), ("block", 3), ("opening", 5), ("erased_by", 6))}
 
+    def windows_of(self, entry):
+        """All that an entry says; of one that was erased meanwhile, what it said."""
+        if entry not in self.seen:
+            record = self.record(f"#{entry}")
+            self.seen[entry] = windows(record["header"]) | windows(record["event"]) | windows(record["block"])
+        return self.seen[entry]
+
     def erase(self, *events, reason="asked for under article 17", sign=("admin", "u.qa")):
         keys = [part for s in sign for part in ("--sign", self.admin if s == "admin" else self.keys[s])]
         return self.ctl("erase", *events, "--reason", reason, *keys)
@@ -105,11 +113,8 @@ def told(window):
 
 def words_of(ledger, entry):
     """The windows that only this entry has."""
-    mine, others = ledger.record(f"#{entry}"), set()
-    for i in range(ledger.size()):
-        if i != entry:
-            other = ledger.record(f"#{i}")
-            others |= windows(other["header"]) | windows(other["event"]) | windows(other["block"])
+    mine = ledger.record(f"#{entry}")
+    others = set().union(*(ledger.windows_of(i) for i in range(ledger.size()) if i != entry))
     words = (windows(without_time(mine["event"])) | windows(without_time(mine["block"]))) - others - windows(mine["header"])
     return {word for word in words if told(word)}
 
