@@ -19,16 +19,14 @@ static enum ledger_rc check_head(struct crypto *c, struct arena *a, const struct
     struct entry_record r;
     struct header h;
     struct hash leaf, commit;
-    enum ledger_rc rc = log_read(kv, ch->head_index, &r, err);
-    if (rc == LEDGER_OK)
-        rc = header_decode(a, r.header, &h, err);
-    if (rc == LEDGER_ENOTFOUND || rc == LEDGER_EINVAL || rc == LEDGER_ETAMPER)
+    enum ledger_rc rc = log_read_header(c, a, kv, ch->head_index, &r, &h, err);
+    if (rc == LEDGER_ENOTFOUND || rc == LEDGER_ETAMPER)
         return bad(err, ch->head_index, "it should be the head of a chain, and is missing or malformed");
     if (rc != LEDGER_OK)
         return rc;
     const struct link *link = header_link(&h, &ch->key);
     merkle_leaf(c, r.header, &leaf);
-    if (h.index != ch->head_index || !link || link->seq != ch->count - 1 || !hash_eq(&leaf, &ch->head))
+    if (!link || link->seq != ch->count - 1 || !hash_eq(&leaf, &ch->head))
         return bad(err, ch->head_index, "the record of a chain names it as the head, and it is not");
     if (!state_commit_decoded(c, a, ch, link->seq, &ch->salt, &commit))
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
@@ -43,7 +41,7 @@ enum ledger_rc chain_check(struct crypto *c, struct arena *a, const struct kv *k
     enum ledger_rc rc = chain_record_decode(record, out, err);
     if (rc == LEDGER_OK)
         rc = check_head(c, a, kv, out, err);
-    else if (rc == LEDGER_EINVAL)
+    else if (rc == LEDGER_EINVAL || rc == LEDGER_EVERSION) /* records are of the folder's format, which was asked for when it was opened */
         rc = ledger_fail(err, LEDGER_ETAMPER, "stored data does not verify: the record of a chain is malformed");
     arena_release(a, mark);
     return rc;

@@ -127,6 +127,16 @@ static void check_rest(struct check *k, uint64_t from)
     }
 }
 
+/* What says that it is of a newer version is so only if it is what was recorded; else it is damaged. What is kept in place of erased content is of
+ * the folder's format, which was asked for when it was opened. */
+static bool is_newer(struct check *k, uint64_t index, const struct entry_record *r)
+{
+    struct merkle_store tree = kv_tree(&k->stored);
+    struct hash leaf, stored;
+    merkle_leaf(k->c, r->header, &leaf);
+    return !r->erased_by && tree.get(tree.ctx, 0, index, 1, &stored) && hash_eq(&stored, &leaf);
+}
+
 static enum ledger_rc replay_entries(struct check *k, struct read_ahead *ahead, struct ledger_err *err)
 {
     for (uint64_t i = 0; i < k->log_size; i++) {
@@ -136,7 +146,7 @@ static enum ledger_rc replay_entries(struct check *k, struct read_ahead *ahead, 
         if (rc)
             return rc;
         rc = replay_one(&k->tail.m, e, &v, err);
-        if (rc == LEDGER_EVERSION || rc == LEDGER_ENOMEM || rc == LEDGER_EIO)
+        if ((rc == LEDGER_EVERSION && is_newer(k, i, &e->record)) || rc == LEDGER_ENOMEM || rc == LEDGER_EIO)
             return rc;
         if (rc) {
             check_differ(k, i, v.what, "%s", v.text);

@@ -29,15 +29,29 @@ void check_differ(struct check *k, uint64_t index, const char *what, const char 
     k->differences++;
 }
 
-/* "state of item BAG-1": from a chain record, derived or stored. */
-static bool name_chain(struct span record, char *out, size_t size)
+/* "state of item BAG-1": from a chain record, derived or stored. Gives the chain's latest entry. */
+static uint64_t name_chain(struct span record, const char *of, char *out, size_t size)
 {
     struct chain ch;
     if (chain_record_decode(record, &ch, NULL))
-        return false;
-    snprintf(out, size, "%s %.*s", chain_type_name(ch.type), (int)(ch.id.n > 40 ? 40 : ch.id.n),
-             (const char *)ch.id.p);
-    return true;
+        return VERDICT_NO_INDEX;
+    snprintf(out, size, "%s %s %.*s", of, chain_type_name(ch.type), (int)(ch.id.n > 40 ? 40 : ch.id.n), (const char *)ch.id.p);
+    return ch.head_index;
+}
+
+/* The party whose chain has this id, and the entry that gave it its key. */
+static uint64_t name_holder(struct check *k, struct span id, char *out, size_t size)
+{
+    struct kv derived = kv_mem_kv(k->derived);
+    struct machine *m = &k->tail.m;
+    struct span record;
+    struct chain ch;
+    struct hash key;
+    chain_key(m->c, &m->index_key, CHAIN_PARTY, id, &key);
+    if (kv_get(&derived, KV_CHAIN, span_of(key.b, HASH_LEN), &record) || chain_record_decode(record, &ch, NULL))
+        return VERDICT_NO_INDEX;
+    snprintf(out, size, "key holder %.*s", (int)(id.n > 40 ? 40 : id.n), (const char *)id.p);
+    return ch.party.key_index;
 }
 
 static bool chain_of_member(struct check *k, struct span key, struct span *record)
@@ -61,8 +75,8 @@ static uint64_t number_of(struct span s, size_t skip)
 static uint64_t name_row(struct check *k, enum kv_table t, struct span key, struct span value,
                          char *what, size_t size)
 {
-    char chain[80] = "?";
-    struct span record = value;
+    struct span record;
+    const struct machine *m = &k->tail.m;
     snprintf(what, size, "%s", table_names[t]);
     switch (t) {
     case KV_LOG:
@@ -78,18 +92,18 @@ static uint64_t name_row(struct check *k, enum kv_table t, struct span key, stru
         snprintf(what, size, "tree, level %u", key.n == 9 ? key.p[8] : 0u);
         return number_of(key, 0);
     case KV_MEMBER:
-        if (chain_of_member(k, key, &record) && name_chain(record, chain, sizeof chain))
-            snprintf(what, size, "member of %.50s", chain);
-        return VERDICT_NO_INDEX;
+        if (!k->replayed) /* the entry that is being replayed is the one that made it */
+            return m->size;
+        return chain_of_member(k, key, &record) ? name_chain(record, "member of", what, size) : VERDICT_NO_INDEX;
     case KV_CHAIN:
-        if (name_chain(value, chain, sizeof chain))
-            snprintf(what, size, "state of %.50s", chain);
-        return VERDICT_NO_INDEX;
+        return name_chain(value, "state of", what, size);
     case KV_META:
         snprintf(what, size, "meta \"%.*s\"", (int)(key.n > 30 ? 30 : key.n), (const char *)key.p);
-        return VERDICT_NO_INDEX;
+        return m->seal;
     case KV_KEYHOLDER:
-    case KV_MAP:
+        return name_holder(k, value, what, size);
+    case KV_MAP: /* of the last seal */
+        return m->seal;
     case KV_TABLES:
         break;
     }

@@ -12,6 +12,7 @@
 
 #include "query_internal.h"
 #include "state_history.h"
+#include "store/log.h"
 
 
 int64_t query_now_ms(void)
@@ -95,23 +96,16 @@ enum ledger_rc read_failed(struct ledger_err *err, const struct ledger_err *why)
 static enum ledger_rc read_raw(struct query *q, uint64_t index, struct stored *out,
                                struct ledger_err *err)
 {
-    uint8_t key[KV_KEY_MAX];
-    struct span record;
-    struct entry_record rec;
-    enum ledger_rc rc = kv_get(&q->m.kv, KV_LOG, kv_key_u64(key, index), &record);
+    struct entry_record rec = {0};
+    struct header h;
+    struct ledger_err why = {0};
+    enum ledger_rc rc = log_read_header(q->c, q->scratch, &q->m.kv, index, &rec, &h, &why);
     if (rc == LEDGER_ENOTFOUND)
         return read_bad(err, index, "missing");
     if (rc != LEDGER_OK)
-        return ledger_fail(err, rc, "reading entry %llu failed", (unsigned long long)index);
-    if (!entry_record_split(record, &rec))
-        return read_bad(err, index, "malformed record");
+        return read_failed(err, &why);
     *out = (struct stored){.header = rec.header, .event = rec.event, .block = rec.block, .opening = rec.opening,
-                           .erased_by = rec.erased_by};
-    rc = header_decode(q->scratch, out->header, &out->h, err);
-    if (rc == LEDGER_EVERSION || rc == LEDGER_ENOMEM)
-        return ledger_wrap(err, rc, "entry %llu", (unsigned long long)index);
-    if (rc != LEDGER_OK || out->h.index != index)
-        return read_bad(err, index, "malformed header");
+                           .erased_by = rec.erased_by, .h = h};
     return LEDGER_OK;
 }
 

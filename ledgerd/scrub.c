@@ -2,8 +2,8 @@
 /*
  * scrub: the thread (scrub.h): where it is, how fast it goes, what it tells.
  *
- * Failure modes: want of memory, a newer format, a store that cannot be read: told once, tried again after a minute. A position that
- * cannot be read begins a new pass.
+ * Failure modes: want of memory, numbers between batches that cannot be read: told once, tried again after a minute. A position that cannot
+ * be read begins a new pass.
  */
 #include "scrub.h"
 
@@ -165,10 +165,10 @@ static void load(struct scrub *s)
 static enum ledger_rc entries_portion(struct scrub *s, uint64_t *rows, struct ledger_err *err)
 {
     enum ledger_rc rc = LEDGER_OK;
-    uint64_t n = 0;
+    uint64_t n = 0, found = s->v.found;
     if (s->at.end == 0 || s->at.end > s->v.m.size)
         s->at.end = s->v.m.size;
-    for (; rc == LEDGER_OK && n < PORTION_ROWS && s->at.next < s->at.end; n++)
+    for (; rc == LEDGER_OK && n < PORTION_ROWS && s->at.next < s->at.end && s->v.found == found; n++)
         if ((rc = scrub_entry(&s->v, s->at.next, err)) == LEDGER_OK)
             s->at.next++;
     if (rc == LEDGER_OK && s->at.next >= s->at.end) {
@@ -191,6 +191,12 @@ struct chains {
     struct ledger_err *err;
 };
 
+static bool chains_end(struct chains *c)
+{
+    c->more = true;
+    return false;
+}
+
 static bool visit_chain(void *ctx, struct span key, struct span value)
 {
     struct chains *c = ctx;
@@ -204,9 +210,9 @@ static bool visit_chain(void *ctx, struct span key, struct span value)
     memcpy(h.b, key.p, HASH_LEN);
     if (!s->at.first && hash_eq(&h, &s->at.after))
         return true;
-    c->more = c->rows >= PORTION_ROWS;
-    if (c->more)
-        return false;
+    if (c->rows >= PORTION_ROWS)
+        return chains_end(c);
+    uint64_t found = s->v.found;
     c->rc = scrub_chain(&s->v, &h, value, &steps, c->err);
     if (c->rc != LEDGER_OK)
         return false;
@@ -214,7 +220,19 @@ static bool visit_chain(void *ctx, struct span key, struct span value)
     c->n++;
     s->at.after = h;
     s->at.first = false;
-    return true;
+    return s->v.found == found || chains_end(c); /* a view with a finding is not gone on with */
+}
+
+static void close_pass(struct scrub *s)
+{
+    s->counting = false;
+    s->at.phase = PHASE_REST;
+    s->at.full_s = clock_ms(CLOCK_REALTIME) / 1000;
+    show(s, 0, 0, true);
+    logline(s->at.findings ? LOG_ERROR : LOG_INFO, "all of the store was read", "entries=%llu chains=%llu findings=%llu seconds=%lld",
+            (unsigned long long)s->at.end, (unsigned long long)s->v.m.chains, (unsigned long long)s->at.findings,
+            (long long)(s->at.full_s - s->at.begun_s));
+    save(s);
 }
 
 static enum ledger_rc end_pass(struct scrub *s, struct ledger_err *err)
@@ -229,14 +247,7 @@ static enum ledger_rc end_pass(struct scrub *s, struct ledger_err *err)
     if (s->counting && r->parties == s->registry.parties && r->admins == s->registry.admins &&
         (r->parties != s->v.parties || r->admins != s->v.admins))
         found_cb(s, s->v.m.seal, "the ledger's numbers between batches tell other parties than are stored");
-    s->counting = false;
-    s->at.phase = PHASE_REST;
-    s->at.full_s = clock_ms(CLOCK_REALTIME) / 1000;
-    show(s, 0, 0, true);
-    logline(s->at.findings ? LOG_ERROR : LOG_INFO, "all of the store was read", "entries=%llu chains=%llu findings=%llu seconds=%lld",
-            (unsigned long long)s->at.end, (unsigned long long)chains, (unsigned long long)s->at.findings,
-            (long long)(s->at.full_s - s->at.begun_s));
-    save(s);
+    close_pass(s);
     return LEDGER_OK;
 }
 
@@ -249,6 +260,11 @@ static enum ledger_rc chains_portion(struct scrub *s, uint64_t *rows, struct led
         rc = c.rc;
     *rows = c.rows;
     show(s, 0, c.n, false);
+    if (rc == LEDGER_EIO) { /* behind it nothing can be walked to */
+        found_cb(s, UINT64_MAX, "not all chains can be read");
+        close_pass(s);
+        return LEDGER_OK;
+    }
     return rc == LEDGER_OK && !c.more ? end_pass(s, err) : rc;
 }
 

@@ -13,6 +13,7 @@
 #include "judge.h"
 #include "opening.h"
 #include "state_history.h"
+#include "store/log.h"
 
 static void found(struct scrub_view *v, uint64_t index, const char *what)
 {
@@ -20,26 +21,26 @@ static void found(struct scrub_view *v, uint64_t index, const char *what)
     v->found_cb(v->ctx, index, what);
 }
 
-/* Is it an error that says something about the reader, not about what was read? */
+/* Is it an error that says something about the reader, not about what was read? A row that cannot be read, or that says that it is of a newer
+ * version, is a finding: the next one can be looked at. */
 static bool stops(enum ledger_rc rc)
 {
-    return rc == LEDGER_ENOMEM || rc == LEDGER_EVERSION || rc == LEDGER_EIO || rc == LEDGER_EBUSY;
+    return rc == LEDGER_ENOMEM || rc == LEDGER_EBUSY;
+}
+
+static const char *record_fault(enum ledger_rc rc)
+{
+    return rc == LEDGER_ENOTFOUND   ? "its record is missing"
+           : rc == LEDGER_EVERSION ? "its record is of a newer version"
+           : rc == LEDGER_EIO      ? "its record cannot be read"
+                                   : "its record is malformed";
 }
 
 /* ---- the view ---- */
 
 static enum ledger_rc read_header(struct scrub_view *v, uint64_t index, struct entry_record *r, struct header *h, struct ledger_err *err)
 {
-    uint8_t key[KV_KEY_MAX];
-    struct span record;
-    enum ledger_rc rc = kv_get(&v->m.kv, KV_LOG, kv_key_u64(key, index), &record);
-    if (rc == LEDGER_OK && !entry_record_split(record, r))
-        rc = LEDGER_EINVAL;
-    if (rc == LEDGER_OK)
-        rc = header_decode(v->a, r->header, h, err);
-    if (rc == LEDGER_OK && h->index != index)
-        rc = LEDGER_EINVAL;
-    return rc == LEDGER_OK ? rc : ledger_fail(err, rc, "entry %llu: %s", (unsigned long long)index, ledger_rc_text(rc));
+    return log_read_header(v->c, v->a, &v->m.kv, index, r, h, err);
 }
 
 static enum ledger_rc check_machine(struct scrub_view *v, struct ledger_err *err)
@@ -57,13 +58,11 @@ static enum ledger_rc check_machine(struct scrub_view *v, struct ledger_err *err
         found(v, m->size ? m->size - 1 : UINT64_MAX, "the ledger's numbers between batches are not those of the last seal");
     else if (chainmap_root(&m->kv, &root, &why) != LEDGER_OK || !hash_eq(&root, &m->map_root))
         found(v, m->seal, "the stored root of the chain map is not the one in the last seal");
-    else if ((rc = chain_check_machine(&v->m, &why)) == LEDGER_ETAMPER)
+    else if ((rc = chain_check_machine(&v->m, &why)) != LEDGER_OK && !stops(rc))
         found(v, m->seal, "the ledger's numbers between batches are not those that it has left");
-    else if (rc != LEDGER_OK) {
+    else if (rc != LEDGER_OK)
         *err = why;
-        return rc;
-    }
-    return LEDGER_OK;
+    return stops(rc) ? rc : LEDGER_OK;
 }
 
 enum ledger_rc scrub_view_open(struct scrub_view *v, struct ledger_err *err)
@@ -74,7 +73,7 @@ enum ledger_rc scrub_view_open(struct scrub_view *v, struct ledger_err *err)
         return rc;
     v->m = (struct machine){.c = v->c, .a = v->a, .kv = store_snapshot_kv(v->sn), .index_key = *store_index_key(v->store), .wire = true};
     rc = machine_load(&v->m, err);
-    if (rc == LEDGER_ETAMPER || rc == LEDGER_EINVAL || rc == LEDGER_ENOTFOUND) {
+    if (rc != LEDGER_OK && !stops(rc)) {
         found(v, UINT64_MAX, "the ledger's numbers between batches are missing or malformed");
         return ledger_fail(err, LEDGER_ETAMPER, "nothing further can be looked at");
     }
@@ -184,6 +183,8 @@ static enum ledger_rc check_content(struct scrub_view *v, uint64_t index, const 
     enum ledger_rc rc = event ? reference_of(v, r, buffer, &reference, err) : LEDGER_ENOTFOUND;
     if (stops(rc))
         return rc;
+    if (r->erased_by && (rc != LEDGER_OK || !event))
+        found(v, index, "what is kept in place of its erased content is malformed");
     if (rc == LEDGER_OK && reference.p && !row_says(v, KV_REFERENCE, reference, index))
         found(v, index, "the index of references does not lead to it");
     return LEDGER_OK;
@@ -198,7 +199,7 @@ enum ledger_rc scrub_entry(struct scrub_view *v, uint64_t index, struct ledger_e
     if (stops(rc))
         return rc;
     if (rc != LEDGER_OK) {
-        found(v, index, rc == LEDGER_ENOTFOUND ? "its record is missing" : "its record is malformed");
+        found(v, index, record_fault(rc));
         return LEDGER_OK;
     }
     check_tree(v, index, r.header);
@@ -223,6 +224,42 @@ static struct span nonce_of(struct scrub_view *v, const struct entry_record *r, 
     return r->event.n > n ? span_of(r->event.p + 1, n) : SPAN_NONE;
 }
 
+/* An entry's part for the chain of the walk, if it is what the walk has come to. */
+static const struct opening_part *part_of_step(struct scrub_view *v, const struct state_walk *w, const struct opening *o, unsigned link,
+                                               enum ledger_rc *rc)
+{
+    const struct opening_part *p = opening_part(o, link);
+    struct opening_part want;
+    *rc = opening_of_step(v->a, w, link, span_of("", 0), &want, NULL);
+    if (!p || *rc != LEDGER_OK || !span_eq(p->state, want.state) || p->n_members != want.n_members)
+        return NULL;
+    for (size_t i = 0; i < p->n_members; i++)
+        if (p->members[i].log != want.members[i].log || !span_eq(p->members[i].bytes, want.members[i].bytes))
+            return NULL;
+    return p;
+}
+
+/* The salt of the commitment to one step: of the event's nonce, or from what is kept in place of the event. False: there is none, and *rc may say
+ * why. */
+static bool salt_of_step(struct scrub_view *v, const struct state_walk *w, const struct entry_record *r, const struct header *h,
+                         const struct link *link, struct hash *salt, enum ledger_rc *rc)
+{
+    struct opening o;
+    struct span nonce = nonce_of(v, r, h);
+    *rc = LEDGER_OK;
+    if (nonce.p)
+        state_salt(v->c, nonce, &w->key, salt);
+    if (nonce.p || !r->erased_by)
+        return nonce.p != NULL;
+    *rc = opening_decode(v->a, r->opening, &o, NULL);
+    const struct opening_part *p = *rc == LEDGER_OK ? part_of_step(v, w, &o, (unsigned)(link - h->links), rc) : NULL;
+    if (p)
+        *salt = p->salt;
+    else if (!stops(*rc))
+        found(v, h->index, "what is kept in place of its erased content is not what it has left");
+    return p != NULL;
+}
+
 /* The state after one step of the walk, against the header of its entry. */
 static enum ledger_rc check_step(struct scrub_view *v, const struct state_walk *w, const struct chain *ch, struct ledger_err *err)
 {
@@ -239,13 +276,11 @@ static enum ledger_rc check_step(struct scrub_view *v, const struct state_walk *
         return LEDGER_OK;
     }
     bool head = w->seq == ch->count;
-    struct span nonce = nonce_of(v, &r, &h);
-    if (nonce.p)
-        state_salt(v->c, nonce, &w->key, &salt);
-    else if (head)
+    if (!salt_of_step(v, w, &r, &h, link, &salt, &rc)) {
+        if (!head || stops(rc))
+            return stops(rc) ? ledger_fail(err, rc, "out of memory") : LEDGER_OK; /* what has no salt was found when the entry was looked at */
         salt = ch->salt;
-    else
-        return LEDGER_OK; /* its own opening has what it needs */
+    }
     if (!state_commit(v->c, v->a, &w->chain, link->seq, &salt, &commit))
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     if (!hash_eq(&commit, &link->state))
@@ -271,10 +306,6 @@ static enum ledger_rc check_history(struct scrub_view *v, const struct chain *ch
     }
     if (rc == LEDGER_ENOMEM)
         return ledger_fail(err, rc, "out of memory");
-    if (rc == LEDGER_EVERSION) {
-        *err = why;
-        return rc;
-    }
     if (rc != LEDGER_OK && w->seq == 0)
         found(v, ch->head_index, "the history of the chain of which it is the latest entry cannot be followed");
     else if (rc != LEDGER_OK)
@@ -304,6 +335,16 @@ static void check_key(struct scrub_view *v, const struct chain *ch)
         found(v, ch->party.key_index, "the index of keys does not lead to the party that has its key");
 }
 
+/* The latest entry of a chain whose record is damaged: the one that it names, if that is of the chain. */
+static uint64_t head_of(struct scrub_view *v, const struct hash *key, const struct chain *ch)
+{
+    struct entry_record r;
+    struct header h;
+    arena_reset(v->a);
+    bool is = ch->head_index < v->m.size && read_header(v, ch->head_index, &r, &h, NULL) == LEDGER_OK && header_link(&h, key);
+    return is ? ch->head_index : UINT64_MAX;
+}
+
 enum ledger_rc scrub_chain(struct scrub_view *v, const struct hash *key, struct span record, uint64_t *steps, struct ledger_err *err)
 {
     struct hash want;
@@ -314,13 +355,13 @@ enum ledger_rc scrub_chain(struct scrub_view *v, const struct hash *key, struct 
     if (!ch)
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     enum ledger_rc rc = chain_check(v->c, v->side, &v->m.kv, key, record, ch, &why);
-    if (rc == LEDGER_ETAMPER) {
-        found(v, ch->exists ? ch->head_index : UINT64_MAX, "the record of a chain is not what its head commits to");
-        return LEDGER_OK;
-    }
-    if (rc != LEDGER_OK) {
+    if (stops(rc)) {
         *err = why;
         return rc;
+    }
+    if (rc != LEDGER_OK) {
+        found(v, head_of(v, key, ch), "the record of a chain is not what its head commits to");
+        return LEDGER_OK;
     }
     chain_key(v->c, &v->m.index_key, ch->type, ch->id, &want);
     if (!hash_eq(&want, key)) {

@@ -5,9 +5,11 @@
  *
  * An entry: its record and header, the event and the signature block that the header names, its leaf, the nodes of the tree that it
  * completes, its rows in the indexes, and a seal's checkpoint. A chain: the history of its states, each under the commitment in its
- * entry's header, the members of its lists, its record, the chain map down to it, and a party's key. Together that is every row.
+ * entry's header, what is kept in place of erased content, the members of its lists, its record, the chain map down to it, and a party's key.
+ * Together that is every row.
  *
- * One thread. Errors: those that keep it from going on (memory, a newer version); what does not verify is a finding.
+ * One thread. Errors: those that keep it from going on (memory); what does not verify, cannot be read, or says that it is of a newer version is a
+ * finding. After a finding the view has to be opened anew: LMDB answers nothing more in a transaction that has met a page which is none.
  */
 #ifndef LEDGERD_SCRUB_CHECK_H
 #define LEDGERD_SCRUB_CHECK_H

@@ -57,16 +57,13 @@ static enum ledger_rc check_entry(struct machine *m, uint64_t index, int64_t *re
 {
     struct entry_record r;
     struct hash leaf, stored;
-    enum ledger_rc rc = log_read(&m->kv, index, &r, err);
+    enum ledger_rc rc = log_read_header(m->c, m->a, &m->kv, index, &r, h, err);
     if (rc == LEDGER_ENOTFOUND)
         return bad(err, index, "the record is missing");
-    if (!rc)
-        rc = header_decode(m->a, r.header, h, err);
     if (rc)
-        return ledger_wrap(err, rc == LEDGER_EVERSION ? rc : LEDGER_ETAMPER, "entry %llu",
-                           (unsigned long long)index);
-    if (h->index != index || h->recorded_us < *recorded_us || h->epoch > m->epoch)
-        return bad(err, index, "index, recorded time or epoch are out of order");
+        return rc;
+    if (h->recorded_us < *recorded_us || h->epoch > m->epoch)
+        return bad(err, index, "recorded time or epoch are out of order");
     *recorded_us = h->recorded_us;
     const struct content_fault *f = entry_content_fault(m->c, h, &r, NULL);
     if (f)

@@ -45,6 +45,10 @@ enum ledger_rc log_size(struct store_snapshot *sn, uint64_t *out,
 /* One record, taken apart; borrowed from the snapshot. ETAMPER: it is no record. */
 enum ledger_rc log_read(const struct kv *kv, uint64_t index, struct entry_record *out,
                         struct ledger_err *err) LEDGER_MUST_USE;
+/* … and its header, decoded; borrows from the arena, too. ETAMPER also: the header is malformed, another entry's, or says that it is of a newer
+ * version and is not the leaf that the tree has at its place. EVERSION: it is of a newer version. */
+enum ledger_rc log_read_header(struct crypto *c, struct arena *a, const struct kv *kv, uint64_t index, struct entry_record *out, struct header *h,
+                               struct ledger_err *err) LEDGER_MUST_USE;
 /* Root of the latest checkpoint and its size; ENOTFOUND if there is none. */
 enum ledger_rc log_checkpoint(struct store_snapshot *sn, uint64_t *size, struct hash *root,
                               struct ledger_err *err) LEDGER_MUST_USE;

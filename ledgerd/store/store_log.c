@@ -8,6 +8,7 @@
 
 #include "entry.h"
 #include "log.h"
+#include "machine.h"
 #include "store_impl.h"
 
 static const char rebuilding_key[] = "rebuilding";
@@ -107,6 +108,7 @@ enum ledger_rc log_begin(struct store *s, struct kv *out, struct ledger_err *err
     if (s->mode != STORE_WRITE)
         return ledger_fail(err, LEDGER_EINVAL, "the store is open for reading only");
     s->sink_rc = LEDGER_OK;
+    store_clear_dead_readers(s);
     *out = (struct kv){s, view_get, sink_put};
     enum ledger_rc rc = store_snapshot_open(s, &s->view, err);
     if (!rc)
@@ -234,6 +236,29 @@ enum ledger_rc log_read(const struct kv *kv, uint64_t index, struct entry_record
         return ledger_fail(err, LEDGER_ETAMPER, "entry %llu: the record is malformed",
                            (unsigned long long)index);
     return LEDGER_OK;
+}
+
+static bool is_leaf(struct crypto *c, struct kv kv, uint64_t index, struct span header)
+{
+    struct merkle_store tree = kv_tree(&kv);
+    struct hash stored, leaf;
+    merkle_leaf(c, header, &leaf);
+    return tree.get(tree.ctx, 0, index, 1, &stored) && hash_eq(&stored, &leaf);
+}
+
+enum ledger_rc log_read_header(struct crypto *c, struct arena *a, const struct kv *kv, uint64_t index, struct entry_record *out, struct header *h,
+                               struct ledger_err *err)
+{
+    struct ledger_err why = {0};
+    enum ledger_rc rc = log_read(kv, index, out, err);
+    if (rc)
+        return rc;
+    rc = header_decode(a, out->header, h, &why);
+    if (rc == LEDGER_EINVAL || (rc == LEDGER_EVERSION && !is_leaf(c, *kv, index, out->header)))
+        rc = LEDGER_ETAMPER;
+    if (rc == LEDGER_OK && h->index != index)
+        rc = ledger_fail(&why, LEDGER_ETAMPER, "its header is another entry's");
+    return rc ? ledger_fail(err, rc, "entry %llu: %s", (unsigned long long)index, why.msg) : LEDGER_OK;
 }
 
 enum ledger_rc log_checkpoint(struct store_snapshot *sn, uint64_t *size, struct hash *root,

@@ -6,8 +6,8 @@
  *   check   `ledgerd check`: does the folder verify?
  *   scrub   what the daemon's background scrub looks at: does it find anything?
  *
- * A flip matters if a row is another one, or cannot be read. Check and scrub must find each that matters, and name an entry where there is
- * one to be named. Each of the three runs in a process of its own, since a page that is not one can take a reader with it; a reader
+ * A flip matters if a row is another one, or cannot be read. Check and scrub must find each that matters, and name an entry, unless LMDB's own pages
+ * are damaged, or a chain's record where it says which entry is the chain's latest. Each of the three runs in a process of its own, since a page that is not one can take a reader with it; a reader
  * that ends by a signal has not said anything false, but check must not: it is asked by people.
  *
  *   rot DIR FLIPS SEED    DIR: a data folder that nobody uses. The last line: "flips=… matter=… …"; status 1 if one was missed.
@@ -18,11 +18,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "commands.h"
+#include "opening.h"
 #include "scrub_check.h"
 
 #define MAP_BYTES ((uint64_t)1 << 30)
@@ -44,6 +46,7 @@ struct context {
     struct store *store;
     struct rows *rows;
     struct scrubbed *scrubbed;
+    int said; /* a file: what check has printed */
 };
 
 static _Noreturn void die(const char *what)
@@ -56,16 +59,31 @@ static _Noreturn void die(const char *what)
 
 struct sum {
     struct crypto *c;
+    struct arena *a;
+    enum kv_table table;
     uint8_t so_far[32];
 };
+
+/* Of the reference key that is kept with erased content the second half is read by nobody: the index goes by the first. Where that begins in a
+ * record; else, its end. */
+static size_t unread(struct sum *s, struct span record)
+{
+    struct entry_record r;
+    struct opening o;
+    arena_reset(s->a);
+    bool has = entry_record_split(record, &r) && r.erased_by && opening_decode(s->a, r.opening, &o, NULL) == LEDGER_OK && o.has_reference;
+    return has ? (size_t)(r.opening.p - record.p) + r.opening.n - (HASH_LEN - KV_INDEX_KEY) : record.n;
+}
 
 static bool add_row(void *ctx, struct span key, struct span value)
 {
     struct sum *s = ctx;
     struct hash h;
     const uint64_t sizes[2] = {key.n, value.n};
-    const struct span parts[] = {span_of(s->so_far, 32), span_of(sizes, sizeof sizes), key, value};
-    crypto_sha256(s->c, parts, 4, &h);
+    size_t n = s->table == KV_LOG ? unread(s, value) : value.n, to = n < value.n ? n + HASH_LEN - KV_INDEX_KEY : n;
+    const struct span parts[] = {span_of(s->so_far, 32), span_of(sizes, sizeof sizes), key, span_of(value.p, n),
+                                 span_of(value.p + to, value.n - to)};
+    crypto_sha256(s->c, parts, 5, &h);
     memcpy(s->so_far, h.b, 32);
     return true;
 }
@@ -75,9 +93,10 @@ static int read_rows(struct context *x)
     struct store_snapshot *sn;
     if (store_snapshot_open(x->store, &sn, NULL) != LEDGER_OK)
         return UNREADABLE;
-    struct sum s = {.c = crypto_new()};
+    struct sum s = {.c = crypto_new(), .a = arena_new(1u << 20)};
     for (int t = 0; t < KV_TABLES; t++) {
         memset(s.so_far, 0, sizeof s.so_far);
+        s.table = (enum kv_table)t;
         if (store_scan(sn, (enum kv_table)t, SPAN_NONE, add_row, &s, NULL) != LEDGER_OK)
             return UNREADABLE;
         memcpy(x->rows->digest[t], s.so_far, 32);
@@ -96,6 +115,8 @@ static void found_cb(void *ctx, uint64_t index, const char *what)
 struct walk {
     struct scrub_view *v;
     uint64_t chains;
+    struct hash after; /* the last one that was looked at, once there is one */
+    bool again;        /* something was found: on in another view, as the daemon does */
     enum ledger_rc rc;
 };
 
@@ -109,9 +130,49 @@ static bool visit(void *ctx, struct span key, struct span value)
         return true;
     }
     memcpy(h.b, key.p, HASH_LEN);
+    if (w->chains && hash_eq(&h, &w->after))
+        return true;
+    uint64_t before = w->v->found;
     w->chains++;
+    w->after = h;
     w->rc = scrub_chain(w->v, &h, value, &steps, NULL);
-    return w->rc == LEDGER_OK;
+    w->again = w->v->found != before;
+    return w->rc == LEDGER_OK && !w->again;
+}
+
+static enum ledger_rc open_again(struct scrub_view *v)
+{
+    scrub_view_close(v);
+    return scrub_view_open(v, NULL);
+}
+
+static enum ledger_rc walk_entries(struct scrub_view *v)
+{
+    enum ledger_rc rc = LEDGER_OK;
+    for (uint64_t i = 0; rc == LEDGER_OK && i < v->m.size; i++) {
+        uint64_t before = v->found;
+        rc = scrub_entry(v, i, NULL);
+        if (rc == LEDGER_OK && v->found != before)
+            rc = open_again(v);
+    }
+    return rc;
+}
+
+static enum ledger_rc walk_chains(struct walk *w)
+{
+    enum ledger_rc rc;
+    do {
+        w->again = false;
+        rc = store_scan(w->v->sn, KV_CHAIN, w->chains ? span_of(w->after.b, HASH_LEN) : SPAN_NONE, visit, w, NULL);
+        rc = rc == LEDGER_OK ? w->rc : rc;
+        if (rc == LEDGER_OK && w->again)
+            rc = open_again(w->v);
+    } while (rc == LEDGER_OK && w->again);
+    if (rc == LEDGER_EIO) { /* as the daemon has it */
+        found_cb(w->v->ctx, UINT64_MAX, "chains");
+        rc = LEDGER_OK;
+    }
+    return rc;
 }
 
 static int scrub(struct context *x)
@@ -119,13 +180,11 @@ static int scrub(struct context *x)
     struct scrub_view v = {.store = x->store, .c = crypto_new(), .a = arena_new(64u << 20), .side = arena_new(64u << 20),
                            .found_cb = found_cb, .ctx = x->scrubbed};
     enum ledger_rc rc = scrub_view_open(&v, NULL);
-    for (uint64_t i = 0; rc == LEDGER_OK && i < v.m.size; i++)
-        rc = scrub_entry(&v, i, NULL);
     struct walk w = {.v = &v};
     if (rc == LEDGER_OK)
-        rc = store_scan(v.sn, KV_CHAIN, SPAN_NONE, visit, &w, NULL);
+        rc = walk_entries(&v);
     if (rc == LEDGER_OK)
-        rc = w.rc;
+        rc = walk_chains(&w);
     if (rc == LEDGER_OK && w.chains != v.m.chains)
         found_cb(x->scrubbed, v.m.seal, "chains");
     if (rc == LEDGER_OK && (v.parties != v.m.registry.parties || v.admins != v.m.registry.admins))
@@ -137,7 +196,24 @@ static int scrub(struct context *x)
 static int check(struct context *x)
 {
     char command[] = "check", quiet[] = "--quiet", *argv[] = {command, (char *)(uintptr_t)x->dir, quiet, NULL};
-    return ledgerd_check(3, argv);
+    dup2(x->said, 1);
+    int code = ledgerd_check(3, argv);
+    fflush(stdout);
+    return code;
+}
+
+/* Did it name an entry? */
+static bool check_named(struct context *x)
+{
+    char text[8192];
+    ssize_t n = pread(x->said, text, sizeof text - 1, 0);
+    if (n < 0)
+        die("read");
+    text[n] = 0;
+    for (const char *p = text; (p = strstr(p, "entry ")); p++)
+        if (p[6] >= '0' && p[6] <= '9')
+            return true;
+    return false;
 }
 
 /* ---- a process for each ---- */
@@ -186,7 +262,7 @@ static void flip(int fd, off_t at, unsigned bit)
 }
 
 struct tally {
-    unsigned flips, matter, unreadable, check_missed, check_signals, scrub_missed, scrub_signals, scrub_named, false_alarms;
+    unsigned flips, matter, unreadable, check_missed, check_signals, scrub_missed, scrub_signals, scrub_named, check_named, unnamed, false_alarms;
 };
 
 static void one(struct context *x, const struct rows *before, off_t at, unsigned bit, struct tally *t)
@@ -201,9 +277,12 @@ static void one(struct context *x, const struct rows *before, off_t at, unsigned
     for (int i = 0; r == 0 && i < KV_TABLES; i++)
         if (memcmp(now.digest[i], before->digest[i], 32) != 0)
             snprintf(tables + strlen(tables), sizeof tables - strlen(tables), " %s", TABLES[i]);
+    if (ftruncate(x->said, 0) || lseek(x->said, 0, SEEK_SET))
+        die("truncate");
     int c = in_child(x, check, false, NULL, 0);
+    bool c_named = check_named(x);
     int w = in_child(x, scrub, true, &s, sizeof s);
-    bool scrub_found = w != 0 || s.found || s.error;
+    bool scrub_found = w != 0 || s.found;
     t->flips++;
     t->matter += matters;
     t->unreadable += r != 0;
@@ -212,10 +291,13 @@ static void one(struct context *x, const struct rows *before, off_t at, unsigned
     t->scrub_missed += matters && !scrub_found;
     t->scrub_signals += w >= 1000;
     t->scrub_named += matters && s.named;
+    t->check_named += matters && c_named;
+    bool named = s.named && c_named, may_hide = r != 0 || c >= 1000 || w >= 1000 || strcmp(tables, " chain") == 0;
+    t->unnamed += matters && !named && !may_hide;
     t->false_alarms += !matters && c != 0 && c < 1000;
-    if ((matters && (c == 0 || !scrub_found)) || c >= 1000)
-        printf("byte %lld bit %u: rows %d%s, check %d, scrub %d (%llu found, error %d)\n", (long long)at, bit, r, tables, c, w,
-               (unsigned long long)s.found, s.error);
+    if ((matters && (c == 0 || !scrub_found)) || c >= 1000 || (matters && !named && !may_hide))
+        printf("byte %lld bit %u: rows %d%s, check %d (%s), scrub %d (%llu found, %llu named, error %d)\n", (long long)at, bit, r, tables, c,
+               c_named ? "named" : "not named", w, (unsigned long long)s.found, (unsigned long long)s.named, s.error);
 }
 
 int main(int argc, char **argv)
@@ -229,6 +311,9 @@ int main(int argc, char **argv)
         die("usage: rot DIR FLIPS SEED");
     struct context x = {.dir = argv[1], .rows = &before};
     unsigned long flips = strtoul(argv[2], NULL, 10);
+    x.said = memfd_create("check", MFD_CLOEXEC);
+    if (x.said < 0)
+        die("memfd");
     srandom((unsigned)strtoul(argv[3], NULL, 10));
     snprintf(path, sizeof path, "%s/data/data.mdb", argv[1]);
     int fd = open(path, O_RDWR | O_CLOEXEC);
@@ -246,7 +331,7 @@ int main(int argc, char **argv)
         flip(fd, at, bit);
     }
     printf("flips=%u matter=%u unreadable=%u check_missed=%u check_signals=%u scrub_missed=%u scrub_signals=%u scrub_named=%u "
-           "false_alarms=%u\n",
-           t.flips, t.matter, t.unreadable, t.check_missed, t.check_signals, t.scrub_missed, t.scrub_signals, t.scrub_named, t.false_alarms);
-    return t.check_missed || t.check_signals || t.scrub_missed ? 1 : 0;
+           "check_named=%u unnamed=%u false_alarms=%u\n",
+           t.flips, t.matter, t.unreadable, t.check_missed, t.check_signals, t.scrub_missed, t.scrub_signals, t.scrub_named, t.check_named, t.unnamed, t.false_alarms);
+    return t.check_missed || t.check_signals || t.scrub_missed || t.unnamed ? 1 : 0;
 }

@@ -487,6 +487,11 @@ def test_full_disk_keeps_room_for_a_recall(done):
 # ---- rot ----
 
 
+def moved(item):
+    return {"id": f"move-{item}", "kind": "STORAGE_MOVED", "occurred": "2025-01-03T03:04:05Z",
+            "signers": [{"party": "u.wh", "meaning": "authorship"}], "fields": {"item": item, "location": "F"}}
+
+
 def rotten_ledger(l, items):
     """A ledger with something of everything that is stored, stopped."""
     need(start(l), l.logged())
@@ -498,6 +503,9 @@ def rotten_ledger(l, items):
     for i in range(3):
         l.record(f"N-{i}").expect(0)
     recall(l, "R-1", ["M-1", "M-2"]).expect(0)
+    erased = next(i for i, e in l.log_entries().items() if e.get("event", {}).get("fields", {}).get("item") == "M-3")
+    l.ctl("record", "-f", l.write_lines("move", [moved("M-3")]), "--keys", l.keys).expect(0)
+    l.ctl("erase", f"#{erased}", "--reason", "asked for", "--sign", os.path.join(l.profile, "keys", "admin.key"), "--sign", os.path.join(l.keys, "qa.key")).expect(0)
     l.end()
     l.tool("check").expect(0)
 
@@ -554,9 +562,7 @@ def test_rot_while_it_runs(done):
         need(ran.status == 3 and "does not verify" in ran.err, f"a rotten state was shown: {ran}")
         l.ctl("show", "M-8").expect(0)
         size = l.size()
-        line = {"id": "move", "kind": "STORAGE_MOVED", "occurred": "2025-01-03T03:04:05Z",
-                "signers": [{"party": "u.wh", "meaning": "authorship"}], "fields": {"item": "M-7", "location": "F"}}
-        path = l.write_lines("move", [line])
+        path = l.write_lines("move", [moved("M-7")])
         ran = run(*l.arguments("record", "-f", path, "--keys", l.keys, "--json"))
         need(ran.status == 3 and "nothing was recorded" in ran.err.lower(), f"a rotten state was judged upon: {ran}")
         need(l.size() == size, "something was recorded upon a rotten state")

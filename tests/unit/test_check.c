@@ -424,9 +424,7 @@ TEST(differences_are_named)
                          (const char *const[]){s.dir, "--json", NULL}),
                  1);
     CHECK(strstr(output, "{\"verifies\":false"));
-    CHECK(strstr(
-        output,
-        "{\"entry\":null,\"what\":\"state of item M-2\",\"text\":\"is missing from the store\"}"));
+    CHECK(strstr(output, "{\"entry\":16,\"what\":\"state of item M-2\",\"text\":\"is missing from the store\"}")); /* the recall */
     CHECK_EQ_INT(rebuild(&s), 0);
     uint8_t row[MERKLE_ROW * HASH_LEN];
     struct span tree = kv_key_tree(key, 0, 6);
