@@ -91,7 +91,7 @@ enum ledger_rc journal_create(const char *dir, struct ledger_err *err)
     return rc ? rc : files_sync_folder(path, err);
 }
 
-static uint64_t generation_of(struct crypto *c, int fd, struct hash *salt);
+static enum ledger_rc read_head(struct crypto *c, int fd, const char *path, uint64_t *generation, struct hash *salt, struct ledger_err *err);
 
 static enum ledger_rc open_file(struct journal *j, const char *dir, unsigned i, struct ledger_err *err)
 {
@@ -108,12 +108,13 @@ static enum ledger_rc open_file(struct journal *j, const char *dir, unsigned i, 
     if (n < 0)
         return io_fail(err, LEDGER_EIO, path);
     f->allocated = (uint64_t)n / JOURNAL_BLOCK * JOURNAL_BLOCK;
-    uint64_t generation = generation_of(j->c, f->fd, &salt);
-    if (generation >= j->generation) {
+    uint64_t generation;
+    rc = read_head(j->c, f->fd, path, &generation, &salt, err);
+    if (!rc && generation >= j->generation) {
         j->generation = generation;
         j->active = i;
     }
-    return LEDGER_OK;
+    return rc;
 }
 
 enum ledger_rc journal_open(const char *dir, struct journal **out, struct ledger_err *err)
@@ -271,21 +272,30 @@ enum ledger_rc journal_wipe(struct journal *j, struct ledger_err *err)
 
 /* ---- reading ---- */
 
-/* 0: the file has not been begun. */
-static uint64_t generation_of(struct crypto *c, int fd, struct hash *salt)
+/*
+ * *generation is 0 if the file has not been begun: it is shorter, or zeros stand there. Anything else is no head that a crash can leave, which is
+ * in one sector: without it, nobody knows whether the file has records that nothing else has.
+ */
+static enum ledger_rc read_head(struct crypto *c, int fd, const char *path, uint64_t *generation, struct hash *salt, struct ledger_err *err)
 {
+    static const uint8_t zeros[FRONT_LEN + HASH_LEN];
     uint8_t block[JOURNAL_BLOCK];
     struct hash h;
     struct rbuf r;
-    if (journal_disk_read(fd, block, sizeof block, 0) != (int64_t)sizeof block || memcmp(block, file_magic, MAGIC_LEN) != 0)
-        return 0;
+    *generation = 0;
+    int64_t got = journal_disk_read(fd, block, sizeof block, 0);
+    if (got < 0)
+        return io_fail(err, LEDGER_EIO, path);
+    if (got < (int64_t)sizeof block || memcmp(block, zeros, sizeof zeros) == 0)
+        return LEDGER_OK;
     front_hash(c, block, &h);
-    if (memcmp(block + FRONT_LEN, h.b, HASH_LEN) != 0)
-        return 0;
+    if (memcmp(block, file_magic, MAGIC_LEN) != 0 || memcmp(block + FRONT_LEN, h.b, HASH_LEN) != 0)
+        return ledger_fail(err, LEDGER_ETAMPER, "%s: its head is damaged, and it may have recorded entries that nothing else has; see \"Rot\" in "
+                           "docs/operations.md", path);
     rbuf_init(&r, span_of(block + MAGIC_LEN, 8 + HASH_LEN));
-    uint64_t generation = rbuf_u64(&r);
+    *generation = rbuf_u64(&r);
     *salt = rbuf_hash(&r);
-    return generation;
+    return LEDGER_OK;
 }
 
 struct reader {
@@ -345,12 +355,15 @@ static enum ledger_rc read_file(struct reader *rd, struct ledger_err *err)
     return LEDGER_OK;
 }
 
-static enum ledger_rc read_both(struct reader *rd, const int fd[FILES], struct ledger_err *err)
+static enum ledger_rc read_both(struct reader *rd, const int fd[FILES], char path[FILES][FILES_PATH_MAX], struct ledger_err *err)
 {
     struct hash salt[FILES];
     uint64_t generation[FILES];
-    for (unsigned i = 0; i < FILES; i++)
-        generation[i] = generation_of(rd->c, fd[i], &salt[i]);
+    for (unsigned i = 0; i < FILES; i++) {
+        enum ledger_rc rc = read_head(rd->c, fd[i], path[i], &generation[i], &salt[i], err);
+        if (rc)
+            return rc;
+    }
     unsigned first = generation[0] <= generation[1] ? 0 : 1;
     for (unsigned i = 0; i < FILES; i++) {
         unsigned k = (first + i) % FILES;
@@ -366,18 +379,18 @@ static enum ledger_rc read_both(struct reader *rd, const int fd[FILES], struct l
 enum ledger_rc journal_read(const char *dir, enum ledger_rc (*visit)(void *ctx, struct journal_record *r), void *ctx,
                             struct ledger_err *err)
 {
-    char path[FILES_PATH_MAX];
+    char path[FILES][FILES_PATH_MAX];
     int fd[FILES] = {-1, -1};
     struct reader rd = {.c = crypto_new(), .visit = visit, .ctx = ctx};
     enum ledger_rc rc = rd.c ? LEDGER_OK : ledger_fail(err, LEDGER_EINTERNAL, "the cryptographic libraries lack an algorithm");
     for (unsigned i = 0; !rc && i < FILES; i++) {
-        rc = file_path(path, dir, i, err);
-        fd[i] = rc ? -1 : journal_disk_open(path, false, false);
+        rc = file_path(path[i], dir, i, err);
+        fd[i] = rc ? -1 : journal_disk_open(path[i], false, false);
         if (!rc && fd[i] < 0)
-            rc = io_fail(err, errno == ENOENT ? LEDGER_ENOTFOUND : LEDGER_EIO, path);
+            rc = io_fail(err, errno == ENOENT ? LEDGER_ENOTFOUND : LEDGER_EIO, path[i]);
     }
     if (!rc)
-        rc = read_both(&rd, fd, err);
+        rc = read_both(&rd, fd, path, err);
     for (unsigned i = 0; i < FILES; i++)
         if (fd[i] >= 0)
             journal_disk_close(fd[i]);

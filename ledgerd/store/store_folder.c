@@ -20,6 +20,7 @@
 #include "../log.h"
 #include "files.h"
 #include "keyfile.h"
+#include "log.h"
 #include "store_impl.h"
 
 #define FORMAT_PREFIX "ledgerd data "
@@ -293,6 +294,37 @@ static enum ledger_rc tables_end(struct store *s, uint64_t *size, struct hash *r
     return rc;
 }
 
+static enum ledger_rc put_log_rows(const struct kv *txn, const struct layer *l)
+{
+    static const enum kv_table log[] = {KV_LOG, KV_CHECKPOINT};
+    enum ledger_rc rc = LEDGER_OK;
+    for (size_t i = 0; i < 2 && !rc; i++)
+        for (size_t k = l->first[log[i]]; k < l->first[log[i] + 1] && !rc; k++)
+            rc = kv_put(txn, log[i], l->rows[k].key, l->rows[k].value);
+    return rc;
+}
+
+/* For a view that is too damaged to take anything: the log gets it, and the view goes in the same transaction, to be derived anew. */
+static enum ledger_rc take_over_log(struct store *s, struct ledger_err *err)
+{
+    struct kv txn;
+    enum ledger_rc rc = store_begin(s, &txn, err);
+    for (size_t i = 0; i < s->n_layers && !rc; i++)
+        if ((rc = put_log_rows(&txn, s->layers[i])))
+            ledger_fail(err, rc, "write of the log: %s", ledger_rc_text(rc));
+    bool erasing = !rc && log_erasing(&txn); /* it stays due */
+    if (!rc)
+        rc = store_drop_view(s, err);
+    if (!rc)
+        rc = log_set_rebuilding(s, true, err);
+    if (!rc && erasing)
+        rc = log_set_erasing(s, err);
+    if (!rc)
+        rc = store_commit_own(s, err);
+    store_abort(s);
+    return rc;
+}
+
 /* What was recorded and had not come into the tables when the process before this one ended. A writer puts it there before anything else: what
  * the journal shows may not be on the disk, if that process died between writing and syncing it. */
 static enum ledger_rc take_over(struct store *s, struct ledger_err *err)
@@ -309,9 +341,14 @@ static enum ledger_rc take_over(struct store *s, struct ledger_err *err)
         rc = store_recent_stack(s->layers, &s->n_layers, size, &root, err);
     if (rc || s->mode != STORE_WRITE || !s->n_layers)
         return rc;
-    rc = store_apply_layers(s, s->layers, s->n_layers, 0, false, err);
+    struct ledger_err why = {0};
+    rc = store_apply_layers(s, s->layers, s->n_layers, 0, false, &why);
+    if (rc == LEDGER_EIO && why.sys == MDB_CORRUPTED) {
+        logline(LOG_ERROR, "the view is damaged: what the journal has goes into the log, and the view is to be derived anew", "error=%s", why.msg);
+        rc = take_over_log(s, &why);
+    }
     if (rc)
-        return ledger_wrap(err, rc, "what the journal has cannot be put into the tables");
+        return ledger_fail(err, rc, "what the journal has cannot be put into the tables: %s", why.msg);
     logline(LOG_INFO, "recorded batches were taken over from the journal", "batches=%zu from=%llu", s->n_layers, (unsigned long long)size);
     while (s->n_layers)
         layer_drop(s->layers[--s->n_layers]);

@@ -374,11 +374,15 @@ enum ledger_rc store_txn_commit(struct store_txn *x, uint64_t reserve, struct le
     waiting_free(x);
     if (x->rc) {
         enum ledger_rc rc = x->rc;
+        int code = x->code;
         store_txn_abort(x);
         if (rc == LEDGER_EFULL || rc == LEDGER_ENOMEM)
             return ledger_fail(err, LEDGER_EFULL,
                                "commit: a write before it failed (%s)", ledger_rc_text(rc));
-        return ledger_fail(err, rc, "commit: a write before it failed: %s", ledger_rc_text(rc));
+        ledger_fail(err, rc, "commit: a write before it failed: %s", code ? mdb_strerror(code) : ledger_rc_text(rc));
+        if (err)
+            err->sys = code;
+        return rc;
     }
     uint64_t need = x->bytes < TXN_BYTES_MAX ? x->bytes : TXN_BYTES_MAX,
              left = free_disk_bytes(x->env);

@@ -186,6 +186,38 @@ TEST(a_damaged_record_is_none_and_hides_no_other)
     scratch_remove(&s);
 }
 
+/* Nobody knows what was in the file: it is not passed over, and not begun anew. Zeros are what a file is made of. */
+TEST(a_damaged_head_is_told)
+{
+    struct scratch s;
+    struct ledger_err err = {0};
+    struct kept k = {0};
+    char path[256], cmd[512];
+    struct journal *j = begin(&s);
+    for (unsigned i = 0; i < 3; i++)
+        CHECK_EQ_INT(append(j, i, 6000, (uint8_t)(0x61 + i), &err), LEDGER_OK);
+    journal_close(j);
+    unsigned file = (unsigned)find_record(&s, 0, &(off_t){0});
+    for (unsigned at = 0; at < 90; at++) {
+        poke(&s, file, at);
+        CHECK_EQ_INT(journal_read(s.dir, keep, &k, &err), LEDGER_ETAMPER);
+        CHECK(strstr(err.msg, "its head is damaged") && strstr(err.msg, file ? "journal/1" : "journal/0"));
+        CHECK_EQ_INT(journal_open(s.dir, &j, &err), LEDGER_ETAMPER);
+        journal_close(j);
+        poke(&s, file, at);
+    }
+    CHECK_EQ_INT(read_back(&s).n, 3);
+    file_of(&s, file, path);
+    snprintf(cmd, sizeof cmd, "truncate -s 0 '%s'", path); /* docs/operations.md, "Rot" */
+    CHECK(system(cmd) == 0);
+    CHECK_EQ_INT(read_back(&s).n, 0);
+    CHECK_EQ_INT(journal_open(s.dir, &j, &err), LEDGER_OK);
+    CHECK_EQ_INT(append(j, 3, 10, 1, &err), LEDGER_OK);
+    journal_close(j);
+    CHECK_EQ_INT(read_back(&s).n, 1);
+    scratch_remove(&s);
+}
+
 TEST(what_an_earlier_generation_left_is_nothing)
 {
     struct scratch s;
@@ -558,13 +590,88 @@ TEST(batches_of_another_history_are_not_put_onto_this_one)
     scratch_remove(&s);
 }
 
+/* One more entry, with an id in the index of events. */
+static void record_event(struct store *store, struct model *m)
+{
+    const uint8_t id[KV_INDEX_KEY] = {7, (uint8_t)m->size};
+    uint8_t value[KV_KEY_MAX];
+    struct kv kv;
+    CHECK_EQ_INT(log_begin(store, &kv, NULL), LEDGER_OK);
+    struct kv_mem *rows = kv_mem_new(&kv, 1u << 20);
+    struct kv top = kv_mem_kv(rows);
+    m->roots++;
+    put_entry(&top, m);
+    CHECK_EQ_INT(kv_put(&top, KV_EVENT, span_of(id, sizeof id), kv_key_u64(value, m->size)), LEDGER_OK);
+    const struct log_batch batch = {.rows = rows};
+    CHECK_EQ_INT(log_append(store, m->size, 9, &batch, NULL), LOG_APPENDED);
+    kv_mem_free(rows);
+    m->size++;
+}
+
+/* The row of the index in which these ids are is none any more. */
+static void damage_index(const struct scratch *s)
+{
+    char data[300];
+    struct store_env *env;
+    MDB_txn *txn;
+    uint8_t row[9] = {0, 7 & 0xfc}, garbage[30] = {9};
+    MDB_val k = {sizeof row, row}, v = {sizeof garbage, garbage}, there;
+    const struct store_env_options o = {.map_bytes = SCRATCH_MAP, .mode = STORE_WRITE};
+    snprintf(data, sizeof data, "%s/data", s->dir);
+    CHECK_EQ_INT(store_env_open(data, &o, &env, NULL), LEDGER_OK);
+    CHECK_EQ_INT(mdb_txn_begin(env->env, NULL, 0, &txn), 0);
+    CHECK_EQ_INT(mdb_get(txn, env->dbi[KV_EVENT], &k, &there), 0);
+    CHECK_EQ_INT(mdb_put(txn, env->dbi[KV_EVENT], &k, &v, 0), 0);
+    CHECK_EQ_INT(mdb_txn_commit(txn), 0);
+    store_env_close(env);
+}
+
+/* What was acknowledged goes into the log all the same, and the view is to be derived anew. */
+TEST(a_view_that_takes_nothing_is_given_up)
+{
+    struct scratch s;
+    struct store *store;
+    struct store_snapshot *sn;
+    uint64_t size, ids;
+    char cmd[512];
+    const struct store_options o = {.map_bytes = SCRATCH_MAP};
+    struct model m = empty_view(&s);
+    store = scratch_open(&s);
+    record_event(store, &m);
+    store_close(store);
+    snprintf(cmd, sizeof cmd, "cp '%s'/data/data.mdb '%s'/before.mdb", s.dir, s.base);
+    CHECK(system(cmd) == 0);
+    store = scratch_open(&s);
+    for (unsigned i = 0; i < 3; i++)
+        record_event(store, &m);
+    store_close(store);
+    snprintf(cmd, sizeof cmd, "cp '%s'/before.mdb '%s'/data/data.mdb", s.base, s.dir);
+    CHECK(system(cmd) == 0);
+    damage_index(&s);
+    for (unsigned i = 0; i < 3; i++) {
+        CHECK_EQ_INT(store_open_with(s.dir, modes[i], &o, &store, NULL), LEDGER_OK);
+        CHECK_EQ_INT(in_tables(store), modes[i] == STORE_WRITE ? m.size : m.size - 3);
+        CHECK_EQ_INT(store_snapshot_open(store, &sn, NULL), LEDGER_OK);
+        CHECK(log_size(sn, &size, NULL) == LEDGER_OK && size == m.size);
+        struct kv kv = store_snapshot_kv(sn);
+        CHECK_EQ_INT(log_rebuilding(&kv), modes[i] == STORE_WRITE);
+        if (modes[i] == STORE_WRITE)
+            CHECK(store_count(sn, KV_EVENT, &ids, NULL) == LEDGER_OK && ids == 0);
+        store_snapshot_close(sn);
+        store_close(store);
+    }
+    scratch_remove(&s);
+}
+
 TEST_MAIN(TEST_ENTRY(records_come_back_in_their_order_from_both_files),
           TEST_ENTRY(a_file_is_used_again_only_when_the_tables_have_it),
           TEST_ENTRY(a_damaged_record_is_none_and_hides_no_other),
+          TEST_ENTRY(a_damaged_head_is_told),
           TEST_ENTRY(what_an_earlier_generation_left_is_nothing),
           TEST_ENTRY(wiping_leaves_nothing),
           TEST_ENTRY(a_snapshot_sees_what_is_recorded_and_never_anything_else),
           TEST_ENTRY(what_was_recorded_outlives_the_process),
           TEST_ENTRY(many_small_batches_are_taken_over),
           TEST_ENTRY(a_batch_that_is_missing_in_the_middle_is_told),
-          TEST_ENTRY(batches_of_another_history_are_not_put_onto_this_one))
+          TEST_ENTRY(batches_of_another_history_are_not_put_onto_this_one),
+          TEST_ENTRY(a_view_that_takes_nothing_is_given_up))
