@@ -198,10 +198,13 @@ static enum ledger_rc check_anchor(const char *anchor, const struct tail *t, str
     return rc == LEDGER_ENOTFOUND && t->m.epoch == 0 ? LEDGER_OK : rc;
 }
 
-static enum ledger_rc finish(struct store *s, struct tail *t, const struct secret_key *old, const char *anchor, struct ledger_err *err)
+static enum ledger_rc finish(struct store *s, struct tail *t, const struct secret_key *old, const char *anchor, const struct log_key_ask *ask,
+                             struct ledger_err *err)
 {
     struct span note;
     enum ledger_rc rc = check_anchor(anchor, t, err);
+    if (rc == LEDGER_OK && ask && ask->ask)
+        rc = ask->ask(ask->ctx, err);
     if (rc == LEDGER_OK)
         rc = keep_note(s, t, old, &note, err);
     if (rc == LEDGER_OK)
@@ -211,7 +214,7 @@ static enum ledger_rc finish(struct store *s, struct tail *t, const struct secre
 
 /* The next key stands in for the present one already, so that the tail is verified as it will be at the next start. */
 static enum ledger_rc finish_pending(struct store *s, struct store_snapshot *sn, const struct machine *m, const char *anchor,
-                                     struct ledger_err *err)
+                                     const struct log_key_ask *ask, struct ledger_err *err)
 {
     struct secret_key old = *store_log_key(s), next;
     struct tail t;
@@ -225,7 +228,7 @@ static enum ledger_rc finish_pending(struct store *s, struct store_snapshot *sn,
         store_log_key_set(s, &next);
         rc = tail_verify(s, sn, m->c, m->a, &t, err);
         if (rc == LEDGER_OK)
-            rc = finish(s, &t, &old, anchor, err);
+            rc = finish(s, &t, &old, anchor, ask, err);
         if (rc != LEDGER_OK)
             store_log_key_set(s, &old);
     }
@@ -234,7 +237,7 @@ static enum ledger_rc finish_pending(struct store *s, struct store_snapshot *sn,
     return rc == LEDGER_ENOTFOUND ? LEDGER_EINVAL : rc;
 }
 
-enum ledger_rc log_key_finish(struct store *s, struct crypto *c, struct arena *a, const char *anchor, bool *finished,
+enum ledger_rc log_key_finish(struct store *s, struct crypto *c, struct arena *a, const char *anchor, const struct log_key_ask *ask, bool *finished,
                               struct ledger_err *err)
 {
     struct store_snapshot *sn;
@@ -245,7 +248,7 @@ enum ledger_rc log_key_finish(struct store *s, struct crypto *c, struct arena *a
     struct machine m = {.c = c, .a = a, .kv = store_snapshot_kv(sn), .index_key = *store_index_key(s), .wire = true};
     /* What cannot be loaded, or does not fit, is for the verification of the tail to tell. */
     if (machine_load(&m, NULL) == LEDGER_OK && !log_rebuilding(&m.kv) && log_key_unfinished(s, &m)) {
-        rc = finish_pending(s, sn, &m, anchor, err);
+        rc = finish_pending(s, sn, &m, anchor, ask, err);
         *finished = rc == LEDGER_OK;
     }
     store_snapshot_close(sn);

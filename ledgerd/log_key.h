@@ -31,10 +31,15 @@ enum ledger_rc log_key_record(struct store *s, struct machine *m, const struct s
     LEDGER_MUST_USE;
 
 /*
- * Finishes what was recorded: verifies the tail, signs, keeps, anchors, replaces. *finished is false if there was nothing to do. The arena is
- * scratch. EINVAL: keys/log.key.next is missing or another key. ETAMPER: what is recorded does not verify.
+ * Finishes what was recorded: verifies the tail, asks, signs, keeps, anchors, replaces. *finished is false if there was nothing to do. The arena is
+ * scratch. `ask`, if it is not NULL, is called before the first signature: do others know a longer or another history? Its error ends it. EINVAL:
+ * keys/log.key.next is missing or another key. ETAMPER: what is recorded does not verify.
  */
-enum ledger_rc log_key_finish(struct store *s, struct crypto *c, struct arena *a, const char *anchor, bool *finished,
+struct log_key_ask {
+    enum ledger_rc (*ask)(void *ctx, struct ledger_err *err);
+    void *ctx;
+};
+enum ledger_rc log_key_finish(struct store *s, struct crypto *c, struct arena *a, const char *anchor, const struct log_key_ask *ask, bool *finished,
                               struct ledger_err *err) LEDGER_MUST_USE;
 
 #endif

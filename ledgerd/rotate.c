@@ -21,8 +21,8 @@ static const char HELP[] =
     "is the last that the old key signs. Clients follow by themselves; old receipts keep verifying. The old secret is destroyed: destroy\n"
     "its copies too, and put the new keys/ and log-keys/ into the safe.\n"
     "\n"
-    "Interrupted, it is finished by the next start, or by running it again. With witnesses configured, the ledger records\n"
-    "nothing more before their quorum has cosigned that checkpoint.\n"
+    "Interrupted, it is finished by the next start, or by running it again. With witnesses configured, they are asked first whether they\n"
+    "know a longer history, as at a start, and the ledger records nothing more before their quorum has cosigned that checkpoint.\n"
     "\n"
     "  --prepare      only make the new key, and print it, so that it can be published before it is used; also while it is served\n"
     "  --anchor FILE  the anchor, if it is not where ledgerd.conf says (DIR.anchor)\n"
@@ -68,6 +68,13 @@ static enum ledger_rc ask_policy(struct rotate *r, const struct secret_key *next
         return LEDGER_OK;
     return ledger_fail(err, LEDGER_EINVAL, "nothing was replaced: first add the line \"log %.200s\" to the policy of [witness], and have the "
                        "witnesses add it to theirs", vkey);
+}
+
+/* Before anything is signed, as at a start: a folder that was set back must not get a history of its own. */
+static enum ledger_rc ask_witnesses(void *ctx, struct ledger_err *err)
+{
+    const struct rotate *r = ctx;
+    return r->witness ? witness_ask(r->witness, err) : LEDGER_OK;
 }
 
 /* ---- the steps ---- */
@@ -133,7 +140,7 @@ static enum ledger_rc replace(struct rotate *r, struct tail *t, const struct sec
     if (rc != LEDGER_OK)
         return rc;
     uint64_t from = t->m.log_key_from;
-    rc = log_key_finish(r->store, r->c, r->a, r->anchor_path, &finished, err);
+    rc = log_key_finish(r->store, r->c, r->a, r->anchor_path, NULL, &finished, err); /* they were asked */
     if (rc == LEDGER_OK && !finished)
         rc = ledger_fail(err, LEDGER_EINTERNAL, "what was recorded is not there");
     if (rc == LEDGER_OK)
@@ -149,16 +156,19 @@ static enum ledger_rc rotate(struct rotate *r, struct ledger_err *err)
     struct tail t;
     struct secret_key next;
     bool finished = false;
+    const struct log_key_ask ask = {ask_witnesses, r};
     enum ledger_rc rc = open_witness(r, err);
     if (rc == LEDGER_OK)
-        rc = log_key_finish(r->store, r->c, r->a, r->anchor_path, &finished, err);
+        rc = log_key_finish(r->store, r->c, r->a, r->anchor_path, &ask, &finished, err);
     if (rc == LEDGER_OK)
         rc = load(r, &t, err);
     if (rc == LEDGER_OK && finished)
         print_done(r, t.m.log_vkey, t.m.log_key_from);
     if (rc != LEDGER_OK || finished)
         return rc;
-    rc = log_key_next(r->dir, r->c, t.m.origin, &next, err);
+    rc = ask_witnesses(r, err);
+    if (rc == LEDGER_OK)
+        rc = log_key_next(r->dir, r->c, t.m.origin, &next, err);
     if (rc == LEDGER_OK)
         rc = vkey_of(r, t.m.origin, &next, vkey, err);
     if (rc == LEDGER_OK)

@@ -135,6 +135,7 @@ static enum ledger_rc finish_log_key(struct run *r, struct ledger_err *err)
 {
     char anchor[FILES_PATH_MAX];
     bool finished = false;
+    const struct log_key_ask ask = {r->witness ? ask_cb : NULL, r};
     struct crypto *c = crypto_new();
     struct arena *a = arena_new(LOG_KEY_SCRATCH);
     enum ledger_rc rc = c && a ? LEDGER_OK : ledger_fail(err, LEDGER_ENOMEM, "out of memory");
@@ -143,7 +144,7 @@ static enum ledger_rc finish_log_key(struct run *r, struct ledger_err *err)
     else if (rc == LEDGER_OK)
         rc = anchor_default_path(store_dir(r->store), anchor, sizeof anchor, err);
     if (rc == LEDGER_OK)
-        rc = log_key_finish(r->store, c, a, anchor, &finished, err);
+        rc = log_key_finish(r->store, c, a, anchor, &ask, &finished, err);
     if (finished)
         logline(LOG_INFO, "an interrupted replacement of the log key is finished", NULL);
     arena_free(a);

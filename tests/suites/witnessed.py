@@ -395,6 +395,8 @@ def test_rolled_back_with_its_anchor_is_noticed_by_the_witness():
         put_back(l, kept)
         before = ledger.files_below(os.path.join(l.dir, "data"))
         l.refuses_to_run(4, "rolled back", "w1", "Restoring")
+        l.tool("rotate-log-key").expect(4, "rolled back", "w1")
+        need(os.listdir(os.path.join(l.dir, "keys")) == os.listdir(os.path.join(kept, "keys")), "a key was made")
         need(ledger.files_below(os.path.join(l.dir, "data")).keys() == before.keys(), "it was written")
         with open(os.path.join(l.dir, "data", "data.mdb"), "rb") as f:
             need(f.read() == before["data.mdb"][1], "the store was written")
