@@ -109,7 +109,9 @@ static enum ledger_rc replay_chunk(struct replay *p, struct ledger_err *err)
     if (rc == LEDGER_OK && p->m.batch_first != p->m.size)
         rc = ledger_fail(err, LEDGER_EINVAL, "the entries do not end with a seal");
     if (rc == LEDGER_OK) {
-        const struct log_batch batch = {.rows = p->rows, .own = true};
+        /* An ERASURE may name content that a chunk before this one has put into the log. */
+        const bool erases = p->erasures + p->m.erased_open != p->r->erased;
+        const struct log_batch batch = {.rows = p->rows, .own = true, .erases = erases};
         enum log_outcome outcome = log_append(p->r->store, p->before, p->m.epoch, &batch, err);
         return outcome == LOG_APPENDED ? LEDGER_OK : outcome == LOG_FULL ? LEDGER_EFULL : LEDGER_EIO;
     }

@@ -156,11 +156,11 @@ def test_what_was_erased_is_erased_in_the_backup():
 
 
 def test_erased_after_the_backup_filled_by_an_export():
-    """The content goes through the new folder, and does not stay."""
+    """The content goes through the new folder, in a chunk before the one with the act that erases it, and does not stay."""
     with Ledger() as l:
         l.start().register_warehouse()
         signed = qa(l)
-        l.record("SECRET-WORD").expect(0)
+        l.record("SECRET-WORD", *[f"M-{i}" for i in range(5000)]).expect(0)
         number = next(i for i, e in l.log_entries().items() if e.get("event_id") and "SECRET-WORD" in json.dumps(e))
         size = backup(l)["size"]
         l.ctl("erase", f"#{number}", "--reason", "asked for", *signed).expect(0)
