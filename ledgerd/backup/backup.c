@@ -6,7 +6,7 @@
  * nowhere but to its own folder, a slow or full backup device must not become the daemon's trouble, and the same command serves a ledger that
  * is not running. It reads the log alone (store/log.h), not the view.
  *
- *   choose the newest checkpoint → for each part: open, read up to 16 MiB of records, close, write, read back → the root of what was read
+ *   choose the newest durable checkpoint → for each part: open, read up to 16 MiB of records, close, write, read back → the root of what was read
  *   back is the checkpoint's → sign → small files → manifest
  *
  * Nothing but an erasure changes an entry once it is committed, so what was read in portions is consistent. Of an erasure there are two
@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "check_internal.h"
 #include "commands.h"
@@ -27,6 +28,8 @@
 #include "target.h"
 
 #define KEEP_ARENA ((size_t)1 << 30)
+#define SETTLE_MS 5000 /* the tables are waited for */
+#define SETTLE_STEP_MS 20
 
 static const char HELP[] =
     "usage: ledgerd backup DIR TARGET [--with-keys] [--verify-all] [--json] [--quiet]\n"
@@ -57,6 +60,7 @@ struct backup {
     size_t parts_cap;
     struct backup_log_key log_keys[LOG_KEY_CHANGES_MAX + 1];
     /* The checkpoint. */
+    bool settled; /* the tables were waited for, once in a run */
     uint64_t size;
     struct hash root;
     /* Erasures among what is new. */
@@ -148,13 +152,46 @@ static enum ledger_rc check_ledger(struct backup *b, struct source *so, struct l
     return check_former(b, so, err);
 }
 
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/*
+ * The last checkpoint, and only if it is surely on the disk. What is in the journal may have been read before it was synced; if that sync fails, or
+ * the power does, it was never recorded, and a backup that has signed it would be another history. What is in the tables is on the disk. The
+ * daemon puts there what it has recorded within a second, for which this waits; where there is no daemon, what waits in the journal is for the
+ * next backup.
+ */
+static enum ledger_rc last_durable(struct backup *b, struct source *so, struct ledger_err *err)
+{
+    uint64_t recorded;
+    struct hash root;
+    const struct timespec pause = {.tv_nsec = SETTLE_STEP_MS * 1000000L};
+    const int64_t until = now_ms() + SETTLE_MS;
+    enum ledger_rc rc = log_checkpoint(so->sn, &recorded, &root, err);
+    while (rc == LEDGER_OK) {
+        store_snapshot_tables(so->sn);
+        rc = log_checkpoint(so->sn, &b->size, &b->root, err);
+        if (rc != LEDGER_OK || b->size >= recorded || b->settled || now_ms() >= until)
+            break;
+        source_close(so);
+        nanosleep(&pause, NULL);
+        rc = source_open(b, so, err);
+    }
+    b->settled = true;
+    return rc;
+}
+
 static enum ledger_rc choose(struct backup *b, bool first, struct ledger_err *err)
 {
     struct source so;
     enum ledger_rc rc = source_open(b, &so, err);
     if (rc != LEDGER_OK)
         return rc;
-    rc = log_checkpoint(so.sn, &b->size, &b->root, err);
+    rc = last_durable(b, &so, err);
     if (rc != LEDGER_OK)
         rc = ledger_wrap(err, rc == LEDGER_ENOTFOUND ? LEDGER_EINVAL : rc, "the ledger was never made");
     if (rc == LEDGER_OK && first)
@@ -352,80 +389,121 @@ static bool to_erase(const struct backup *b, const struct header *h, const struc
     return h->kind >= EVENT_KIND_FIRST && !r->erased_by && bsearch(&h->event_id, b->erased, b->n_erased, HASH_LEN, by_bytes);
 }
 
-/* The record as the store has it now, which must be the erased form of this one. */
-static enum ledger_rc erased_record(struct source *so, uint64_t index, const struct entry_record *old, struct span *out, struct ledger_err *err)
+/* A record as the store has it now, in the arena. */
+struct erased_record {
+    struct erased_record *next;
+    uint64_t index;
+    struct span bytes;
+};
+
+/* It must be the erased form of the old one. */
+static enum ledger_rc read_erased(struct backup *b, struct source *so, uint64_t index, const struct entry_record *old, struct erased_record **out,
+                                  struct ledger_err *err)
 {
     uint8_t key[KV_KEY_MAX];
+    struct span record;
     struct entry_record now;
-    enum ledger_rc rc = kv_get(&so->kv, KV_LOG, kv_key_u64(key, index), out);
-    if (rc != LEDGER_OK || !entry_record_split(*out, &now) || !now.erased_by || !span_eq(now.header, old->header))
+    enum ledger_rc rc = so->s ? LEDGER_OK : source_open(b, so, err);
+    if (rc != LEDGER_OK)
+        return rc;
+    rc = kv_get(&so->kv, KV_LOG, kv_key_u64(key, index), &record);
+    if (rc != LEDGER_OK || !entry_record_split(record, &now) || !now.erased_by || !span_eq(now.header, old->header))
         return not_what_was_signed(err, "an entry that an ERASURE names still has its content");
-    return LEDGER_OK;
+    struct erased_record *e = arena_alloc(b->scratch, sizeof *e);
+    if (e)
+        *e = (struct erased_record){.index = index, .bytes = arena_copy(b->scratch, record)};
+    *out = e;
+    return e && e->bytes.p ? LEDGER_OK : ledger_fail(err, LEDGER_ENOMEM, "out of memory");
 }
 
-/* *changed: it has something that was erased, and w holds it without. */
-static enum ledger_rc rewrite(struct backup *b, struct source *so, const struct backup_part *part, struct backup_part_writer *w, bool *changed,
-                              struct ledger_err *err)
+/* Those of a part that were erased since, in order. The part is read before the store is opened, and the store is closed before anything is
+ * written: no erasure waits for a slow device. */
+static enum ledger_rc read_all_erased(struct backup *b, struct backup_part_reader reader, struct erased_record **first, struct ledger_err *err)
 {
+    struct source so = {0};
     struct span record;
-    struct backup_part_reader reader;
     struct entry_record r;
     struct header h;
     struct hash leaf;
     uint64_t index;
-    arena_reset(b->scratch);
-    enum ledger_rc rc = open_part(b, part, &reader, err);
-    if (rc != LEDGER_OK)
-        return rc;
-    backup_part_begin(w, b->scratch, part->first);
-    while (rc == LEDGER_OK && backup_part_next(&reader, &index, &record, &r, &rc, err)) {
+    enum ledger_rc rc = LEDGER_OK, read = LEDGER_OK;
+    *first = NULL;
+    while (read == LEDGER_OK && backup_part_next(&reader, &index, &record, &r, &rc, err)) {
+        struct arena_mark m = arena_mark(b->scratch);
         rc = backup_record_check(b->c, b->scratch, index, &r, &h, &leaf, err);
+        bool erase = rc == LEDGER_OK && to_erase(b, &h, &r);
+        arena_release(b->scratch, m);
         if (rc != LEDGER_OK)
             break;
-        if (to_erase(b, &h, &r)) {
-            rc = erased_record(so, index, &r, &record, err);
-            if (rc != LEDGER_OK)
-                return rc;
-            *changed = true;
-            b->rewritten++;
-        }
-        backup_part_add(w, record);
+        if (erase && (read = read_erased(b, &so, index, &r, first, err)) == LEDGER_OK)
+            first = &(*first)->next;
     }
-    return rc == LEDGER_OK ? rc : damaged(b, rc, err);
+    source_close(&so);
+    return read != LEDGER_OK ? read : rc == LEDGER_OK ? rc : damaged(b, rc, err);
 }
 
-static enum ledger_rc erase_in(struct backup *b, struct backup_part *part, struct ledger_err *err)
+/* The next part of what was rewritten: until it is full, or the old one ends. */
+static enum ledger_rc put_rewritten(struct backup *b, struct backup_part_reader *reader, const struct erased_record **erased, struct ledger_err *err)
 {
-    struct source so;
     struct backup_part_writer w;
     struct backup_part next;
     struct frontier nothing = {0};
-    bool changed = false;
-    enum ledger_rc rc = source_open(b, &so, err);
+    struct span record;
+    struct entry_record r;
+    uint64_t index;
+    enum ledger_rc rc = LEDGER_OK;
+    backup_part_begin(&w, b->scratch, reader->next);
+    while (!backup_part_full(&w) && backup_part_next(reader, &index, &record, &r, &rc, err)) {
+        if (*erased && (*erased)->index == index) {
+            record = (*erased)->bytes;
+            *erased = (*erased)->next;
+            b->rewritten++;
+        }
+        backup_part_add(&w, record);
+    }
     if (rc != LEDGER_OK)
-        return rc;
-    rc = rewrite(b, &so, part, &w, &changed, err);
-    source_close(&so);
-    if (rc != LEDGER_OK || !changed)
-        return rc;
+        return damaged(b, rc, err);
     struct span bytes = backup_part_end(&w, b->c, &next);
     rc = bytes.p ? target_put(&b->target, bytes, &next.sha, err) : ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     if (rc == LEDGER_OK)
         rc = read_part(b, &next, &nothing, NULL, err);
-    if (rc == LEDGER_OK)
-        *part = next;
     b->bytes += next.bytes;
+    return rc == LEDGER_OK ? add_part(b, &next, err) : rc;
+}
+
+/* Takes a part over, or what has become of it: what is kept in place of content may be longer than that was, so one part may become several. */
+static enum ledger_rc erase_in(struct backup *b, const struct backup_part *part, struct ledger_err *err)
+{
+    struct backup_part_reader reader;
+    struct erased_record *all;
+    arena_reset(b->scratch);
+    enum ledger_rc rc = open_part(b, part, &reader, err);
+    if (rc == LEDGER_OK)
+        rc = read_all_erased(b, reader, &all, err);
+    if (rc != LEDGER_OK || !all)
+        return rc == LEDGER_OK ? add_part(b, part, err) : rc;
+    const struct erased_record *left = all;
+    while (rc == LEDGER_OK && reader.left) {
+        struct arena_mark m = arena_mark(b->scratch);
+        rc = put_rewritten(b, &reader, &left, err);
+        arena_release(b->scratch, m);
+    }
     return rc;
 }
 
 static enum ledger_rc erase_old(struct backup *b, struct ledger_err *err)
 {
+    struct backup_part *old = b->parts;
+    size_t n = b->m.n_parts;
     enum ledger_rc rc = LEDGER_OK;
     if (b->n_erased == 0)
         return rc;
     qsort(b->erased, b->n_erased, HASH_LEN, by_bytes);
-    for (size_t i = 0; rc == LEDGER_OK && i < b->m.n_parts; i++)
-        rc = erase_in(b, &b->parts[i], err);
+    b->parts = b->m.parts = NULL;
+    b->m.n_parts = b->parts_cap = 0;
+    for (size_t i = 0; rc == LEDGER_OK && i < n; i++)
+        rc = erase_in(b, &old[i], err);
+    free(old);
     return rc;
 }
 

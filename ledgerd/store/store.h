@@ -64,6 +64,9 @@ struct store_snapshot;
 enum ledger_rc store_snapshot_open(struct store *s, struct store_snapshot **out, struct ledger_err *err) LEDGER_MUST_USE;
 struct kv store_snapshot_kv(struct store_snapshot *sn); /* get only; put returns EINVAL */
 void store_snapshot_close(struct store_snapshot *sn);
+/* What is not in the tables yet is not seen any more. What is in them is on the disk, whatever becomes of the process that writes; of what is beside
+ * them, in the journal, that process alone knows (STORE_BESIDE). */
+void store_snapshot_tables(struct store_snapshot *sn);
 /* The next look-up in that table begins at its root. A look-up else begins where the last one ended, and may so find what others do not, if a page
  * on the way is damaged. */
 void store_snapshot_restart(struct store_snapshot *sn, enum kv_table t);

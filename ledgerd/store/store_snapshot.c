@@ -93,10 +93,15 @@ void store_snapshot_close(struct store_snapshot *sn)
             mdb_cursor_close(sn->cursors[t]);
     if (sn->txn)
         mdb_txn_abort(sn->txn);
-    while (sn->n_layers)
-        layer_drop(sn->layers[--sn->n_layers]);
+    store_snapshot_tables(sn);
     store_env_give(sn->store, sn->env);
     free(sn);
+}
+
+void store_snapshot_tables(struct store_snapshot *sn)
+{
+    while (sn->n_layers)
+        layer_drop(sn->layers[--sn->n_layers]);
 }
 
 void store_snapshot_restart(struct store_snapshot *sn, enum kv_table t)
