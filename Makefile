@@ -23,7 +23,7 @@ BUILD_PACKAGES := gcc libc6-dev make pkg-config protobuf-compiler protobuf-c-com
 	libuv1-dev libssl-dev libsodium-dev libyajl-dev libinih-dev libsystemd-dev libwebsockets-dev libwebsockets-evlib-uv \
 	libcurl4-openssl-dev
 DEMO_PACKAGES := $(BUILD_PACKAGES) openssl
-CHECK_PACKAGES := $(DEMO_PACKAGES) python3 faketime e2fsprogs golang-go golang-golang-x-mod-dev binutils universal-ctags
+CHECK_PACKAGES := $(DEMO_PACKAGES) python3 faketime e2fsprogs golang-go golang-golang-x-mod-dev binutils universal-ctags strace systemd
 PEER_PACKAGES := $(CHECK_PACKAGES) postgresql postgresql-contrib util-linux
 LINT_PACKAGES := $(CHECK_PACKAGES) cppcheck clang-tidy
 VALGRIND_PACKAGES := $(CHECK_PACKAGES) valgrind

@@ -106,6 +106,20 @@ unit_file() {
     told=$(systemd-analyze verify --man=no "$suite_dir/ledgerd@x.service" 2>&1) && ! printf '%s\n' "$told" | grep ledgerd
 }
 
+# What the daemon does while it serves, writes, reads again what it is told to, and scrubs: only what the unit allows.
+traced_daemon() {
+    printf '#!/bin/sh\nexec strace -D -f -qq -o "%s" "%s" "$@"\n' "$suite_dir/trace" "$dest/usr/bin/ledgerd" >"$suite_dir/traced"
+    chmod +x "$suite_dir/traced"
+    printf '\n[http]\nlisten = 127.0.0.1:0\n' >>"$suite_dir/ledger/ledgerd.conf"
+    daemon_start "$suite_dir/traced" "$suite_dir/ledger" || return 1
+    sed -i "s/^address = .*/address = $(cat "$suite_dir/ledger/run/address")/" "$suite_dir/ledger/profile/profile.conf"
+    ctl record MATERIAL_RECEIVED gtin=1 lot=L name=N quantity=1 uom=L expiry=2099-01-01T00:00:00Z origin=defined item=M-9 supplier=S \
+        coa_hash=h --sign "$suite_dir/wh.key" && ctl show M-9 && ctl audit && ctl status &&
+        python3 -c 'import sys, urllib.request; print(len(urllib.request.urlopen("http://" + sys.argv[1] + "/metrics").read()))' \
+            "$(cat "$suite_dir/ledger/run/http")" && kill -HUP "$suite_daemon" && sleep 1.5 && daemon_stop
+}
+allowed_calls() { python3 tests/system/syscalls.py "$lib/systemd/system/ledgerd@.service" "$suite_dir/trace"; }
+
 gone() { ! find "$dest" ! -type d | grep .; }
 
 if ! step "the build is copied" copied || ! step "make install" installing install; then
@@ -131,6 +145,11 @@ if step "an installed daemon starts and ledgerctl records" starts; then
 fi
 if command -v systemd-analyze >/dev/null 2>&1; then
     step "the unit file" unit_file
+    if strace -o /dev/null true 2>/dev/null; then
+        step "the daemon runs under strace" traced_daemon && step "it makes only system calls that the unit allows" allowed_calls
+    else
+        skip "system calls" "nobody may trace here"
+    fi
 else
     skip "the unit file" "no systemd-analyze"
 fi
