@@ -92,6 +92,18 @@ static void put_figure_value(struct json_writer *w, double value)
         json_null(w);
 }
 
+static void put_figure(struct json_writer *w, const struct status_metric *m)
+{
+    char name[256];
+    bool of_witness = status_of_witness(m);
+    snprintf(name, sizeof name, of_witness ? "%s:%s" : "%s", m->name, m->text);
+    json_name(w, span_str(name));
+    if (m->text[0] && !of_witness)
+        json_string(w, span_str(m->text));
+    else
+        put_figure_value(w, m->value);
+}
+
 /* Of a figure that stands once for each certificate the words are the name: they are an object of their own. */
 static void render_status(struct json_writer *w, struct arena *a, const struct reply *r)
 {
@@ -102,13 +114,8 @@ static void render_status(struct json_writer *w, struct arena *a, const struct r
     json_object(w);
     for (size_t i = 0; i < r->u.status.n; i++) {
         const struct status_metric *m = &r->u.status.metrics[i];
-        if (strcmp(m->name, STATUS_EXPIRY) == 0)
-            continue;
-        json_name(w, span_str(m->name));
-        if (m->text[0])
-            json_string(w, span_str(m->text));
-        else
-            put_figure_value(w, m->value);
+        if (strcmp(m->name, STATUS_EXPIRY) != 0)
+            put_figure(w, m);
     }
     json_end(w);
     json_name(w, SPAN_LIT(STATUS_EXPIRY));

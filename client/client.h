@@ -18,6 +18,8 @@
 #ifndef LEDGERD_CLIENT_CLIENT_H
 #define LEDGERD_CLIENT_CLIENT_H
 
+#include <string.h>
+
 #include "verify.h"
 
 #include "batch.h"
@@ -142,7 +144,12 @@ struct status_metric {
     const char *name, *text; /* text may be empty */
     double value;
 };
-#define STATUS_EXPIRY "certificate_days" /* the one name that comes several times: once for each certificate, with what it is as text */
+#define STATUS_EXPIRY "certificate_days" /* comes several times: once for each certificate, with what it is as text */
+/* So do figures of one witness each: the text is its name, and the figure is called NAME:WITNESS. */
+static inline bool status_of_witness(const struct status_metric *m)
+{
+    return strncmp(m->name, "witness_", strlen("witness_")) == 0 && m->text && m->text[0];
+}
 
 /* The newest checkpoint that the policy's witnesses have cosigned, as the server showed it: verified, and proven to be of one history
  * with everything else. With `quorum none`: one that any of them has cosigned. */

@@ -139,15 +139,9 @@ static void expiry_json(struct ctl *ctl, struct json_writer *w, const struct exp
     json_end(w);
 }
 
-/* Figures of one witness each: the text is its name. */
-static bool is_of_witness(const struct status_metric *m)
-{
-    return strncmp(m->name, "witness_", strlen("witness_")) == 0 && m->text && m->text[0];
-}
-
 static const char *metric_name(struct ctl *ctl, const struct status_metric *m)
 {
-    return is_of_witness(m) ? ctl_text(ctl, "%s:%s", m->name, ctl_span(ctl, span_str(m->text))) : m->name;
+    return status_of_witness(m) ? ctl_text(ctl, "%s:%s", m->name, ctl_span(ctl, span_str(m->text))) : m->name;
 }
 
 static void successor_json(struct ctl *ctl, struct json_writer *w, const struct successor *s);
@@ -170,7 +164,7 @@ static int status_json(struct ctl *ctl, const struct log_key_in_force *key, cons
         if (is_expiry(m))
             continue;
         json_name(&w, span_str(metric_name(ctl, m)));
-        if (m->text && m->text[0] && !is_of_witness(m))
+        if (m->text && m->text[0] && !status_of_witness(m))
             json_string(&w, span_str(m->text));
         else
             json_number(&w, span_str(ctl_text(ctl, "%.15g", m->value)));
@@ -204,7 +198,7 @@ static void status_text(struct ctl *ctl, const struct log_key_in_force *key, con
         const struct status_metric *m = &r->u.status.metrics[i];
         if (is_expiry(m))
             continue;
-        const char *value = m->text && m->text[0] && !is_of_witness(m) ? ctl_span(ctl, span_str(m->text)) : ctl_text(ctl, "%.15g", m->value);
+        const char *value = m->text && m->text[0] && !status_of_witness(m) ? ctl_span(ctl, span_str(m->text)) : ctl_text(ctl, "%.15g", m->value);
         const char *cells[2] = {ctl_text(ctl, "  %s", metric_name(ctl, m)), value};
         ctl_table_row(t, cells);
     }

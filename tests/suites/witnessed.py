@@ -6,6 +6,7 @@ looks into them, tests/system/cosigner.py's; these also do what no honest one wo
 
     witnessed.py BUILD [TEST…]
 """
+import ctypes
 import http.client
 import json
 import os
@@ -103,6 +104,32 @@ def test_checkpoints_are_cosigned_and_served():
         with open(os.path.join(out, "checkpoint"), encoding="utf-8") as f:
             need(lines_of(f.read()) == [ledger.ORIGIN, w.name], "the exported checkpoint")
     with_one(test)
+
+
+def test_the_library_tells_the_figures_of_each_witness():
+    """Through libledgerd.so, as programs of others are told: no figure hides another."""
+    if os.environ.get("LEDGERD_TIME_FACTOR", "1") != "1":
+        raise cases.Skip("a sanitizer's runtime has to be loaded first")
+    with Witness("w1") as w1, Witness("w2") as w2, Witnessed([w1, w2], "quorum w1\n") as l:
+        l.start()
+        eventually("the newest checkpoint is witnessed", l.witnessed_all)
+        with open(os.path.join(l.profile, "profile.conf"), encoding="utf-8") as f:
+            text = f.read()
+        with open(os.path.join(l.profile, "profile.conf"), "w", encoding="utf-8") as f:
+            f.write(re.sub(r"(?m)^address = .*", "address = " + l.address, text))
+        lib, err = ctypes.CDLL(program("libledgerd.so")), ctypes.create_string_buffer(4096)
+        profile, client, out = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_char_p()
+        need(lib.ledger_profile_open(l.profile.encode(), None, ctypes.byref(profile), err) == 0, "profile")
+        need(lib.ledger_client_open(profile, None, ctypes.byref(client), err) == 0, "client")
+        need(lib.ledger_status(client, 20000, ctypes.byref(out), err) == 0, "status")
+        pairs = json.loads(out.value, object_pairs_hook=lambda pairs: pairs)
+        figures = dict(pairs)["metrics"]
+        names = [name for name, _ in figures]
+        need(len(names) == len(set(names)), f"names come twice: {names}")
+        for witness in w1, w2:
+            need(isinstance(dict(figures)[f"witness_entries:{witness.short}"], (int, float)), f"{figures}")
+        lib.ledger_client_close(client)
+        lib.ledger_profile_close(profile)
 
 
 def test_every_answer_says_when_it_was_witnessed():
