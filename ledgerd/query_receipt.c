@@ -35,7 +35,11 @@ static enum ledger_rc find_event(struct query *q, struct span id, uint64_t *inde
     if (!rbuf_done(&r) || *index >= q->m.size)
         return ledger_fail(err, LEDGER_ETAMPER, "stored data does not verify: index of event ids");
     rc = read_entry(q, *index, &e, err);
-    return rc != LEDGER_OK || hash_eq(&e.h.event_id, &h) ? rc : no_such_event(err);
+    if (rc != LEDGER_OK || hash_eq(&e.h.event_id, &h))
+        return rc;
+    return memcmp(e.h.event_id.b, h.b, KV_INDEX_KEY) == 0
+               ? no_such_event(err)
+               : ledger_fail(err, LEDGER_ETAMPER, "stored data does not verify: index of event ids: it leads to another event");
 }
 
 /* Which entry is meant. */

@@ -497,6 +497,30 @@ TEST(tampered_records_are_not_sent)
     world_close(w);
 }
 
+/* An id whose row leads elsewhere is not said to be unknown. */
+TEST(a_rotten_index_of_events_is_told)
+{
+    struct world *w = make_ledger();
+    struct answers ans;
+    struct header h;
+    struct entry_record rec;
+    struct span v;
+    struct kv kv;
+    uint8_t key[KV_KEY_MAX];
+    MUST(store_begin(w->store, &kv, err));
+    MUST(kv_get(&kv, KV_LOG, kv_key_u64(key, 6), &v));
+    CHECK(entry_record_split(v, &rec));
+    MUST(header_decode(w->a, arena_copy(w->a, rec.header), &h, err));
+    store_abort(w->store);
+    struct span id = arena_copy(w->a, span_of(h.event_id.b, HASH_LEN));
+    ask_receipt(w, 0, id, &ans);
+    CHECK_EQ_INT(ans.r[0]->answer_case, LEDGERD__V1__RESPONSE__ANSWER_RECEIPT);
+    tamper(w, KV_EVENT, kv_key_index(&h.event_id), 0);
+    ask_receipt(w, 0, id, &ans);
+    check_error(&ans, LEDGERD__V1__ERROR_CODE__ERROR_INTERNAL, "stored data does not verify: index of event ids");
+    world_close(w);
+}
+
 /* The view says of itself which map it has: one that is not the seal's is not shown under that seal. */
 TEST(a_view_of_another_seal_is_not_served)
 {
@@ -550,4 +574,5 @@ TEST_MAIN(TEST_ENTRY(checkpoint_is_of_the_latest_batch),
           TEST_ENTRY(malformed_requests_are_answered),
           TEST_ENTRY(a_request_cannot_demand_more_than_its_memory),
           TEST_ENTRY(a_small_arena_gives_an_error_and_not_half_an_answer),
-          TEST_ENTRY(tampered_records_are_not_sent), TEST_ENTRY(a_view_of_another_seal_is_not_served), TEST_ENTRY(credit_is_what_the_request_grants))
+          TEST_ENTRY(tampered_records_are_not_sent),
+          TEST_ENTRY(a_rotten_index_of_events_is_told), TEST_ENTRY(a_view_of_another_seal_is_not_served), TEST_ENTRY(credit_is_what_the_request_grants))
