@@ -204,11 +204,19 @@ static bool take_one(_Atomic uint64_t *counter)
     return left > 0;
 }
 
+/* Below the folder: "data/data.mdb"; ".anchor…" beside it, and ".." what they are in. */
+static const char *name_of(const struct call *c)
+{
+    const char *rest = strlen(c->path) > folder_n ? c->path + folder_n : "..";
+    return *rest == '/' ? rest + 1 : rest;
+}
+
 static bool meant(const struct call *c)
 {
     bool durable = c->op == SHIM_WRITE && fcntl(c->fd, F_GETFL) & (O_DSYNC | O_SYNC);
     uint64_t bit = UINT64_C(1) << (durable ? 0 : c->op);
-    return atomic_load(&control->armed) && atomic_load(&control->mask) & bit && !take_one(&control->skip) && take_one(&control->left);
+    return atomic_load(&control->armed) && atomic_load(&control->mask) & bit && strncmp(name_of(c), control->only, strnlen(control->only, SHIM_ONLY_MAX)) == 0 &&
+           !take_one(&control->skip) && take_one(&control->left);
 }
 
 /* Counts the call and decides what becomes of it. True: the caller makes it; false: *result and errno are its outcome. */
@@ -223,8 +231,7 @@ static bool begin(struct call *c, int64_t *result)
     if (c->action == SHIM_NOTHING)
         return true;
     atomic_fetch_add(&control->hits, 1);
-    const char *rest = strlen(c->path) > folder_n ? c->path + folder_n : "..";
-    snprintf(control->what, sizeof control->what, "%s %s", c->name, *rest == '/' ? rest + 1 : rest);
+    snprintf(control->what, sizeof control->what, "%s %s", c->name, name_of(c));
     *result = -1;
     size_t half = c->op == SHIM_WRITE ? length(c) / 2 : 0;
     if (c->action == SHIM_EIO || c->action == SHIM_ENOSPC) {

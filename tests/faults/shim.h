@@ -3,7 +3,7 @@
  * shim: what the preloaded shim (shim.c) and whoever drives it (tests/suites/faults.py, which knows the same layout) agree on.
  *
  * A control file is mapped by both, and outlives the daemon. The shim counts the calls that change files of the watched folder; once
- * armed it lets `skip` calls of the kinds in `mask` pass, and acts on the next `left` ones.
+ * armed it lets `skip` calls of the kinds in `mask` to files whose names begin with `only` pass, and acts on the next `left` ones.
  */
 #ifndef LEDGERD_TESTS_SHIM_H
 #define LEDGERD_TESTS_SHIM_H
@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #define SHIM_WHAT_MAX 200
+#define SHIM_ONLY_MAX 32
 
 enum shim_action {
     SHIM_NOTHING = 0,
@@ -44,6 +45,7 @@ struct shim_control {
     _Atomic uint64_t action, arg;
     _Atomic uint64_t hits;       /* how often it acted */
     char what[SHIM_WHAT_MAX];    /* the call that was hit last: "write data/data.mdb" */
+    char only[SHIM_ONLY_MAX];    /* changed while it is not armed: how the names that are meant begin; "": all */
 };
 
 #endif

@@ -21,6 +21,22 @@ def root(leaves):
     return node(root(leaves[:half]), root(leaves[half:]))
 
 
+def roots(leaves, sizes):
+    """Size → root, of the first so many leaves each. Kept are the whole trees from the left, each with its height."""
+    found, whole, wanted = {0: EMPTY}, [], set(sizes)
+    for size, hash_ in enumerate(leaves, 1):
+        height = 0
+        while whole and whole[-1][0] == height:
+            hash_, height = node(whole.pop()[1], hash_), height + 1
+        whole.append((height, hash_))
+        if size in wanted:
+            right = whole[-1][1]
+            for _, left in reversed(whole[:-1]):
+                right = node(left, right)
+            found[size] = right
+    return found
+
+
 def steps(path):
     """The hashes of a path, or None."""
     return [path[i:i + 32] for i in range(0, len(path), 32)] if len(path) % 32 == 0 else None

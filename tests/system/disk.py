@@ -8,9 +8,12 @@ import os
 import signal
 import struct
 import subprocess
+import sys
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "independent"))
 import ledger
+import tree
 from ledger import Failure, eventually, need, program, run
 
 NOTHING, EIO, ENOSPC, SHORT, DELAY, KILL_BEFORE, KILL_MIDDLE, KILL_AFTER, EIO_AFTER = range(9)
@@ -21,7 +24,7 @@ FOREVER = 2**64 - 1
 
 
 class Control(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_uint64) for name in ("calls", "armed", "mask", "skip", "left", "action", "arg", "hits")] + [("what", ctypes.c_char * 200)]
+    _fields_ = [(name, ctypes.c_uint64) for name in ("calls", "armed", "mask", "skip", "left", "action", "arg", "hits")] + [("what", ctypes.c_char * 200), ("only", ctypes.c_char * 32)]
 
 
 class Shim:
@@ -42,11 +45,11 @@ class Shim:
             found["SHIM_TRACE"] = self.trace
         return found
 
-    def arm(self, action, skip=0, count=1, kinds=None, arg=0):
-        """Lets so many calls of these kinds pass (all kinds by default), and acts on the next ones."""
+    def arm(self, action, skip=0, count=1, kinds=None, arg=0, where=""):
+        """Lets so many calls pass, of these kinds (all by default) and to files whose names begin so, and acts on the next ones."""
         c = self.control
         c.armed = c.hits = 0
-        c.action, c.arg, c.skip, c.left = action, arg, skip, count
+        c.action, c.arg, c.skip, c.left, c.only = action, arg, skip, count, where.encode()
         c.mask = sum(1 << k for k in kinds) if kinds is not None else FOREVER
         c.armed = 1
 
@@ -148,30 +151,35 @@ def ended(l, seconds=ledger.WAIT_S):
     return status
 
 
-def check_whole(l, promises, what=""):
+def check_whole(l, promises, what="", replay=True):
     """The folder is whole, and has everything that was acknowledged: the newest checkpoint that a client was given stands in for the
-    anchor, and every acknowledged entry is below it."""
+    anchor, and every acknowledged entry is below it. Without `replay` by hashes alone."""
     newest = promises.newest()
-    arguments = []
+    how = ["--json"] if replay else ["--json", "--hashes"]
     if newest:
         note = os.path.join(l.base, "newest")
         with open(note, "w", encoding="utf-8") as f:
             f.write(newest[1])
-        arguments = ["--anchor", note]
-    ran = run(program("ledgerd"), "check", l.dir, "--quiet", *arguments, timeout=2 * ledger.WAIT_S)
-    need(ran.status == 0, f"{what}: {ran}\n{l.logged()[-1500:]}")
-    if newest:
-        ran = run(program("ledgerd"), "check", l.dir, "--json", timeout=2 * ledger.WAIT_S)
-        need(ran.status == 0, f"{what}: with its own anchor: {ran}")
+        ran = run(program("ledgerd"), "check", l.dir, *how, "--anchor", note, timeout=2 * ledger.WAIT_S)
+        need(ran.status == 0, f"{what}: {ran}\n{l.logged()[-1500:]}")
+    ran = run(program("ledgerd"), "check", l.dir, *(how if newest else ["--json"]), timeout=2 * ledger.WAIT_S)
+    need(ran.status == 0, f"{what}: with its own anchor: {ran}\n{l.logged()[-1500:]}")
 
 
-def check_promises(l, promises, receipts=8):
-    """Each event has one place, each place one event; receipts fetched anew verify and say the same."""
-    indexes, ids = {}, {}
+def check_promises(l, promises, receipts):
+    """Each event has one place, each place one event, and the log has it there; every checkpoint that anybody was given is of this log; about so many
+    receipts, fetched anew, verify and say the same. Gives what the log has."""
+    indexes, ids, entries = {}, {}, l.log_entries()
     for _, index, event_id, size, _, _ in promises.acks:
         need(index < size, f"entry {index} under a checkpoint of {size}")
         need(indexes.setdefault(index, event_id) == event_id, f"entry {index} was given to two events")
         need(ids.setdefault(event_id, index) == index, f"event {event_id} has two places")
+        need(entries[index]["event_id"] == event_id, f"entry {index} is not event {event_id}, which was acknowledged there")
+    seen = {a[5] for a in promises.acks}
+    lines = [base64.b64decode(note).decode().split("\n") for note in seen]
+    roots = tree.roots((bytes.fromhex(entries[i]["leaf"]) for i in range(len(entries))), {int(n[1]) for n in lines})
+    for note in lines:
+        need(roots.get(int(note[1])) == base64.b64decode(note[2]), f"the checkpoint of {note[1]} entries, which was acknowledged, is of another tree")
     folder = os.path.join(l.base, "receipts")
     os.makedirs(folder, exist_ok=True)
     step = max(1, len(promises.acks) // receipts)
@@ -179,7 +187,7 @@ def check_promises(l, promises, receipts=8):
     for name in os.listdir(folder)[:2]:
         l.ctl("verify", os.path.join(folder, name)).expect(0)
     run(program("tests/faults/load"), "verify", l.profile, l.address, folder).expect(0)
-    return len(ids)
+    return entries
 
 
 # ---- what a power cut may leave ----
