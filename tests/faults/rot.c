@@ -25,7 +25,7 @@
 
 #include "commands.h"
 #include "opening.h"
-#include "scrub_check.h"
+#include "scrub_all.h"
 
 #define MAP_BYTES ((uint64_t)1 << 30)
 #define UNREADABLE 77
@@ -112,84 +112,11 @@ static void found_cb(void *ctx, uint64_t index, const char *what)
     (void)what;
 }
 
-struct walk {
-    struct scrub_view *v;
-    uint64_t chains;
-    struct hash after; /* the last one that was looked at, once there is one */
-    bool again;        /* something was found: on in another view, as the daemon does */
-    enum ledger_rc rc;
-};
-
-static bool visit(void *ctx, struct span key, struct span value)
-{
-    struct walk *w = ctx;
-    struct hash h;
-    uint64_t steps;
-    if (key.n != HASH_LEN) {
-        found_cb(w->v->ctx, UINT64_MAX, "key");
-        return true;
-    }
-    memcpy(h.b, key.p, HASH_LEN);
-    if (w->chains && hash_eq(&h, &w->after))
-        return true;
-    uint64_t before = w->v->found;
-    w->chains++;
-    w->after = h;
-    w->rc = scrub_chain(w->v, &h, value, &steps, NULL);
-    w->again = w->v->found != before;
-    return w->rc == LEDGER_OK && !w->again;
-}
-
-static enum ledger_rc open_again(struct scrub_view *v)
-{
-    scrub_view_close(v);
-    return scrub_view_open(v, NULL);
-}
-
-static enum ledger_rc walk_entries(struct scrub_view *v)
-{
-    enum ledger_rc rc = LEDGER_OK;
-    for (uint64_t i = 0; rc == LEDGER_OK && i < v->m.size; i++) {
-        uint64_t before = v->found;
-        rc = scrub_entry(v, i, NULL);
-        if (rc == LEDGER_OK && v->found != before)
-            rc = open_again(v);
-    }
-    return rc;
-}
-
-static enum ledger_rc walk_chains(struct walk *w)
-{
-    enum ledger_rc rc;
-    do {
-        w->again = false;
-        rc = store_scan(w->v->sn, KV_CHAIN, w->chains ? span_of(w->after.b, HASH_LEN) : SPAN_NONE, visit, w, NULL);
-        rc = rc == LEDGER_OK ? w->rc : rc;
-        if (rc == LEDGER_OK && w->again)
-            rc = open_again(w->v);
-    } while (rc == LEDGER_OK && w->again);
-    if (rc == LEDGER_EIO) { /* as the daemon has it */
-        found_cb(w->v->ctx, UINT64_MAX, "chains");
-        rc = LEDGER_OK;
-    }
-    return rc;
-}
-
 static int scrub(struct context *x)
 {
     struct scrub_view v = {.store = x->store, .c = crypto_new(), .a = arena_new(64u << 20), .side = arena_new(64u << 20),
                            .found_cb = found_cb, .ctx = x->scrubbed};
-    enum ledger_rc rc = scrub_view_open(&v, NULL);
-    struct walk w = {.v = &v};
-    if (rc == LEDGER_OK)
-        rc = walk_entries(&v);
-    if (rc == LEDGER_OK)
-        rc = walk_chains(&w);
-    if (rc == LEDGER_OK && w.chains != v.m.chains)
-        found_cb(x->scrubbed, v.m.seal, "chains");
-    if (rc == LEDGER_OK && (v.parties != v.m.registry.parties || v.admins != v.m.registry.admins))
-        found_cb(x->scrubbed, v.m.seal, "parties");
-    x->scrubbed->error = rc;
+    x->scrubbed->error = scrub_all(&v);
     return 0;
 }
 

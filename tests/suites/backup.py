@@ -16,8 +16,10 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "..", "system"), HERE]
 import cases  # noqa: E402
+import disk  # noqa: E402
 import ledger  # noqa: E402
 from cases import many, tallied  # noqa: E402
+from disk import Shim, start  # noqa: E402
 from cosigner import Witness, answers, hangs_up  # noqa: E402
 from ledger import Ledger, acknowledged, eventually, files_below, material, need, program, run  # noqa: E402
 from witnessed import Witnessed  # noqa: E402
@@ -173,6 +175,28 @@ def test_erased_after_the_backup_filled_by_an_export():
         restore(l, "restored", "--refill", export).expect(0, "erased")
         check(l)
         need(b"supplier of SECRET-WORD" not in everything_in(os.path.join(l.base, "restored")), "the content is in the restored folder")
+
+
+@tallied("backup-beside-a-late-sync", "forked")
+def test_only_what_is_durable_is_signed(done):
+    """What is written into the journal and not synced may never have been: no backup has it, until it is recorded."""
+    with Ledger() as l:
+        shim = Shim(l)
+        need(start(l, shim), l.logged())
+        l.register_warehouse().record("M-1").expect(0)
+        path, out, before = l.write_lines("late.jsonl", [material("M-2")]), os.path.join(l.base, "late"), l.size()
+        shim.arm(disk.DELAY, kinds=(disk.SYNC,), arg=8000000, where="journal/")
+        late = l.ctl_start("record", "-f", path, "--keys", l.keys, "--json", out=out)
+        eventually("the sync is late", shim.hit)
+        size = backup(l)["size"]
+        need(not os.path.getsize(out), "it was acknowledged before its sync had ended")
+        need(size <= before, f"the backup has {size} entries, {before} were durable")
+        need(late.wait(ledger.WAIT_S) == 0, l.logged()[-500:])
+        shim.disarm()
+        size = backup(l, "--verify-all")["size"]
+        need(size == l.size(), f"the next backup has {size} entries of {l.size()}")
+        l.end()
+        done["backups"] += 2
 
 
 @tallied("backup-beside-erasures", "lost")

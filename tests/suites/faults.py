@@ -7,7 +7,6 @@ leaves it running over lunch; 10: a tenth of that.
     faults.py BUILD [TEST…]
 """
 import collections
-import json
 import os
 import random
 import re
@@ -271,29 +270,6 @@ def test_faults_in_the_start(done):
             need(start(l, shim), l.logged()[-500:])
         whole_again(l, load)
     need(done["faults"] >= 6, f"{done}")
-
-
-@tallied("backup-beside-a-late-sync", "forked")
-def test_a_backup_signs_only_what_is_durable(done):
-    """What is written into the journal and not synced may never have been: no backup has it, until it is recorded."""
-    with Copy() as l:
-        shim = Shim(l)
-        need(start(l, shim), l.logged())
-        l.record("M-1").expect(0)
-        target, before = os.path.join(l.base, "backup"), l.size()
-        shim.arm(disk.DELAY, kinds=(disk.SYNC,), arg=8000000, where="journal/")
-        out = os.path.join(l.base, "late")
-        late = l.ctl_start("record", "-f", l.write_lines("late.jsonl", [moved("M-1")]), "--keys", l.keys, "--json", out=out)
-        eventually("the sync is late", shim.hit)
-        size = json.loads(l.tool("backup", target, "--json").expect(0).out)["size"]
-        need(not os.path.getsize(out), "it was acknowledged before its sync had ended")
-        need(size <= before, f"the backup has {size} entries, {before} were durable")
-        need(late.wait(ledger.WAIT_S) == 0, l.logged()[-500:])
-        shim.disarm()
-        size = json.loads(l.tool("backup", target, "--json", "--verify-all").expect(0).out)["size"]
-        need(size == l.size(), f"the next backup has {size} entries of {l.size()}")
-        l.end()
-        done["backups"] += 2
 
 
 # ---- power cuts ----

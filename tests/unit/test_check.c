@@ -7,6 +7,7 @@
 #include "check.h"
 #include "commands.h"
 #include "scratch_run.h"
+#include "scrub_all.h"
 #include "store/log.h"
 #include "store/store_impl.h"
 
@@ -290,6 +291,59 @@ TEST(a_changed_byte_in_any_row_of_any_table_is_found)
         }
         change(&s, CHANGE_SET, row->t, row->key, row->value);
     }
+    must_be(&s, 0, "healed");
+    free(rows);
+    scratch_remove(&s);
+}
+
+struct findings { uint64_t n, at; };
+
+static void found_cb(void *ctx, uint64_t index, const char *what)
+{
+    struct findings *f = ctx;
+    f->n += f->at == index;
+    (void)what;
+}
+
+/* How often the scrub names this entry; it goes on to the end. */
+static uint64_t scrub_names(struct scratch *s, uint64_t index)
+{
+    struct store *store = scratch_open_read(s);
+    struct findings f = {.at = index};
+    struct scrub_view v = {.store = store, .c = s->pen.c, .a = arena_new(64u << 20), .side = arena_new(64u << 20), .found_cb = found_cb, .ctx = &f};
+    CHECK_EQ_INT(scrub_all(&v), LEDGER_OK);
+    arena_free(v.a);
+    arena_free(v.side);
+    store_close(store);
+    return f.n;
+}
+
+/* It says that the entry is of a newer version, which is no reason to look no further. */
+TEST(a_version_that_rotted_is_damage)
+{
+    struct scratch s;
+    make_ledger(&s);
+    struct rows *rows = all_rows(&s);
+    uint64_t entries = 0;
+    for (size_t i = 0; i < rows->n; i++) {
+        struct row *row = &rows->row[i];
+        struct entry_record r;
+        uint8_t copy[4096];
+        char name[32];
+        if (row->t != KV_LOG)
+            continue;
+        CHECK(row->value.n <= sizeof copy && entry_record_split(row->value, &r));
+        memcpy(copy, row->value.p, row->value.n);
+        copy[r.header.p - row->value.p] ^= 0x40;
+        change(&s, CHANGE_SET, row->t, row->key, span_of(copy, row->value.n));
+        snprintf(name, sizeof name, "entry %llu", (unsigned long long)entries);
+        must_be(&s, 1, name);
+        CHECK(strstr(output, name));
+        CHECK(scrub_names(&s, entries) > 0);
+        change(&s, CHANGE_SET, row->t, row->key, row->value);
+        CHECK_EQ_INT(scrub_names(&s, entries++), 0);
+    }
+    CHECK(entries > 10);
     must_be(&s, 0, "healed");
     free(rows);
     scratch_remove(&s);
@@ -643,6 +697,7 @@ TEST(a_damaged_log_is_not_rebuilt_from)
 
 TEST_MAIN(TEST_ENTRY(a_whole_folder_verifies_and_is_counted), TEST_ENTRY(exit_codes),
           TEST_ENTRY(a_changed_byte_in_any_row_of_any_table_is_found),
+          TEST_ENTRY(a_version_that_rotted_is_damage),
           TEST_ENTRY(what_stands_in_for_content_is_checked), TEST_ENTRY(a_malformed_row_of_an_index_is_found), TEST_ENTRY(a_missing_row_of_the_view_is_found),
           TEST_ENTRY(an_extra_row_of_any_table_is_found), TEST_ENTRY(differences_are_named),
           TEST_ENTRY(after_a_bad_entry_the_rest_is_still_looked_at),
