@@ -228,7 +228,7 @@ demo-consortium: deps-demo
 	$(Q)$(SUBMAKE) programs
 	$(Q)sh tests/demo/consortium.sh $(O)
 
-# Some minutes; LARGE=1 with ten million entries: an hour, and 25 GB beside the build. STRICT=1 fails below a target; BENCH_KEEP=1 keeps
+# Some minutes; LARGE=1 with ten million entries: an hour, and 19 GB beside the build. STRICT=1 fails below a target; BENCH_KEEP=1 keeps
 # the ledgers for the next run.
 bench: deps-check
 	$(Q)$(SUBMAKE) programs $(BENCH_BIN)

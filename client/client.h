@@ -187,7 +187,7 @@ struct reply {
         struct { size_t n; struct proven_subject *subjects; } prove; /* the named chains first, in their order */
         struct { struct entries_cursor cursor; size_t n; struct read_entry *entries; bool at_end; } entries;
         struct { size_t n; struct span *ids; bool truncated; } find;
-        struct { struct receipt receipt; struct receipt_claim claim; struct span file; } receipt; /* file: receipt_file.h */
+        struct { struct receipt receipt; struct receipt_claim claim; struct span file; } receipt; /* file: its encoding, message.h */
         struct { size_t n; struct status_metric *metrics; } status;
         struct { struct span path; } consistency;
     } u;

@@ -5,7 +5,7 @@
  *
  * It replays every entry, with all signatures and all rules, and compares everything that is
  * derived with everything that is stored; with --hashes it derives nothing and compares hashes
- * (check_hashes.c). It changes nothing. Whoever has only the folder can thus be sure that it is
+ * (check_hashes.c). It changes nothing, but for an erasure that was interrupted, which it finishes. Whoever has only the folder can thus be sure that it is
  * consistent with itself and with the anchor; that it is the history that others saw is for
  * witnesses and for those who hold checkpoints.
  */
@@ -313,8 +313,10 @@ int ledgerd_check(int argc, char **argv)
         return CHECK_EXIT_USAGE;
     }
     struct check *k = calloc(1, sizeof *k);
-    if (!k)
+    if (!k) {
+        fputs("ledgerd check: out of memory\n", stderr);
         return CHECK_EXIT_USAGE;
+    }
     unreadable_ends_check();
     int code = CHECK_EXIT_GOOD;
     enum ledger_rc rc = run_check(k, &args, &err);

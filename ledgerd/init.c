@@ -342,7 +342,7 @@ static enum ledger_rc write_config(const struct init *in, struct ledger_err *err
     int n = snprintf(
         text, sizeof text,
         "# Configuration of the ledger %s. Every key is optional; what is commented out shows the default.\n"
-        "# `kill -HUP` makes a running server read [access] and the revocation list again; the rest needs a restart.\n"
+        "# `kill -HUP` makes a running server read [access], the revocation list and the certificates again; the rest needs a restart.\n"
         "\n"
         "[server]\n"
         "# ADDRESS:PORT, or [ADDRESS]:PORT for IPv6. Port 0 takes any free one.\n"

@@ -23,7 +23,7 @@ static const char HELP[] =
     "\n"
     "ledgerd COMMAND --help tells more. ledgerd --version prints the version.\n"
     "Exit codes: 0 done; 1 failed, or does not verify; 2 wrong usage or configuration; 3 written by a newer\n"
-    "version; 4 evidence of tampering.\n";
+    "version; 4 evidence of tampering (check, rebuild: 1).\n";
 
 int main(int argc, char **argv)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * offline: what check and rebuild do before they begin, and what they show meanwhile.
+ * offline: what the commands that open a folder themselves do before they begin, and what they show meanwhile.
  */
 #include <stdio.h>
 #include <string.h>

@@ -21,7 +21,7 @@
 #include "pipeline_internal.h"
 
 #define QUEUE_JOBS_DEFAULT 256u
-#define WORKERS_MAX 64u
+#define WORKERS_MAX 256u
 
 static int64_t read_clock(clockid_t id)
 {

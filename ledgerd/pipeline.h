@@ -2,8 +2,8 @@
 /*
  * pipeline: the write path between the loop thread and the disk.
  *
- *   loop thread → bounded queue → verification workers (strict decoding, signatures) → bounded queue → one writer thread (rules,
- *   chains, tree, map, one transaction a batch, checkpoint, signature) → done_cb → loop thread
+ *   loop thread → bounded queue → verification workers (strict decoding, signatures) → one writer thread (rules, chains, tree, map, one
+ *   record of the journal a batch, checkpoint, signature) → done_cb → loop thread
  *
  * A batch is whatever arrived while the previous one was being committed, up to a limit. done_cb runs in the writer thread or a
  * worker and must only hand the job back to the loop. An answer exists only after the commit returned OK.
@@ -30,7 +30,7 @@ struct job_result {
 };
 /* One SubmitRequest or SubmitOwnRequest. The arena belongs to the job and holds everything; the submitter fills the first part. */
 struct job {
-    struct job *next;       /* of whichever queue holds it */
+    struct job *next;       /* of the queue that holds it */
     struct arena *a;
     void *owner;            /* the submitter's; never touched here */
     size_t n_events, n_signatures;
@@ -49,11 +49,10 @@ struct job {
 
 struct pipeline;
 struct store;
-struct log_line;
 struct pipeline_options {
     struct store *store;
     unsigned workers;            /* 0: as many as the machine has cores */
-    unsigned queue_jobs_max;     /* jobs waiting in each queue, together */
+    unsigned queue_jobs_max;     /* jobs waiting, verified or not */
     unsigned batch_events_max;
     uint32_t heartbeat_s;        /* an idle ledger writes a seal this often; 0: the genesis's */
     void (*done_cb)(void *ctx, struct job *job);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * event: what somebody did or observed. An event's bytes are the protobuf encoding of `Event` in ledger.proto
+ * event: what somebody did or observed. An event's bytes are the protobuf encoding of `Event` in ledger_events.proto
  * in its one canonical form: fields ascending, minimal varints, no explicit defaults, nothing unknown, nothing
  * repeated, packed enums, maps ascending by name, decimals in canonical text. Decoding refuses anything else, so
  * an event has exactly one encoding. The codec is driven by the table in kinds.h.
@@ -29,7 +29,7 @@
 #define KIND_FIELDS_MAX 20
 
 /* A lot that comes from another ledger; only recorded. Allowed for MATERIAL_RECEIVED, COLLECTION_PERFORMED and
- * LOT_CREATED. In ledger.proto: ForeignReference{origin=1, chain_key=2 (32), index=3, checkpoint_hash=4 (32)}. */
+ * LOT_CREATED. In ledger_events.proto: ForeignReference{origin=1, chain_key=2 (32), index=3, checkpoint_hash=4 (32)}. */
 struct foreign_ref {
     bool present;
     struct span origin;

@@ -2,8 +2,8 @@
 /*
  * kinds: the closed set of event kinds, their fields, types, signer roles and numbers of signatures, as one
  * table that every part reads: the codec, the form check, the judge, the JSON of the command line.
- * Kind numbers are the numbers in entry headers and the field numbers of the oneof in ledger.proto; 0 to 63 are
- * the ledger's own (own.h).
+ * Kind numbers are the numbers in entry headers and the field numbers of the oneof in ledger_events.proto; 0 to 63 are
+ * the ledger's own (entry.h).
  */
 #ifndef LEDGERD_PROTO_KINDS_H
 #define LEDGERD_PROTO_KINDS_H
@@ -105,7 +105,7 @@ enum field_name {
     FIELD_COUNT
 };
 
-/* Roles, as bits of a mask; the order is the enum's order in ledger.proto (1-based). */
+/* Roles, as bits of a mask; the order is the enum's order in ledger_events.proto (1-based). */
 #define ROLE_LIST(X)                                                                              \
     X(ADMIN, 1) X(COLLECTION, 2) X(CONSENT_OFFICER, 3) X(COURIER, 4) X(HOSPITAL, 5) X(OPERATOR, 6) \
     X(QA, 7) X(QC, 8) X(QP, 9) X(REGULATORY, 10) X(WAREHOUSE, 11)

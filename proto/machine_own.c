@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* machine_own: the ledger's own entries — genesis, epoch, clock step, seal — and what a machine remembers between batches. */
+/* machine_own: the ledger's own entries — genesis, epoch, clock step, seal, log key, time stamp, parameters, successor, acts that persons sign —
+ * and what a machine remembers between batches. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

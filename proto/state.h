@@ -142,7 +142,7 @@ struct product_state {
     struct frontier logs[PRODUCT_LOGS]; /* VERSIONS: specification versions */
 };
 
-/* The ledger's own facts; advanced by its own entries only (own.h). */
+/* The ledger's own facts; advanced by its own entries only (entry.h). */
 struct ledger_state {
     struct span origin;
     uint64_t epoch;

@@ -152,7 +152,7 @@ bool verify_chain_entry(const struct verifier *vf, const struct proven_chain *pc
 /* … and that it was recorded before its successor in the chain: at a smaller index, and not later. */
 bool verify_chain_order(const struct header *before, const struct header *after, struct verdict *v) LEDGER_MUST_USE;
 
-/* A kv of proven chains: judge.h's questions (standing, lineage) can then be asked of a set of proven_chains exactly as the daemon
+/* A kv of proven chains: judge.h's questions (standing, lineage) can then be asked of a set of them exactly as the daemon
  * asks its own store. `add` indexes chain record and members. Reading what was not proven is ENOTFOUND … and *missing is set, so
  * that an answer computed from an incomplete set is never mistaken for one. */
 struct proven_set;

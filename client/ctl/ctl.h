@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ctl: what the commands of ledgerctl share: options, the profile and its client, exit codes, tables, colour, progress. One file
- * for each command; the table of commands is in main.c.
+ * for each command; the table of commands is in commands.c.
  *
  * Results go to standard output and nothing else does; sentences about errors, notices and progress go to standard error.
  */

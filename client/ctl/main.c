@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ledgerctl: records, asks, proves and verifies from the command line. This file is the table of its commands. */
+/* ledgerctl: records, asks, proves and verifies from the command line. This file finds the command (commands.c) and its common options. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,9 +10,9 @@
 
 static void usage(FILE *f)
 {
-    fprintf(f, "usage: ledgerctl [--profile FOLDER] [--server HOST:PORT] [--json] COMMAND …\n\n");
+    fprintf(f, "usage: ledgerctl [--profile FOLDER] [--server HOST:PORT] [--timeout SECONDS] [--json] [--quiet] COMMAND …\n\n");
     for (unsigned i = 0; i < ctl_n_commands; i++)
-        fprintf(f, "  %-11s %s\n", ctl_commands[i].name, ctl_commands[i].summary);
+        fprintf(f, "  %-14s %s\n", ctl_commands[i].name, ctl_commands[i].summary);
     fprintf(f, "\n`ledgerctl COMMAND --help` describes a command. The profile may also be named by LEDGERD_PROFILE.\n"
                "Exit codes: 0 good; 1 refused, not fit, or does not verify; 2 usage or unreadable input; 3 no answer,\n"
                "stale, or needs a newer version; 4 evidence of tampering.\n");

@@ -24,15 +24,22 @@ static int profile_logs(struct ctl *ctl, const struct ctl_list *profiles, struct
     for (unsigned i = 0; i < profiles->n; i++) {
         struct ledger_profile *p;
         struct ledger_err err = {0};
+        bool full = false;
         if (ledger_profile_open(profiles->v[i], NULL, &p, &err))
             return ctl_fail(ctl, EXIT_USAGE, "%s", err.msg);
         for (unsigned k = 0; k < p->policy->n_logs; k++) {
             char text[NOTE_NAME_MAX + 200];
             text[note_key_format(&p->policy->logs[k], text)] = 0;
-            if (strcmp(p->policy->logs[k].name, p->origin) == 0 && logs->n < OPT_LIST_MAX)
+            if (strcmp(p->policy->logs[k].name, p->origin) != 0)
+                continue;
+            if (logs->n == OPT_LIST_MAX)
+                full = true;
+            else
                 logs->v[logs->n++] = ctl_text(ctl, "%s", text);
         }
         ledger_profile_close(p);
+        if (full)
+            return ctl_fail(ctl, EXIT_USAGE, "more than %d log keys: name fewer, and add the others to DIR/policy", OPT_LIST_MAX);
     }
     return EXIT_GOOD;
 }

@@ -689,7 +689,7 @@ int cmd_backup(int argc, char **argv)
         return EXIT_CODE_OK;
     }
     if (!b || !parse_arguments(b, argc, argv)) {
-        fputs("ledgerd backup: DIR and TARGET are wanted, see ledgerd backup --help\n", stderr);
+        fputs(b ? "ledgerd backup: DIR and TARGET are wanted, see ledgerd backup --help\n" : "ledgerd backup: out of memory\n", stderr);
         free(b);
         return EXIT_CODE_USAGE;
     }

@@ -36,7 +36,8 @@ static const char HELP[] =
     "\n"
     "Makes the data folder DIR, which must not exist or be empty, from what `ledgerd backup` wrote: verifies every entry, derives everything\n"
     "else, and writes the anchor. It refuses to make a ledger that is shorter than a checkpoint that is known to the anchor, to a witness of the\n"
-    "restored configuration, or given with --known: going on from it would fork the history. It then says which entries are missing.\n"
+    "restored configuration, each of which has to answer, or given with --known: going on from it would fork the history. It then says which\n"
+    "entries are missing.\n"
     "\n"
     "  --keys FOLDER    where keys/log.key, pki/ca.key and pki/server.key are, if the backup was made without --with-keys\n"
     "  --refill SOURCE  fills what BACKUP lacks: a folder that `ledgerctl export-entries` wrote, another backup, a receipt, or a folder\n"
@@ -220,6 +221,11 @@ static enum ledger_rc ask_witnesses(struct restore *r, struct ledger_err *err)
     enum ledger_rc rc = witness_new(&o, &w, err);
     if (rc == LEDGER_OK)
         rc = witness_ask(w, err);
+    const char *silent = rc == LEDGER_OK ? witness_silent(w) : NULL;
+    if (silent)
+        rc = ledger_fail(err, LEDGER_EBUSY, "the witness %.100s has not cosigned this checkpoint, and may have seen more than %llu entries; nothing was restored. "
+                         "Try again when it answers; if it is gone for good, give a --config whose policy does without it", silent,
+                         (unsigned long long)r->size);
     witness_free(w);
     r->asked = rc == LEDGER_OK;
     return rc;
@@ -321,7 +327,7 @@ static void print_text(const struct restore *r)
     if (r->erased)
         printf("erased:    the content of %llu event%s\n", (unsigned long long)r->erased, r->erased == 1 ? "" : "s");
     printf("not shorter than: %zu known checkpoint%s%s\n"
-           "anchor:    %s\n", r->sources->n_known, r->sources->n_known == 1 ? "" : "s", r->asked ? ", and what the witnesses that answered have seen" : "",
+           "anchor:    %s\n", r->sources->n_known, r->sources->n_known == 1 ? "" : "s", r->asked ? ", and what the witnesses have seen" : "",
            r->anchor);
     if (r->missing_key)
         printf("missing:   %s: take it from where keys are kept, or see `ledgerd cert --help`\n", r->missing_key);
@@ -412,7 +418,7 @@ int cmd_restore(int argc, char **argv)
         return EXIT_CODE_OK;
     }
     if (!r || !parse_arguments(r, argc, argv)) {
-        fputs("ledgerd restore: BACKUP and DIR are wanted, see ledgerd restore --help\n", stderr);
+        fputs(r ? "ledgerd restore: BACKUP and DIR are wanted, see ledgerd restore --help\n" : "ledgerd restore: out of memory\n", stderr);
         free(r);
         return EXIT_CODE_USAGE;
     }

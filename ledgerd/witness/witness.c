@@ -198,6 +198,14 @@ enum ledger_rc witness_ask(struct witness_service *s, struct ledger_err *err)
     return LEDGER_OK;
 }
 
+const char *witness_silent(const struct witness_service *s)
+{
+    for (unsigned i = 0; i < s->n; i++)
+        if (s->witnesses[i].url[0] && !s->witnesses[i].counts.success_ms)
+            return s->witnesses[i].name;
+    return NULL;
+}
+
 /* ---- the thread ---- */
 
 static void *service_main(void *arg)

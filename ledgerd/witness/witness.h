@@ -36,6 +36,8 @@ enum ledger_rc witness_new(const struct witness_options *o, struct witness_servi
 /* Looks at what was kept and asks the witnesses, for at most start_ms. ETAMPER: one of them has cosigned more than this store holds, or
  * another tree. A witness that does not answer is logged and stops nothing. */
 enum ledger_rc witness_ask(struct witness_service *s, struct ledger_err *err) LEDGER_MUST_USE;
+/* After it: the name of one that can be asked and has cosigned nothing, so that what it has seen is not known. NULL: there is none. */
+const char *witness_silent(const struct witness_service *s);
 /* Does the policy name this key as a log's? (The key: 32 bytes.) */
 bool witness_knows_log(const struct witness_service *s, struct span key);
 enum ledger_rc witness_start(struct witness_service *s, struct ledger_err *err) LEDGER_MUST_USE;

@@ -80,7 +80,6 @@ start_witness kantoku-witness --audit kantoku
 kantoku_url=http://$(cat kantoku-witness/address)
 
 say "All trust is one file. The hospital believes a checkpoint only if both have cosigned it; \"auditors\" is the word for who has replayed it."
-vkey_of() { sed -n 's/^[a-z]* *\(witness.example[^ ]*\).*/\1/p' "$1" | head -n 1; }
 run 0 ledgerctl witness status hokuto --json
 hokuto_vkey=$(sed -n 's/.*"vkey": *"\([^"]*\)".*/\1/p' output | head -n 1)
 run 0 ledgerctl witness status kantoku-witness --json

@@ -25,7 +25,7 @@ fuzz-programs: $(FUZZ_TARGETS:%=$(O)/fuzz/%)
 deps-fuzz:
 	$(call need,$(FUZZ_PACKAGES))
 
-# TARGET=name: only that one. SECONDS: of each target. What is found lies in build-fuzz/found.
+# TARGET=name: only that one. SECONDS: of each target. What is found becomes a file of the corpus.
 fuzz: deps-fuzz
 	$(Q)$(SUBMAKE) O=build-fuzz CC=$(or $(FUZZ_CC),clang) SAN=address,undefined CFLAGS="$(CFLAGS) -fsanitize=fuzzer-no-link" \
 		$(if $(TARGET),build-fuzz/fuzz/$(TARGET),fuzz-programs)

@@ -20,7 +20,6 @@ import wire
 from layout import Header, need
 
 TWO_SIGNATURES = (*layout.SIGNED_OWN, 69, 77, 83, 84, 86, 87)
-NO_BLOCK = layout.block_hash(b"")
 
 
 # ---- signatures ----

@@ -14,7 +14,7 @@ SANITIZER_EXIT = 99  # with a report (tests/run.py)
 
 
 def shared():
-    """The folder of scenarios and vectors that comes with the task of checking, or None."""
+    """The folder of scenarios and vectors that LEDGERD_SHARED names, or that lies beside the project; or None."""
     path = os.environ.get("LEDGERD_SHARED", os.path.join(os.path.dirname(ROOT), "shared"))
     return path if os.path.isdir(path) else None
 

@@ -148,9 +148,6 @@ class World:
                 found.append(name)
         return found
 
-    def org_of(self, name):
-        return self.ledger.party(name)["org"]
-
     def signature(self, party):
         return {"party": party, "meaning": self.rng.choice(MEANINGS)}
 

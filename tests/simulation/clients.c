@@ -449,12 +449,6 @@ static struct ask *ask_foreign(struct clients *cl)
     return copy_ask(&was);
 }
 
-struct ask *clients_again(struct clients *cl, const struct ask *was)
-{
-    (void)cl;
-    return copy_ask(was);
-}
-
 /* Another event with a reference that its signer has used before. */
 static struct ask *ask_same_reference(struct clients *cl)
 {

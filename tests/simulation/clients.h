@@ -43,8 +43,6 @@ void clients_fini(struct clients *cl);
 struct ask *clients_ask(struct clients *cl);
 /* One of the first requests, which make the parties and the chain of identity; NULL after the last. */
 struct ask *clients_begin(struct clients *cl, unsigned number);
-/* The same request once more. */
-struct ask *clients_again(struct clients *cl, const struct ask *was);
 void ask_free(struct ask *k);
 
 /* rederive.c: every row of the store, and no other, follows from its log. The model has read all of it. */

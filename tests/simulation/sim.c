@@ -25,6 +25,7 @@
 #define WORLDS 6
 #define WORLDS_LONG 400 /* some two million events */
 #define NOTES_MAX 200000
+#define STEPS_AGAIN 400
 #define OPEN_MAX 24
 
 struct note_seen { uint64_t size; struct hash root; };
@@ -55,6 +56,7 @@ static struct sim {
     unsigned crashes, fatals, stops;
 } sim;
 static bool verbose, replaying;
+static struct hash last_root; /* of the world that was played last */
 
 struct totals { uint64_t worlds, entries, events, refused, again, before, busy, failed, crashes, fatals, stops, roots, notes, rollbacks; };
 
@@ -552,6 +554,7 @@ static void world_finish(struct totals *t)
     if (verbose || replaying)
         printf("%llu entries, root %02x%02x%02x%02x…\n", (unsigned long long)sim.m.size, sim.m.root_at[sim.m.size].b[0],
                sim.m.root_at[sim.m.size].b[1], sim.m.root_at[sim.m.size].b[2], sim.m.root_at[sim.m.size].b[3]);
+    last_root = sim.m.root_at[sim.m.size];
     clients_fini(&sim.cl);
     model_fini(&sim.m);
     free(sim.notes);
@@ -567,6 +570,20 @@ static void run_world(uint64_t seed, unsigned steps, struct totals *t)
     while (sim.sent < steps && sim.cl.n_items + 100 < MODEL_ITEMS_MAX && sim.cl.n_recalls + 10 < MODEL_RECALLS_MAX)
         step();
     world_finish(t);
+}
+
+/* What a failing seed is printed for: played again, it is the same world to the last bit. */
+static bool replays_exactly(uint64_t seed)
+{
+    struct totals first = {0}, second = {0};
+    run_world(seed, STEPS_AGAIN, &first);
+    struct hash root = last_root;
+    run_world(seed, STEPS_AGAIN, &second);
+    bool same = memcmp(&first, &second, sizeof first) == 0 && hash_eq(&root, &last_root);
+    if (!same)
+        printf("simulation: seed %llu played twice: %llu entries, then %llu, or another root\n", (unsigned long long)seed,
+               (unsigned long long)first.entries, (unsigned long long)second.entries);
+    return same;
 }
 
 static void tell(const struct totals *t)
@@ -613,6 +630,7 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < worlds; i++)
         run_world(seed + i, steps, &t);
     tell(&t);
-    printf("%llu passed, 0 failed, 0 skipped\n", (unsigned long long)t.worlds);
-    return 0;
+    bool same = replaying || replays_exactly(seed);
+    printf("%llu passed, %u failed, 0 skipped\n", (unsigned long long)t.worlds + (!replaying && same), !same);
+    return !same;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * world: what the daemon's own code stands on in the simulation. Its threads are tasks of one thread, of which a seed chooses the next;
- * its clocks are virtual; its disk is memory (disk.h); and all of it can end at any moment, as by a power cut, and be started anew.
+ * its clocks are virtual; its disk is memory (disk.c); and all of it can end at any moment, as by a power cut, and be started anew.
  *
  * The daemon is linked as it is. The linker wraps the calls of threads, clocks and randomness (Makefile, SIMULATION_WRAPS), and LMDB's
  * functions are those of disk.c. Whatever happens follows from the seed.

@@ -542,6 +542,10 @@ def test_a_witness_that_has_seen_more_is_asked():
         eventually("the newest checkpoint is witnessed", l.witnessed_all)
         l.end()
         os.unlink(l.anchor)
+        w.fault = hangs_up()  # nobody knows what it has seen
+        ran = restore(l).expect(1, "w1", "may have seen more", "nothing was restored", "--config")
+        need(not os.path.exists(os.path.join(l.base, "restored")), f"{ran}")
+        w.fault = None
         restore(l).expect(4, "w1", "cosigned")
         need(not os.path.exists(os.path.join(l.base, "restored")), "something was made")
         backup(l)

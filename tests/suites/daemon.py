@@ -461,7 +461,7 @@ def test_rebuild_restores_the_view():
         before = {command: l.ctl(*command.split(), "--quiet").expect(0).out for command in ("list items", "show M-7", "history M-7")}
         l.end()
         data = os.path.join(l.dir, "data", "data.mdb")
-        # A canonical state begins with type and version, then the item's id after a length of four bytes (docs/format-states.md).
+        # A canonical state begins with type and version, then the item's id after a length of four bytes (docs/format.md, section 14).
         begin = bytes([1, 1, 0, 0, 0, 3]) + b"M-7"
         flip(data, begin, len(begin) + 2)
         ran = l.tool("check")
