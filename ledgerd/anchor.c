@@ -33,11 +33,12 @@ struct anchor {
     time_t reported;
 };
 
-enum ledger_rc anchor_default_path(const char *dir, char *out, size_t size, struct ledger_err *err)
+enum ledger_rc anchor_path(const char *given, const char *dir, char out[FILES_PATH_MAX], struct ledger_err *err)
 {
-    int n = snprintf(out, size, "%s.anchor", dir);
-    if (n < 0 || (size_t)n >= size)
-        return ledger_fail(err, LEDGER_EINVAL, "the path is too long: %s", dir);
+    bool is = given && given[0];
+    int n = snprintf(out, FILES_PATH_MAX, "%s%s", is ? given : dir, is ? "" : ".anchor");
+    if (n < 0 || n >= FILES_PATH_MAX)
+        return ledger_fail(err, LEDGER_EINVAL, "the path of the anchor is too long: %.200s", is ? given : dir);
     return LEDGER_OK;
 }
 

@@ -11,11 +11,11 @@
 #ifndef LEDGERD_ANCHOR_H
 #define LEDGERD_ANCHOR_H
 
+#include "files.h"
 #include "note.h"
 
-/* DIR.anchor, for an absolute DIR (store_dir). */
-enum ledger_rc anchor_default_path(const char *dir, char *out, size_t size,
-                                   struct ledger_err *err) LEDGER_MUST_USE;
+/* Where it is: as given (NULL or "": it is not), else DIR.anchor, for an absolute DIR (store_dir). EINVAL: the path is too long. */
+enum ledger_rc anchor_path(const char *given, const char *dir, char out[FILES_PATH_MAX], struct ledger_err *err) LEDGER_MUST_USE;
 
 /* Reads and verifies. ENOTFOUND: there is none. EINVAL: it is no checkpoint of this log. One that none
  * of the keys has signed (n <= 64) is no error: signed_by is 0 then, else it has a bit for each that

@@ -45,12 +45,8 @@ enum ledger_rc offline_open(const char *dir, const char *given, enum store_mode 
             *err = config_err;
         return config_rc;
     }
-    if (given && strlen(given) >= FILES_PATH_MAX)
-        return ledger_fail(err, LEDGER_EINVAL, "the path of the anchor is too long");
-    if (given)
-        memcpy(anchor, given, strlen(given) + 1);
-    else if (!anchor[0])
-        rc = anchor_default_path(store_dir(*out), anchor, FILES_PATH_MAX, err);
+    if (given || !anchor[0])
+        rc = anchor_path(given, store_dir(*out), anchor, err);
     return rc;
 }
 

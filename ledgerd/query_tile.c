@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "query_internal.h"
+#include "store/log.h"
 #include "tiles.h"
 
 enum ledger_rc query_look(struct query *q, const struct query_env *env, struct ledger_err *err)
@@ -101,18 +102,11 @@ static enum ledger_rc read_hashes(struct query *q, const struct tile *t, struct 
 /* The header of an entry, borrowed from the store's page. */
 static enum ledger_rc read_header(struct query *q, uint64_t index, struct span *header, struct ledger_err *err)
 {
-    uint8_t key[KV_KEY_MAX];
-    struct span record;
-    struct entry_record rec;
-    enum ledger_rc rc = kv_get(&q->m.kv, KV_LOG, kv_key_u64(key, index), &record);
-    if (rc == LEDGER_ENOTFOUND)
-        return read_bad(err, index, "missing");
-    if (rc != LEDGER_OK)
-        return ledger_fail(err, rc, "reading entry %llu failed", (unsigned long long)index);
-    if (!entry_record_split(record, &rec))
-        return read_bad(err, index, "malformed record");
+    struct entry_record rec = {0};
+    struct ledger_err why = {0};
+    enum ledger_rc rc = log_read(&q->m.kv, index, &rec, &why);
     *header = rec.header;
-    return LEDGER_OK;
+    return rc == LEDGER_ENOTFOUND ? read_bad(err, index, "missing") : rc ? read_failed(err, &why) : LEDGER_OK;
 }
 
 static enum ledger_rc read_bundle(struct query *q, const struct tile *t, struct arena *a, struct span *out,

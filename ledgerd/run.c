@@ -139,10 +139,8 @@ static enum ledger_rc finish_log_key(struct run *r, struct ledger_err *err)
     struct crypto *c = crypto_new();
     struct arena *a = arena_new(LOG_KEY_SCRATCH);
     enum ledger_rc rc = c && a ? LEDGER_OK : ledger_fail(err, LEDGER_ENOMEM, "out of memory");
-    if (rc == LEDGER_OK && r->config.anchor[0])
-        snprintf(anchor, sizeof anchor, "%s", r->config.anchor);
-    else if (rc == LEDGER_OK)
-        rc = anchor_default_path(store_dir(r->store), anchor, sizeof anchor, err);
+    if (rc == LEDGER_OK)
+        rc = anchor_path(r->config.anchor, store_dir(r->store), anchor, err);
     if (rc == LEDGER_OK)
         rc = log_key_finish(r->store, c, a, anchor, &ask, &finished, err);
     if (finished)

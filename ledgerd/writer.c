@@ -74,25 +74,13 @@ static enum ledger_rc verify_tail(struct writer *w, const char *anchor, struct l
     return rc;
 }
 
-static enum ledger_rc anchor_path(const struct pipeline *p, char *out, struct ledger_err *err)
-{
-    const char *given = p->o.anchor_path;
-    if (!given)
-        return anchor_default_path(store_dir(p->o.store), out, FILES_PATH_MAX, err);
-    size_t n = strlen(given);
-    if (n >= FILES_PATH_MAX)
-        return ledger_fail(err, LEDGER_EINVAL, "the path of the anchor is too long");
-    memcpy(out, given, n + 1);
-    return LEDGER_OK;
-}
-
 enum ledger_rc writer_init(struct writer *w, struct pipeline *p, struct ledger_err *err)
 {
     char path[FILES_PATH_MAX];
     w->p = p;
     enum ledger_rc rc = allocate(w, err);
     if (!rc)
-        rc = anchor_path(p, path, err);
+        rc = anchor_path(p->o.anchor_path, store_dir(p->o.store), path, err);
     if (!rc)
         rc = verify_tail(w, path, err);
     if (!rc && p->o.ask_cb)

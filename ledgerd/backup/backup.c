@@ -475,7 +475,7 @@ static enum ledger_rc put_rewritten(struct backup *b, struct backup_part_reader 
 static enum ledger_rc erase_in(struct backup *b, const struct backup_part *part, struct ledger_err *err)
 {
     struct backup_part_reader reader;
-    struct erased_record *all;
+    struct erased_record *all = NULL;
     arena_reset(b->scratch);
     enum ledger_rc rc = open_part(b, part, &reader, err);
     if (rc == LEDGER_OK)

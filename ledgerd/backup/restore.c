@@ -142,13 +142,12 @@ static enum ledger_rc restore_keys(struct restore *r, struct ledger_err *err)
 
 /* ---- what is known ---- */
 
-static enum ledger_rc anchor_path(struct restore *r, struct ledger_err *err)
+static enum ledger_rc find_anchor(struct restore *r, struct ledger_err *err)
 {
     char parent[FILES_PATH_MAX], full[FILES_PATH_MAX], absolute[PATH_MAX];
-    if (r->anchor_given || r->config.anchor[0]) {
-        int n = snprintf(r->anchor, sizeof r->anchor, "%s", r->anchor_given ? r->anchor_given : r->config.anchor);
-        return n >= 0 && (size_t)n < sizeof r->anchor ? LEDGER_OK : ledger_fail(err, LEDGER_EINVAL, "the path of the anchor is too long");
-    }
+    const char *given = r->anchor_given ? r->anchor_given : r->config.anchor;
+    if (given[0])
+        return anchor_path(given, "", r->anchor, err);
     enum ledger_rc rc = files_parent(parent, r->final, err);
     if (rc != LEDGER_OK)
         return rc;
@@ -156,7 +155,7 @@ static enum ledger_rc anchor_path(struct restore *r, struct ledger_err *err)
         return ledger_fail(err, LEDGER_EIO, "%s: %s", parent, strerror(errno));
     const char *name = strrchr(r->final, '/');
     rc = files_path(full, absolute, name ? name + 1 : r->final, err);
-    return rc == LEDGER_OK ? anchor_default_path(full, r->anchor, sizeof r->anchor, err) : rc;
+    return rc == LEDGER_OK ? anchor_path(NULL, full, r->anchor, err) : rc;
 }
 
 static enum ledger_rc collect(struct restore *r, struct ledger_err *err)
@@ -167,7 +166,7 @@ static enum ledger_rc collect(struct restore *r, struct ledger_err *err)
     for (size_t i = 0; rc == LEDGER_OK && i < r->n_knowns; i++)
         rc = sources_known(r->sources, r->knowns[i], err);
     if (rc == LEDGER_OK)
-        rc = anchor_path(r, err);
+        rc = find_anchor(r, err);
     if (rc == LEDGER_OK) {
         rc = sources_known(r->sources, r->anchor, err);
         if (rc == LEDGER_ENOTFOUND && !r->anchor_given)

@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../address.h"
 #include "../log.h"
 #include "internal.h"
 
@@ -82,34 +83,11 @@ static void listener_cb(uv_poll_t *p, int status, int events)
 
 /* ---- opening ---- */
 
-static bool parse_address(const char *host, uint16_t port, struct sockaddr_storage *out)
-{
-    const char *literal = strcmp(host, "localhost") == 0 ? "127.0.0.1" : host;
-    memset(out, 0, sizeof *out);
-    return uv_ip4_addr(literal, port, (struct sockaddr_in *)out) == 0 ||
-           uv_ip6_addr(literal, port, (struct sockaddr_in6 *)out) == 0;
-}
-
-static bool is_loopback(const struct sockaddr_storage *a)
-{
-    if (a->ss_family == AF_INET)
-        return ntohl(((const struct sockaddr_in *)a)->sin_addr.s_addr) >> 24 == 127;
-    return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)a)->sin6_addr);
-}
-
 static bool tell_address(struct http *h)
 {
     struct sockaddr_storage bound;
     socklen_t n = sizeof bound;
-    char host[INET6_ADDRSTRLEN + 1];
-    if (getsockname(h->listener, (struct sockaddr *)&bound, &n) != 0)
-        return false;
-    bool six = bound.ss_family == AF_INET6;
-    uint16_t port = six ? ((struct sockaddr_in6 *)&bound)->sin6_port : ((struct sockaddr_in *)&bound)->sin_port;
-    int e = six ? uv_ip6_name((struct sockaddr_in6 *)&bound, host, sizeof host)
-                : uv_ip4_name((struct sockaddr_in *)&bound, host, sizeof host);
-    snprintf(h->address, sizeof h->address, "%s%s%s:%u", six ? "[" : "", host, six ? "]" : "", ntohs(port));
-    return e == 0;
+    return getsockname(h->listener, (struct sockaddr *)&bound, &n) == 0 && address_format(&bound, h->address, sizeof h->address);
 }
 
 static enum ledger_rc open_listener(struct http *h, const struct config *k, struct ledger_err *err)
@@ -121,11 +99,11 @@ static enum ledger_rc open_listener(struct http *h, const struct config *k, stru
     enum ledger_rc rc = config_address(k->http_listen, host, &port, err);
     if (rc != LEDGER_OK)
         return ledger_wrap(err, rc, "[http] listen");
-    if (!parse_address(host, port, &address))
+    socklen_t n = address_parse(host, port, &address);
+    if (!n)
         return ledger_fail(err, LEDGER_EINVAL, "[http] listen: \"%.100s\" is no IP address", host);
-    if (!h->certificate[0] && !k->http_plain && !is_loopback(&address))
+    if (!h->certificate[0] && !k->http_plain && !address_is_loopback(&address))
         return ledger_fail(err, LEDGER_EINVAL, "[http] listen: beyond loopback addresses it takes certificate and key, or plain = yes");
-    socklen_t n = address.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
     h->listener = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (h->listener < 0 || setsockopt(h->listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
         bind(h->listener, (const struct sockaddr *)&address, n) != 0 || listen(h->listener, BACKLOG) != 0 || !tell_address(h))

@@ -5,46 +5,23 @@
  * Beyond connections_max a connection is taken and closed at once: one that is not taken would wait in the kernel without knowing
  * why, and libuv stops polling for new ones until it is taken.
  */
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
+#include "../address.h"
 #include "../log.h"
 #include "internal.h"
 
 #define BACKLOG 511
 #define DESCRIPTORS_SPARE 64 /* store, logs, threads' pipes */
 
-static bool parse_address(const char *host, uint16_t port, struct sockaddr_storage *out)
-{
-    const char *literal = strcmp(host, "localhost") == 0 ? "127.0.0.1" : host;
-    memset(out, 0, sizeof *out);
-    return uv_ip4_addr(literal, port, (struct sockaddr_in *)out) == 0 ||
-           uv_ip6_addr(literal, port, (struct sockaddr_in6 *)out) == 0;
-}
-
-static bool is_loopback(const struct sockaddr_storage *a)
-{
-    if (a->ss_family == AF_INET)
-        return ntohl(((const struct sockaddr_in *)a)->sin_addr.s_addr) >> 24 == 127;
-    return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)a)->sin6_addr);
-}
-
 static bool write_address(struct server *s)
 {
     struct sockaddr_storage bound;
     int n = sizeof bound;
-    char host[INET6_ADDRSTRLEN + 1];
-    if (uv_tcp_getsockname(&s->listener, (struct sockaddr *)&bound, &n) != 0)
-        return false;
-    bool six = bound.ss_family == AF_INET6;
-    uint16_t port = six ? ((struct sockaddr_in6 *)&bound)->sin6_port : ((struct sockaddr_in *)&bound)->sin_port;
-    int e = six ? uv_ip6_name((struct sockaddr_in6 *)&bound, host, sizeof host)
-                : uv_ip4_name((struct sockaddr_in *)&bound, host, sizeof host);
-    snprintf(s->address, sizeof s->address, "%s%s%s:%u", six ? "[" : "", host, six ? "]" : "", ntohs(port));
-    return e == 0;
+    return uv_tcp_getsockname(&s->listener, (struct sockaddr *)&bound, &n) == 0 && address_format(&bound, s->address, sizeof s->address);
 }
 
 /* As many descriptors as the system allows; if these are too few, fewer connections. */
@@ -108,9 +85,9 @@ enum ledger_rc listener_open(struct server *s, struct ledger_err *err)
     enum ledger_rc rc = config_address(s->config.listen, host, &port, err);
     if (rc != LEDGER_OK)
         return rc;
-    if (!parse_address(host, port, &address))
+    if (!address_parse(host, port, &address))
         return ledger_fail(err, LEDGER_EINVAL, "listen: \"%.100s\" is no IP address", host);
-    if (s->config.plain && !is_loopback(&address))
+    if (s->config.plain && !address_is_loopback(&address))
         return ledger_fail(err, LEDGER_EINVAL,
                            "listen: connections without TLS are for loopback addresses only, not for %.100s", host);
     fit_descriptors(s);

@@ -460,7 +460,7 @@ static void write_anchor(struct fill *f)
     f->cp.origin = span_str(f->origin);
     raw_must(note_key_parse(f->c, span_str(f->m.log_vkey), &key, &err), &err, "log key");
     checkpoint_sign(f->c, &key, store_log_key(f->store), &f->cp, &note);
-    raw_must(anchor_default_path(store_dir(f->store), path, sizeof path, &err), &err, "anchor");
+    raw_must(anchor_path(NULL, store_dir(f->store), path, &err), &err, "anchor");
     raw_must(anchor_write(path, wbuf_span(&note), &err), &err, path);
 }
 
