@@ -25,6 +25,15 @@ static const char HELP[] =
     "Exit codes: 0 done; 1 failed, or does not verify; 2 wrong usage or configuration; 3 written by a newer\n"
     "version; 4 evidence of tampering (check, rebuild: 1).\n";
 
+/* Wherever it stands: somebody who asks wants nothing done. */
+static bool asks_for_help(int argc, char **argv)
+{
+    for (int i = 2; i < argc; i++)
+        if (strcmp(argv[i], "--help") == 0)
+            return true;
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -48,9 +57,11 @@ int main(int argc, char **argv)
         puts("ledgerd " LEDGERD_VERSION);
         return EXIT_CODE_OK;
     }
+    char help[] = "--help", *alone[] = {argv[1], help, NULL};
+    bool asks = asks_for_help(argc, argv);
     for (size_t i = 0; i < sizeof COMMANDS / sizeof COMMANDS[0]; i++)
         if (strcmp(argv[1], COMMANDS[i].name) == 0)
-            return COMMANDS[i].run(argc - 1, argv + 1);
+            return COMMANDS[i].run(asks ? 2 : argc - 1, asks ? alone : argv + 1);
     fprintf(stderr, "ledgerd: there is no command \"%s\"; see ledgerd --help\n", argv[1]);
     return EXIT_CODE_USAGE;
 }

@@ -3,7 +3,7 @@
 # Fuzzing (docs/testing.md). `make check` replays the corpora with `replay`, built like every other test; `make fuzz` builds each target
 # with clang's libFuzzer and lets it search on. Included by the Makefile.
 
-FUZZ_PACKAGES := $(CHECK_PACKAGES) clang libclang-rt-14-dev
+FUZZ_PACKAGES := $(CHECK_PACKAGES) clang libclang-rt-dev
 FUZZ_CORPUS := tests/fuzz/corpus
 FUZZ_TOOLS := fuzz libfuzzer replay seeds exact_arena
 FUZZ_TARGETS := $(sort $(filter-out $(FUZZ_TOOLS),$(notdir $(basename $(wildcard tests/fuzz/*.c)))))

@@ -118,6 +118,13 @@ traced_daemon() {
         python3 -c 'import sys, urllib.request; print(len(urllib.request.urlopen("http://" + sys.argv[1] + "/metrics").read()))' \
             "$(cat "$suite_dir/ledger/run/http")" && kill -HUP "$suite_daemon" && sleep 1.5 && daemon_stop
 }
+# --help does nothing else, wherever it stands.
+helps() {
+    for command in init run check rebuild cert rotate-log-key backup restore; do
+        "$dest/usr/bin/ledgerd" "$command" "$suite_dir/none" --help | grep -q "^usage: ledgerd $command" || return 1
+    done
+    [ ! -e "$suite_dir/none" ]
+}
 allowed_calls() { python3 tests/system/syscalls.py "$lib/systemd/system/ledgerd@.service" "$suite_dir/trace"; }
 
 gone() { ! find "$dest" ! -type d | grep .; }
@@ -133,6 +140,7 @@ step "the library's soname" soname
 step "the library exports ledger_* only" exports_only_its_own
 step "the library exports what its headers declare" exports_what_is_declared
 step "each header compiles alone" headers_stand_alone
+step "each command has its help" helps
 step "examples build against the shared library" builds_shared
 step "an example builds against the static library" builds_static
 if step "an installed daemon starts and ledgerctl records" starts; then
