@@ -81,17 +81,6 @@ static void render_find(struct json_writer *w, struct arena *a, const struct rep
     json_end(w);
 }
 
-/* JSON knows no infinity and no "not a number". */
-static void put_figure_value(struct json_writer *w, double value)
-{
-    char number[64];
-    int n = snprintf(number, sizeof number, "%.17g", value);
-    if (n > 0 && !strpbrk(number, "in"))
-        json_number(w, span_of(number, (size_t)n));
-    else
-        json_null(w);
-}
-
 static void put_figure(struct json_writer *w, const struct status_metric *m)
 {
     char name[256];
@@ -101,7 +90,7 @@ static void put_figure(struct json_writer *w, const struct status_metric *m)
     if (m->text[0] && !of_witness)
         json_string(w, span_str(m->text));
     else
-        put_figure_value(w, m->value);
+        json_double(w, m->value);
 }
 
 /* Of a figure that stands once for each certificate the words are the name: they are an object of their own. */
@@ -125,7 +114,7 @@ static void render_status(struct json_writer *w, struct arena *a, const struct r
         if (strcmp(m->name, STATUS_EXPIRY) != 0)
             continue;
         json_name(w, span_str(m->text));
-        put_figure_value(w, m->value);
+        json_double(w, m->value);
     }
     json_end(w);
     json_end(w);

@@ -330,9 +330,15 @@ static enum call_step gather(struct ledger_client *cl, struct call *k, struct pr
     return !p->n_history || list_add(a, &g->history, p->history, p->n_history) ? STEP_MORE : step_no_memory(k);
 }
 
+/* May there be others than those that were named? */
+static bool leads_on(const struct prove_request *rq)
+{
+    return rq->closure != CLOSE_NONE || rq->related || rq->event_related;
+}
+
 /* Puts the named chains first, in the order in which they were named, whatever order the server chose: nobody who looks at the
  * first one may be shown another. False: one is missing. */
-static bool named_first(const struct prove_request *rq, struct proven_subject *subjects, size_t n)
+static bool named_first(const struct prove_request *rq, struct proven_subject *subjects, size_t n, size_t *named)
 {
     size_t placed = 0;
     for (size_t i = 0; i < rq->n; i++) {
@@ -347,6 +353,7 @@ static bool named_first(const struct prove_request *rq, struct proven_subject *s
         subjects[j] = subjects[placed];
         subjects[placed++] = s;
     }
+    *named = placed;
     return true;
 }
 
@@ -355,8 +362,11 @@ static enum call_step finish(struct ledger_client *cl, struct call *k, struct pr
     struct reply *r = k->reply;
     if (!end_chain(cl, k, w))
         return step_bad(k);
-    if (!named_first(&k->rq.u.prove, w->subjects, w->n))
+    size_t named;
+    if (!named_first(&k->rq.u.prove, w->subjects, w->n, &named))
         return step_fail(k, LEDGER_ETAMPER, "the server left out a chain that was asked for");
+    if (named < w->n && !leads_on(&k->rq.u.prove))
+        return step_fail(k, LEDGER_EPROTO, "the server sent a chain that was not asked for");
     r->u.prove.subjects = w->subjects;
     r->u.prove.n = w->n;
     return STEP_TRUST;

@@ -119,9 +119,9 @@ void call_fail(struct ledger_client *cl, struct call *k, enum ledger_rc rc, cons
     vsnprintf(r->err.msg, sizeof r->err.msg, fmt, ap);
     va_end(ap);
     r->rc = r->err.rc = rc;
-    /* Also an answer that was verified but for its checkpoint is no certain answer. */
+    /* Also an answer that was verified but for its checkpoint is no certain answer, and one that waits for the quorum is none of "nothing". */
     if (k->rq.op == CALL_SUBMIT)
-        r->recorded = k->unresolved || k->state != CALL_QUEUED ? LEDGER_RECORDED_UNKNOWN : LEDGER_RECORDED_NOTHING;
+        r->recorded = k->unresolved || k->quorum || k->state != CALL_QUEUED ? LEDGER_RECORDED_UNKNOWN : LEDGER_RECORDED_NOTHING;
     call_end(cl, k);
 }
 

@@ -56,6 +56,8 @@ void json_end(struct json_writer *w); /* of the object or array begun last */
 void json_name(struct json_writer *w, struct span name);
 void json_null(struct json_writer *w);
 void json_bool(struct json_writer *w, bool b);
+/* JSON knows no infinity and no "not a number": null. */
+void json_double(struct json_writer *w, double value);
 void json_number(struct json_writer *w,
                  struct span text); /* the text of a JSON number, written as it is */
 void json_uint(struct json_writer *w, uint64_t v);

@@ -162,6 +162,16 @@ void json_bool(struct json_writer *w, bool b)
     put(w, b ? "true" : "false");
 }
 
+void json_double(struct json_writer *w, double value)
+{
+    char number[64];
+    int n = snprintf(number, sizeof number, "%.15g", value);
+    if (n > 0 && !strpbrk(number, "in"))
+        json_number(w, span_of(number, (size_t)n));
+    else
+        json_null(w);
+}
+
 void json_number(struct json_writer *w, struct span text)
 {
     next_value(w);

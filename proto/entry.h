@@ -76,6 +76,7 @@ const struct content_fault *entry_content_fault(struct crypto *c, const struct h
 /* u8 1 · nonce[32] · var origin · var log vkey · u16 format version · u16 rules version · i64 clock tolerance µs · u32 heartbeat s ·
  * u32 event bytes at most · u32 events a batch at most · index key commitment[32] · var admin party · var admin org · u16 alg ·
  * var admin key · var proof of possession */
+#define CLOCK_TOLERANCE_US_MAX INT64_C(86400000000) /* a day */
 struct genesis {
     struct hash nonce;
     struct span origin, log_vkey;

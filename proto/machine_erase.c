@@ -215,6 +215,66 @@ enum ledger_rc machine_erase_targets(struct machine *m, const struct erasure *e,
 
 /* ---- replay ---- */
 
+/*
+ * The types of chains that an entry of this kind advances, at most (docs/rules.md, section 7). A state that comes from an opening is the word of
+ * whoever has the log key, and nobody has judged it: it must not reach what the kind could never have changed, least of all a person's key.
+ */
+static unsigned may_advance(unsigned kind)
+{
+#define IS(type) (1u << CHAIN_##type)
+    switch (kind) {
+    case OWN_TIME_STAMP:
+        return IS(LEDGER);
+    case KIND_COI_ASSIGNED:
+    case KIND_CONSENT_CHANGED:
+        return IS(SUBJECT);
+    case KIND_SPECIFICATION_SET:
+        return IS(PRODUCT);
+    case KIND_CUSTODY_TRANSFERRED:
+        return IS(SHIPMENT);
+    case KIND_MATERIAL_RECEIVED:
+    case KIND_PROCESS_STEP:
+    case KIND_INPUT_CONSUMED:
+    case KIND_LOT_DERIVED:
+    case KIND_LOT_SPLIT:
+    case KIND_QC_RESULT:
+    case KIND_QUALITY_DECISION:
+    case KIND_STORAGE_MOVED:
+        return IS(ITEM);
+    case KIND_COLLECTION_PERFORMED:
+    case KIND_LOT_CREATED:
+    case KIND_ADMINISTERED:
+    case KIND_ADVERSE_EVENT_REPORTED:
+        return IS(ITEM) | IS(SUBJECT);
+    case KIND_DEVIATION_CHANGED:
+    case KIND_EXCURSION_ASSESSED:
+    case KIND_RECALL_CHANGED:
+        return IS(ITEM) | IS(CASE);
+    case KIND_SHIPMENT_DISPATCHED:
+    case KIND_LOT_DISPOSED:
+        return IS(ITEM) | IS(SHIPMENT);
+    case KIND_SHIPMENT_RECEIVED:
+    case KIND_CONDITION_LOGGED:
+        return IS(ITEM) | IS(SHIPMENT) | IS(CASE);
+    case KIND_EVENT_CORRECTED: /* what its target advanced */
+        return IS(ITEM) | IS(SUBJECT) | IS(SHIPMENT) | IS(CASE) | IS(PRODUCT);
+    default:
+        return 0; /* the rest of the ledger's own, and PARTY_REGISTERED, whose content is never left out */
+    }
+#undef IS
+}
+
+/* A time stamp advances the ledger's chain and changes nothing of it. */
+static bool state_kept(struct machine *m, const struct chain *before, const struct chain *after)
+{
+    struct wbuf a, b;
+    wbuf_init(&a, m->a);
+    wbuf_init(&b, m->a);
+    state_encode(m->c, before, true, &a);
+    state_encode(m->c, after, true, &b);
+    return before->exists && !a.failed && !b.failed && span_eq(wbuf_span(&a), wbuf_span(&b));
+}
+
 static enum ledger_rc open_link(struct machine *m, const struct header *h, const struct opening_part *part, struct advance *adv,
                                 struct ledger_err *err)
 {
@@ -237,6 +297,9 @@ static enum ledger_rc open_link(struct machine *m, const struct header *h, const
         rc = opening_check(m->c, m->a, &m->index_key, h, part, before, after, err);
     if (rc)
         return rc;
+    if (!(may_advance(h->kind) >> after->type & 1) || (h->kind == OWN_TIME_STAMP && !state_kept(m, before, after)))
+        return ledger_fail(err, LEDGER_EINVAL, "opening: an entry of kind %u cannot have changed a chain of type \"%s\" so", h->kind,
+                           chain_type_name(after->type));
     after->count = before->count; /* as machine_append wants it: before the entry */
     after->head = before->head;
     after->before = before->before;

@@ -106,13 +106,15 @@ static enum ledger_rc check_genesis(struct machine *m, const struct genesis *g, 
 {
     struct hash commit;
     index_key_commit(m->c, &m->index_key, &commit);
+    if (g->format_version == 0 || g->rules_version == 0 || g->clock_tolerance_us < 0 || g->clock_tolerance_us > CLOCK_TOLERANCE_US_MAX)
+        return ledger_fail(err, LEDGER_EINVAL, "genesis: there is no version 0, and the clock is tolerated by at most a day");
     if (g->format_version > FORMAT_VERSION || g->rules_version > RULES_VERSION)
         return ledger_fail(err, LEDGER_EVERSION, "genesis: needs format %u and rules %u", g->format_version,
                            g->rules_version);
     if (!origin_valid(g->origin) || !copy_text(m->origin, sizeof m->origin, g->origin))
         return ledger_fail(err, LEDGER_EINVAL, "genesis: origin is no name of a ledger");
     struct note_key k;
-    if (note_key_parse(m->c, g->log_vkey, &k, NULL) || !span_eq(span_str(k.name), g->origin) ||
+    if (note_key_parse(m->c, g->log_vkey, &k, NULL) || k.type != NOTE_ED25519 || !span_eq(span_str(k.name), g->origin) ||
         !copy_text(m->log_vkey, sizeof m->log_vkey, g->log_vkey))
         return ledger_fail(err, LEDGER_EINVAL, "genesis: log key is no key of this origin");
     if (!hash_eq(&commit, &g->index_key_commit))

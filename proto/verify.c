@@ -172,7 +172,7 @@ bool verify_entry(const struct verifier *vf, const struct entry_claim *claim, st
     if (!entry_kind_name(out->header.kind))
         return verdict_bad(v, VERDICT_NEWER, out->header.index, "kind", "kind %u needs a newer version", out->header.kind);
     out->erased_by = claim->erased_by;
-    if (out->erased_by && (out->own || out->erased_by <= out->header.index))
+    if (out->erased_by && (out->own || out->header.kind == KIND_PARTY_REGISTERED || out->erased_by <= out->header.index))
         return verdict_bad(v, VERDICT_TAMPERED, out->header.index, "content", "it is said to be erased, which it cannot be");
     if (!claim->withheld && !claim->erased_by)
         return check_content(vf, claim, out, v);

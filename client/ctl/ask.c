@@ -127,6 +127,16 @@ int ask_tsa_ca(struct ctl *ctl, const char *path, struct span *ca)
     return exit;
 }
 
+bool ask_filled(struct ctl *ctl, const struct ask_text *texts, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (texts[i].value && !texts[i].value[0]) {
+            (void)ctl_fail(ctl, EXIT_USAGE, "%s is empty: nothing was asked", texts[i].name);
+            return false;
+        }
+    return true;
+}
+
 bool ask_time(struct ctl *ctl, const char *text, int64_t *us)
 {
     *us = ctl_now_us();

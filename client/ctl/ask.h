@@ -19,6 +19,10 @@ int ask_absent(struct ctl *ctl, const struct reply *r, const struct proven_subje
 /* Certificates of time-stamping authorities: of the file, or (NULL) of the profile's tsa_ca, if a profile is open and names one. *ca is
  * absent if there are none. EXIT_GOOD, or the exit code after a message. */
 int ask_tsa_ca(struct ctl *ctl, const char *path, struct span *ca);
+/* Options that say what is asked must not be empty: an empty one is mostly one that something before has failed to fill in, and means "not asked"
+ * further down. False after a message. */
+struct ask_text { const char *name, *value; /* NULL: not given */ };
+bool ask_filled(struct ctl *ctl, const struct ask_text *texts, size_t n);
 /* A time argument, or now. False after a message. */
 bool ask_time(struct ctl *ctl, const char *text, int64_t *us);
 /* A whole number argument; false after a message. */

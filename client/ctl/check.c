@@ -164,6 +164,9 @@ int cmd_check(struct ctl *ctl, int argc, char **argv)
         return EXIT_USAGE;
     if (done)
         return EXIT_GOOD;
+    const struct ask_text texts[] = {{"--coi", coi}, {"--subject-commit", commit}, {"--org", org}, {"--into", into}, {"--at", at}};
+    if (!ask_filled(ctl, texts, sizeof texts / sizeof texts[0]))
+        return EXIT_USAGE;
     if (!purpose_of(purpose, &in.q.purpose))
         return ctl_fail(ctl, EXIT_USAGE, "--for administer, consume, dispatch or release");
     if (in.q.purpose == PURPOSE_ADMINISTER && (!coi || !commit))

@@ -102,6 +102,10 @@ const char *ctl_paint(struct ctl *ctl, enum ctl_color color, const char *text);
 /* printf into the arena; never NULL (ends the program with a message when memory is out). */
 const char *ctl_text(struct ctl *ctl, const char *fmt, ...) LEDGER_PRINTF(2, 3);
 const char *ctl_span(struct ctl *ctl, struct span s);  /* printable form: control characters as ?, absent as "" */
+static inline const char *ctl_word(struct ctl *ctl, const char *text) /* the same of what a server said */
+{
+    return ctl_span(ctl, span_str(text));
+}
 const char *ctl_time(struct ctl *ctl, int64_t us);     /* UTC, "" for 0 */
 const char *ctl_dec(struct ctl *ctl, dec_t v);
 

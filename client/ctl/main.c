@@ -71,7 +71,7 @@ int main(int argc, char **argv)
     ledger_profile_close(ctl.profile);
     crypto_free(ctl.c);
     arena_free(ctl.a);
-    if (fflush(stdout) != 0 && exit == EXIT_GOOD)
+    if ((fflush(stdout) != 0 || ferror(stdout)) && exit == EXIT_GOOD) /* the latter: an earlier flush has lost it */
         exit = EXIT_USAGE; /* standard output is full or closed: the result was not delivered */
     return exit;
 }

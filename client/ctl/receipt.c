@@ -39,6 +39,14 @@ static int print_written(struct ctl *ctl, const struct reply *r, const char *pat
 {
     const struct entry *e = &r->u.receipt.receipt.entry;
     const char *kind = entry_kind_name(e->header.kind);
+    if (ctl->json && e->erased_by) {
+        struct erased_acts acts = {.ctl = ctl, .basis = r};
+        const struct erased_act *act;
+        int exit = erased_act(&acts, e, &act);
+        erased_free(&acts);
+        if (exit)
+            return exit;
+    }
     if (ctl->json) {
         struct json_writer w;
         json_writer_init(&w, ctl->a, true);

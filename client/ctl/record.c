@@ -55,8 +55,8 @@ static void print_refused(struct record *rc, const struct recorded *line, const 
         line_print(rc->ctl, line->id, why, NULL, NULL);
     else
         print_line(rc, line, ctl_text(rc->ctl, "REFUSE:%s", refusal_name(why->code)),
-                   ctl_text(rc->ctl, "%s%s%s%s%s", why->subject, why->subject[0] ? ": " : "",
-                            why->field, why->field[0] ? ": " : "", why->text));
+                   ctl_text(rc->ctl, "%s%s%s%s%s", ctl_word(rc->ctl, why->subject), why->subject[0] ? ": " : "",
+                            ctl_word(rc->ctl, why->field), why->field[0] ? ": " : "", ctl_word(rc->ctl, why->text)));
     rc->refused++;
 }
 

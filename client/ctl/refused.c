@@ -8,7 +8,8 @@ static void print_text(struct ctl *ctl, const struct refused *r)
 {
     const struct refusal *why = r->why;
     fprintf(stderr, "%s %s%s%s\n", ctl_paint(ctl, COLOR_BAD, ctl_text(ctl, "Refused: %s", refusal_name(why->code))),
-            why->subject[0] ? ctl_text(ctl, "(%s) ", why->subject) : "", why->field[0] ? ctl_text(ctl, "%s: ", why->field) : "", why->text);
+            why->subject[0] ? ctl_text(ctl, "(%s) ", ctl_word(ctl, why->subject)) : "",
+            why->field[0] ? ctl_text(ctl, "%s: ", ctl_word(ctl, why->field)) : "", ctl_word(ctl, why->text));
     if (r->index)
         fprintf(stderr, "It is recorded as entry #%" PRIu64 " already.\n", r->index);
     fprintf(stderr, "Nothing was recorded.\n");

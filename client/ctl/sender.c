@@ -37,6 +37,7 @@ struct sender {
     void *ctx;
     struct flight *first, *open, **end; /* in order; `open` is the last one, not started yet */
     unsigned started, batches;
+    bool answered; /* something may be recorded by now: no later failure is that of everything */
     int exit; /* of the first failure; then nothing is sent any more */
     pthread_mutex_t mutex;
     pthread_cond_t landed;
@@ -90,6 +91,7 @@ static void deliver(struct sender *s, struct flight *f)
 {
     size_t at = 0;
     bool answered = f->reply && f->reply->recorded == LEDGER_RECORDED_ANSWERED;
+    s->answered |= answered;
     for (size_t i = 0; i < f->n; i++) {
         struct sent sent = {.recorded = LEDGER_RECORDED_ANSWERED};
         if (!f->places[i].local) {
@@ -106,13 +108,19 @@ static void deliver(struct sender *s, struct flight *f)
     }
 }
 
+/* What may be said of all events together: nothing, while some others are recorded, or on their way. Each has a line of its own. */
+static enum ledger_recorded of_all(const struct sender *s, enum ledger_recorded of_one)
+{
+    return of_one == LEDGER_RECORDED_NOTHING && (s->answered || s->started) ? (enum ledger_recorded)0 : of_one;
+}
+
 static void note_failure(struct sender *s, const struct flight *f)
 {
     if (!f->reply || f->reply->rc == LEDGER_OK || s->exit)
         return;
     struct ledger_err err = f->reply->err;
     err.rc = f->reply->rc;
-    s->exit = ctl_fail_err(s->ctl, &err, f->reply->recorded);
+    s->exit = ctl_fail_err(s->ctl, &err, of_all(s, f->reply->recorded));
 }
 
 /* Delivers flights from the front until at most `most` started ones are left; with 0 all of them,
@@ -159,7 +167,7 @@ void sender_free(struct sender *s)
 
 static int fail(struct sender *s, const struct ledger_err *err)
 {
-    s->exit = ctl_fail_err(s->ctl, err, LEDGER_RECORDED_NOTHING);
+    s->exit = ctl_fail_err(s->ctl, err, of_all(s, LEDGER_RECORDED_NOTHING));
     return s->exit;
 }
 
@@ -339,5 +347,7 @@ int sender_add(struct sender *s, const struct signing *signings, unsigned n, str
     if (!p)
         return no_memory(s);
     p->tag = tag;
+    if (!s->all_or_nothing)
+        s->ctl->unsent = false; /* what fails from here on does not keep this one from being sent */
     return EXIT_GOOD;
 }

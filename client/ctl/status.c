@@ -125,7 +125,7 @@ int cmd_checkpoint(struct ctl *ctl, int argc, char **argv)
     return exit;
 }
 
-static void expiry_json(struct ctl *ctl, struct json_writer *w, const struct expiry_rows *e)
+static void expiry_json(struct json_writer *w, const struct expiry_rows *e)
 {
     json_name(w, SPAN_LIT("expiry"));
     json_array(w);
@@ -133,7 +133,7 @@ static void expiry_json(struct ctl *ctl, struct json_writer *w, const struct exp
         json_object(w);
         json_put_string(w, "what", span_str(e->row[i].what));
         json_name(w, SPAN_LIT("days"));
-        json_number(w, span_str(ctl_text(ctl, "%.2f", e->row[i].days)));
+        json_double(w, e->row[i].days);
         json_end(w);
     }
     json_end(w);
@@ -141,7 +141,7 @@ static void expiry_json(struct ctl *ctl, struct json_writer *w, const struct exp
 
 static const char *metric_name(struct ctl *ctl, const struct status_metric *m)
 {
-    return status_of_witness(m) ? ctl_text(ctl, "%s:%s", m->name, ctl_span(ctl, span_str(m->text))) : m->name;
+    return status_of_witness(m) ? ctl_text(ctl, "%s:%s", m->name, ctl_span(ctl, span_str(m->text))) : ctl_word(ctl, m->name);
 }
 
 static void successor_json(struct ctl *ctl, struct json_writer *w, const struct successor *s);
@@ -167,10 +167,10 @@ static int status_json(struct ctl *ctl, const struct log_key_in_force *key, cons
         if (m->text && m->text[0] && !status_of_witness(m))
             json_string(&w, span_str(m->text));
         else
-            json_number(&w, span_str(ctl_text(ctl, "%.15g", m->value)));
+            json_double(&w, m->value);
     }
     json_end(&w);
-    expiry_json(ctl, &w, e);
+    expiry_json(&w, e);
     json_end(&w);
     return ctl_print_json(ctl, &w);
 }

@@ -11,7 +11,7 @@
 
 struct node {
     const struct proven_subject *s;
-    bool shown;
+    bool shown, reached;
 };
 struct arc { /* from the item asked about outwards */
     const char *how;     /* "consumed", "split" */
@@ -125,25 +125,47 @@ static int build(struct trace *t, const struct reply *r)
     return EXIT_GOOD;
 }
 
-static int check_complete(struct trace *t, const struct reply *r)
+/* The items that an item leads to, onto the stack, each once. */
+static int follow(struct trace *t, const struct reply *r, const struct node *from, struct node **stack, size_t *depth)
 {
-    for (size_t i = 0; i < t->n; i++) {
-        const struct proven_subject *s = t->nodes[i].s;
-        if (!s->opened)
-            return ctl_fail(t->ctl, EXIT_NO_ANSWER, "the state of %s is withheld from this certificate: no lineage without it",
-                            ctl_span(t->ctl, s->name.id));
-        if (leads_nowhere(t, s))
-            continue;
-        const struct proven_chain *pc = item_from(t, &t->nodes[i]);
-        for (size_t k = 0; k < n_arcs(t, pc); k++) {
-            struct span other = arc_at(t, pc, k).item;
-            if (!find_node(t, other))
-                return ctl_tampered(t->ctl, r, SPAN_NONE,
-                                    ctl_text(t->ctl, "the server left %s out of the lineage although the proven lists of %s name it",
-                                             ctl_span(t->ctl, other), ctl_span(t->ctl, pc->chain.id)));
-        }
+    const struct proven_subject *s = from->s;
+    if (!s->opened)
+        return ctl_fail(t->ctl, EXIT_NO_ANSWER, "the state of %s is withheld from this certificate: no lineage without it",
+                        ctl_span(t->ctl, s->name.id));
+    if (leads_nowhere(t, s))
+        return EXIT_GOOD;
+    const struct proven_chain *pc = item_from(t, from);
+    for (size_t k = 0; k < n_arcs(t, pc); k++) {
+        struct span id = arc_at(t, pc, k).item;
+        struct node *other = find_node(t, id);
+        if (!other)
+            return ctl_tampered(t->ctl, r, SPAN_NONE,
+                                ctl_text(t->ctl, "the server left %s out of the lineage although the proven lists of %s name it",
+                                         ctl_span(t->ctl, id), ctl_span(t->ctl, pc->chain.id)));
+        if (!other->reached)
+            stack[(*depth)++] = other;
+        other->reached = true;
     }
     return EXIT_GOOD;
+}
+
+/* Nothing is missing that the proven lists name; and what they do not lead to, however well it was proven, is not of the lineage. */
+static int check_complete(struct trace *t, const struct reply *r, struct node *root)
+{
+    struct node **stack = arena_alloc(t->ctl->a, (t->n + 1) * sizeof *stack);
+    size_t depth = 0, kept = 0;
+    int exit = stack ? EXIT_GOOD : ctl_fail(t->ctl, EXIT_NO_ANSWER, "out of memory");
+    if (!exit)
+        stack[depth++] = root;
+    root->reached = true;
+    while (!exit && depth)
+        exit = follow(t, r, stack[--depth], stack, &depth);
+    for (size_t i = 0; !exit && i < t->n; i++)
+        if (t->nodes[i].reached)
+            t->nodes[kept++] = t->nodes[i];
+    if (!exit)
+        t->n = kept;
+    return exit;
 }
 
 /* ---- forms ---- */
@@ -298,9 +320,10 @@ static int print(struct trace *t, const struct reply *r, struct span id, bool do
     struct node *root = find_node(t, id);
     if (!root)
         return ask_absent(t->ctl, r, &r->u.prove.subjects[0]);
-    int exit = check_complete(t, r);
+    int exit = check_complete(t, r, root);
     if (exit)
         return exit;
+    root = find_node(t, id); /* it may stand elsewhere now */
     if (dot)
         return print_dot(t);
     if (t->ctl->json)

@@ -13,6 +13,10 @@
 int dossier_question_read(struct ctl *ctl, struct dossier_question *x)
 {
     static const char *const names[] = {"administer", "consume", "dispatch", "release"};
+    const struct ask_text texts[] = {{"--for", x->purpose}, {"--coi", x->coi},   {"--subject-commit", x->commit},
+                                     {"--org", x->org},     {"--into", x->into}, {"--at", x->at}};
+    if (!ask_filled(ctl, texts, sizeof texts / sizeof texts[0]))
+        return EXIT_USAGE;
     x->asked = x->purpose != NULL;
     if (!x->asked)
         return x->coi || x->commit || x->org || x->into || x->at ? ctl_fail(ctl, EXIT_USAGE, "what may it be used for? --for PURPOSE") : EXIT_GOOD;

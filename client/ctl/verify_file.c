@@ -334,6 +334,11 @@ static void verify_one(struct verify *v, const char *path, struct json_writer *w
         verify_dossier(v, path, w);
         return;
     }
+    if (v->question.asked) {
+        (void)ctl_fail(v->ctl, EXIT_USAGE, "%s: it is no dossier; only a dossier says what an item may be used for (--for)", path);
+        v->unreadable = true;
+        return;
+    }
     if (!check_file(v, v->ctl->a, &f)) {
         v->unreadable = true;
         return;

@@ -199,13 +199,20 @@ static bool is_wrong_profile(struct auditor *a, const struct entry_claim *raw, c
     return !hash_eq(&commit, &g.index_key_commit);
 }
 
+/* Content that is missing was not judged, and an ERASURE, which two persons sign, has to say so. Until it does, nothing is vouched for: in an honest
+ * log it has come by the end. */
+static bool all_named(const struct auditor *a)
+{
+    return replayer_machine(a->replayer)->erased_open == 0;
+}
+
 /* Each entry, in order, in the auditor's thread. */
 static void on_step(void *user, const struct replay_step *s)
 {
     struct auditor *a = user;
     const struct header *h = &s->entry->entry.header;
     struct hash root;
-    if (s->outcome == REPLAY_DERIVED && h->kind == OWN_SEAL && replayer_checkpoint(a->replayer, h->index + 1, &root))
+    if (s->outcome == REPLAY_DERIVED && h->kind == OWN_SEAL && all_named(a) && replayer_checkpoint(a->replayer, h->index + 1, &root))
         push_seal(a, h->index + 1, &root);
     if (s->outcome != REPLAY_FAILED)
         return;
@@ -230,7 +237,7 @@ static void answer_wanted(struct auditor *a)
     struct wanted x = {.present = false};
     struct hash root;
     pthread_mutex_lock(&a->mutex);
-    if (a->wanted.present && a->wanted.size <= replayer_sealed(a->replayer)) {
+    if (a->wanted.present && a->wanted.size <= replayer_sealed(a->replayer) && all_named(a)) {
         x = a->wanted;
         a->wanted = (struct wanted){.present = false};
     }

@@ -25,6 +25,11 @@ MAGIC = b"ledgerd dossier v1\n"
 BACK, FORWARD = 1, 2
 OWN_NAMES = {layout.TIME_STAMP: "TIME_STAMP"}
 PARTY_REGISTERED = 64
+# Kinds to the types of chains that they advance, at most; nothing else may come from an opening.
+MAY_ADVANCE = {kind: types for kinds, types in (
+    ((layout.TIME_STAMP,), (LEDGER,)), ((65, 66), (SUBJECT,)), ((69,), (PRODUCT,)), ((80,), (SHIPMENT,)), ((67, 71, 72, 73, 74, 75, 77, 78), (ITEM,)),
+    ((68, 70, 84, 85), (ITEM, SUBJECT)), ((76, 83, 86), (ITEM, CASE)), ((79, 88), (ITEM, SHIPMENT)), ((81, 82), (ITEM, SHIPMENT, CASE)),
+    ((87,), (ITEM, SUBJECT, SHIPMENT, CASE, PRODUCT))) for kind in kinds}
 # Fields of events that name chains: the field, the chain's type, what stands before the id.
 NAMES = (("coi", SUBJECT, ""), ("for_coi", SUBJECT, ""), ("party", PARTY, ""), ("product_code", PRODUCT, ""), ("shipment", SHIPMENT, ""),
          ("lost_shipment", SHIPMENT, ""), ("deviation", CASE, "deviation/"), ("recall", CASE, "recall/"), ("excursion_id", CASE, "excursion/"),
@@ -260,6 +265,7 @@ class Dossier:
         for number, (salt, data, members) in entry.opening.parts.items():
             link, state = entry.header.links[number], states.Stored(data)
             need(layout.chain_key(self.index_key, state.type, states.chain_id(state)) == link.key, f"entry {entry.index}: a state of another chain")
+            need(state.type in MAY_ADVANCE.get(entry.kind, ()), f"entry {entry.index}: kind {entry.kind} advances no chain of type {state.type}")
             need(layout.commitment(link.key, link.sequence, salt, state.canonical) == link.commitment, f"entry {entry.index}: an opened state")
             self._check_members(entry, self.here[link.key], state, members)
 

@@ -407,6 +407,59 @@ TEST(nobody_erases_in_secret)
     world_close(w);
 }
 
+/* An entry of this kind that advances one chain to a state of the log's choosing, as if its content had been erased. */
+static struct entry_record invented(struct world *w, uint64_t index, unsigned kind, const struct chain *now, struct chain *next)
+{
+    struct arena *a = w->a;
+    struct link *link = arena_alloc(a, sizeof *link);
+    struct opening_part part = {.salt = {{7}}};
+    struct opening o = {.n = 1, .parts = &part, .has_reference = true, .reference = {{9}}};
+    struct wbuf state;
+    next->before = (struct stored_state){0};
+    wbuf_init(&state, a);
+    state_encode(w->c, next, true, &state);
+    part.state = wbuf_span(&state);
+    *link = (struct link){.chain = now->key, .seq = now->count, .prev = now->head};
+    CHECK(state_commit(w->c, a, next, now->count, &part.salt, &link->state));
+    const struct header h = {.index = index, .epoch = w->m.epoch, .recorded_us = w->now_us, .kind = (uint16_t)kind, .event_id = {{1}},
+                             .block_hash = {{2}}, .n_links = 1, .links = link};
+    return (struct entry_record){.header = header_encode(a, &h), .opening = opening_encode(a, &o), .erased_by = index + 1};
+}
+
+/* Nobody has judged what is said to be erased: it must not change what its kind never could, least of all whose signature counts. */
+TEST(what_is_said_to_be_erased_gives_nobody_another_key)
+{
+    static const enum chain_type types[] = {CHAIN_PARTY, CHAIN_ITEM, CHAIN_LEDGER};
+    struct ids ids;
+    struct world *w = busy_world(&ids);
+    struct log_copy log;
+    read_log(w, &log);
+    for (unsigned i = 0; i < 3; i++) {
+        struct replica r = replica_open(w);
+        struct verdict v;
+        struct hash key;
+        struct span record;
+        struct chain *now = arena_alloc(w->a, sizeof *now), *next = arena_alloc(w->a, sizeof *next);
+        feed_all(&r, &log);
+        struct span id = i == 0 ? SPAN_LIT("u.qa") : i == 1 ? SPAN_LIT("LOT-1") : span_str(w->m.origin);
+        chain_key(w->c, &w->index_key, types[i], id, &key);
+        MUST(kv_get(&r.m.kv, KV_CHAIN, span_of(key.b, HASH_LEN), &record));
+        MUST(chain_record_decode(arena_copy(w->a, record), now, err));
+        now->key = key;
+        *next = *now;
+        if (i == 0)
+            next->party.key = arena_copy(w->a, span_of(HASH_ZERO.b, HASH_LEN)); /* somebody else's */
+        if (i == 2)
+            next->ledger.heartbeat_s++;
+        const struct entry_record e = invented(w, log.n, KIND_STORAGE_MOVED, now, next);
+        enum ledger_rc rc = feed(&r, &e, &v);
+        CHECK_EQ_INT(rc, i == 1 ? LEDGER_OK : LEDGER_ETAMPER); /* an item: that an ERASURE has to name it comes later */
+        CHECK(i == 1 || strstr(v.text, "cannot have changed a chain"));
+        kv_mem_free(r.mem);
+    }
+    world_close(w);
+}
+
 TEST(what_cannot_be_erased)
 {
     struct ids ids;
@@ -654,6 +707,7 @@ TEST_MAIN(TEST_ENTRY(every_past_state_opens_its_commitment),
           TEST_ENTRY(a_row_of_another_length_is_noticed),
           TEST_ENTRY(an_erased_event_is_gone_and_everything_goes_on),
           TEST_ENTRY(nobody_erases_in_secret),
+          TEST_ENTRY(what_is_said_to_be_erased_gives_nobody_another_key),
           TEST_ENTRY(what_cannot_be_erased),
           TEST_ENTRY(retention_holds),
           TEST_ENTRY(a_corrected_event_goes_with_its_corrections),
