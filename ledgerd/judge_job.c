@@ -161,6 +161,7 @@ enum ledger_rc judge_own(struct writer *w, struct job *job, int64_t recorded_us,
     struct machine saved = w->m;
     struct job_result *r = &job->results[0];
     struct ledger_err why = {0};
+    job->rc = LEDGER_OK; /* of an earlier try, in a batch that failed for another */
     if (no_room_to_erase(w, job))
         return LEDGER_OK;
     w->m.kv = kv_mem_kv(w->group);

@@ -35,13 +35,17 @@ static const struct family *find_family(Ledgerd__V1__Request__OpCase op)
  * no message. */
 struct decode_memory {
     struct arena *a;
+    size_t left; /* by the request's own size: a few bytes that nobody knows take many in their decoded form, and stay as long as the query */
     bool exhausted;
 };
+#define DECODED_BYTES_MIN ((size_t)64 * 1024)
+#define DECODED_TIMES 16 /* a list of the shortest names takes thirteen times its own bytes */
 
 static void *decode_alloc(void *ctx, size_t n)
 {
     struct decode_memory *m = ctx;
-    void *p = arena_alloc(m->a, n);
+    void *p = n <= m->left ? arena_alloc(m->a, n) : NULL;
+    m->left -= p ? n : 0;
     m->exhausted = m->exhausted || !p;
     return p;
 }
@@ -69,7 +73,7 @@ static uint64_t leading_id(struct span s)
 
 static void decode_request(struct query *q, struct span request)
 {
-    struct decode_memory mem = {.a = q->a};
+    struct decode_memory mem = {.a = q->a, .left = DECODED_BYTES_MIN + DECODED_TIMES * request.n};
     ProtobufCAllocator allocator = {decode_alloc, decode_free, &mem};
     q->id = leading_id(request);
     q->request = ledgerd__v1__request__unpack(&allocator, request.n, request.p);
@@ -245,6 +249,7 @@ enum ledger_rc query_next(struct query *q, struct arena *a, struct span *respons
         return ledger_fail(err, LEDGER_EINVAL, "query: the last response has been given");
     struct arena_mark mark = arena_mark(a);
     struct ledger_err why = {.rc = LEDGER_OK};
+    const bool pinned = q->sn != NULL;
     arena_reset(q->scratch);
     enum ledger_rc rc = answer(q, a, response, more, &why);
     if (rc == LEDGER_EBUSY && q->failed.rc == LEDGER_OK) {
@@ -252,6 +257,9 @@ enum ledger_rc query_next(struct query *q, struct arena *a, struct span *respons
         arena_release(a, mark);
         return LEDGER_EBUSY;
     }
+    /* Kept from here on, as others are: were there no end to it, nobody could look at the store any more, the writer neither. */
+    if (rc == LEDGER_OK && *more && q->pinned && !pinned && store_snapshots(q->env.store) > STORE_SNAPSHOTS_MAX)
+        rc = ledger_fail(&why, LEDGER_EBUSY, "too many long answers are being read at the same time; ask again");
     if (rc != LEDGER_OK) {
         arena_release(a, mark);
         *more = false;

@@ -243,9 +243,10 @@ static struct job *answer_unprepared(struct pipeline *p, struct job *jobs)
     return good;
 }
 
+/* EBUSY: no batch was begun, since too many look at the store. */
 static bool nothing_recorded(enum ledger_rc rc)
 {
-    return rc == LEDGER_ENOMEM || rc == LEDGER_EFULL || rc == LEDGER_ELIMIT || rc == LEDGER_ETAMPER;
+    return rc == LEDGER_ENOMEM || rc == LEDGER_EFULL || rc == LEDGER_ELIMIT || rc == LEDGER_ETAMPER || rc == LEDGER_EBUSY;
 }
 
 /* At most one line a second: clients try again. */

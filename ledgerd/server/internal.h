@@ -131,6 +131,7 @@ struct stream {
     struct bytes wanted;           /* HELLO: the origin that the client means */
     uint64_t credit;               /* responses that may be made */
     uint64_t credit_late;          /* granted while it was in the thread pool */
+    size_t reserved;               /* of RECEIVING_TOTAL_MAX, for the question and what it is decoded into */
     bool begun, working, wait_commit, last;
     uint64_t wait_until_ms;        /* wait_commit: no longer than this; 0: for ever */
     enum error_code ended_by;      /* 0, or the error that ends it */
@@ -217,7 +218,7 @@ void request_forget(struct connection *c);                         /* its submis
 /* streams.c */
 /* The server's figures, for StatusRequest and /metrics. Any thread; ctx is the server. */
 void server_figures(void *ctx, void (*put)(void *sink, const char *name, double value, const char *text), void *sink);
-void stream_begin(struct connection *c, const struct message *m, struct span request);
+void stream_begin(struct connection *c, const struct message *m, struct span request, size_t reserved);
 void stream_credit(struct connection *c, uint64_t id, uint32_t responses);
 void stream_cancel(struct connection *c, uint64_t id);
 bool stream_uses(const struct connection *c, uint64_t id);

@@ -122,6 +122,7 @@ enum ledger_rc message_decode(struct arena *a, struct span frame, struct message
         return ledger_fail(err, LEDGER_EINVAL, "the frame holds no Request message");
     out->id = r->id;
     out->op = op_of(r->op_case);
+    out->names_many = r->op_case == LEDGERD__V1__REQUEST__OP_PROVE;
     if (out->op == OP_HELLO) {
         out->version_min = r->hello->version_min;
         out->version_max = r->hello->version_max;

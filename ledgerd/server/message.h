@@ -28,6 +28,7 @@ enum recorded { RECORDED_UNSPECIFIED = 0, RECORDED_NOTHING, RECORDED_UNKNOWN };
 struct message {
     uint64_t id;
     enum message_op op;
+    bool names_many; /* of the questions this one alone may be long: it can name thousands of chains */
     /* HELLO */
     uint32_t version_min, version_max;
     struct span origin;

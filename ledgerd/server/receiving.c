@@ -32,8 +32,9 @@ static bool may_process(const struct connection *c)
 
 static bool reserve(void *ctx, size_t n)
 {
-    struct server *s = ((struct connection *)ctx)->server;
-    if (s->receiving + n > RECEIVING_TOTAL_MAX)
+    struct connection *c = ctx;
+    struct server *s = c->server;
+    if (c->state != CONNECTION_OPEN || s->receiving + n > RECEIVING_TOTAL_MAX)
         return false;
     s->receiving += n;
     return true;
@@ -64,7 +65,9 @@ static bool take_frames(struct connection *c, struct span *in)
             frame_trim(&c->frames);
             continue;
         }
-        if (r == FRAME_WAIT)
+        if (r == FRAME_WAIT && c->state != CONNECTION_OPEN) /* nobody whom we do not know yet reserves anything */
+            connection_fail(c, ERROR_LIMIT, "a connection begins with a hello, which is short");
+        else if (r == FRAME_WAIT)
             c->wait_memory = true;
         else if (r == FRAME_BAD_LENGTH)
             connection_fail(c, ERROR_LIMIT, "a frame is from 1 to 4194304 bytes long");

@@ -22,7 +22,7 @@ static void stamp_of(const char *path, struct stamp *out)
     struct stat st;
     memset(out, 0, sizeof *out);
     if (stat(path, &st) == 0)
-        *out = (struct stamp){st.st_mtim, st.st_ino, st.st_size};
+        *out = (struct stamp){st.st_ctim, st.st_ino, st.st_size}; /* ctime: a change of owner or mode may be what was missing */
 }
 
 static bool same_stamp(const struct stamp *a, const struct stamp *b)

@@ -231,7 +231,7 @@ static void hello(struct connection *c, const struct message *m, struct span fra
         return;
     }
     c->hello_begun = true;
-    stream_begin(c, m, frame);
+    stream_begin(c, m, frame, 0);
 }
 
 /* ---- dispatch ---- */
@@ -258,12 +258,14 @@ static const char *limit_fault(const struct connection *c, const struct message 
     return NULL;
 }
 
-static void query(struct connection *c, const struct message *m, struct span frame)
+static void query(struct connection *c, const struct message *m, struct span frame, size_t reserved)
 {
     if (c->server->phase != SERVER_SERVING)
         request_error(c, m, ERROR_SHUTTING_DOWN, "the server is shutting down");
+    else if (reserved && !m->names_many)
+        request_error(c, m, ERROR_LIMIT, "a request of this kind has at most 16384 bytes");
     else
-        stream_begin(c, m, frame);
+        stream_begin(c, m, frame, reserved);
 }
 
 /* True: the arena and the reservation are in other hands. */
@@ -287,7 +289,7 @@ static bool dispatch(struct connection *c, const struct message *m, struct arena
         return submit(c, m, a, reserved);
     case OP_SINGLE:
     case OP_STREAM:
-        query(c, m, frame);
+        query(c, m, frame, reserved);
         return false;
     case OP_CREDIT:
         stream_credit(c, m->stream, m->responses);

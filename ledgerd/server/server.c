@@ -159,6 +159,8 @@ static void sweep_cb(uv_timer_t *h)
             stream_wake_late(c, now);
         if (new_second && c->state == CONNECTION_OPEN)
             stream_expire(c);
+        else if (new_second && c->state == CONNECTION_OPENING)
+            stream_schedule(c); /* a hello that waits for others' pending answers to become fewer */
     }
     if (new_second) {
         if (s->log_lost)

@@ -125,6 +125,8 @@ void server_figures(void *ctx, void (*put)(void *sink, const char *name, double 
 
 static void stream_free(struct stream *st)
 {
+    if (st->conn)
+        receiving_give_back(st->conn->server, st->reserved);
     query_end(st->query);
     bytes_fini(&st->request);
     bytes_fini(&st->wanted);
@@ -322,7 +324,7 @@ static bool keep_request(struct stream *st, const struct message *m, struct span
     return ok;
 }
 
-void stream_begin(struct connection *c, const struct message *m, struct span request)
+void stream_begin(struct connection *c, const struct message *m, struct span request, size_t reserved)
 {
     struct stream *st = calloc(1, sizeof *st);
     if (st)
@@ -334,6 +336,8 @@ void stream_begin(struct connection *c, const struct message *m, struct span req
         return;
     }
     st->conn = c;
+    st->reserved = reserved; /* once more: the caller gives its own back, and the question stays in memory */
+    c->server->receiving += reserved;
     st->id = m->id;
     st->access = c->access;
     struct witness_service *w = c->server->witness;

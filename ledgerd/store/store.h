@@ -64,6 +64,10 @@ struct store_snapshot;
 enum ledger_rc store_snapshot_open(struct store *s, struct store_snapshot **out, struct ledger_err *err) LEDGER_MUST_USE;
 struct kv store_snapshot_kv(struct store_snapshot *sn); /* get only; put returns EINVAL */
 void store_snapshot_close(struct store_snapshot *sn);
+/* How many are open in this process. There may be STORE_SNAPSHOTS_MAX, beside those of the writer, the workers and everybody who is done at once:
+ * whoever keeps one open has to ask first, so that these always get theirs. */
+#define STORE_SNAPSHOTS_MAX 1024u
+unsigned store_snapshots(struct store *s);
 /* What is not in the tables yet is not seen any more. What is in them is on the disk, whatever becomes of the process that writes; of what is beside
  * them, in the journal, that process alone knows (STORE_BESIDE). */
 void store_snapshot_tables(struct store_snapshot *sn);

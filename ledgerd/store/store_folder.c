@@ -468,6 +468,10 @@ void store_close(struct store *s)
     store_abort(s);
     store_known_end(s);
     store_apply_fini(s);
+    pthread_mutex_lock(&s->lock);
+    while (s->destroying)
+        pthread_cond_wait(&s->left, &s->lock);
+    pthread_mutex_unlock(&s->lock);
     close_data(s);
     pthread_cond_destroy(&s->left);
     pthread_mutex_destroy(&s->lock);

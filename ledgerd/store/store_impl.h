@@ -84,6 +84,8 @@ struct store {
     unsigned format; /* of the folder, when it was opened */
     pthread_mutex_t lock;
     pthread_cond_t left;   /* the last user of a retired environment has gone */
+    unsigned snapshots;    /* open ones, under the lock */
+    unsigned destroying;   /* retired environments that are being overwritten by threads of their own, under the lock; `left` tells */
     struct store_env *env; /* the present one; changed by the writer alone, under the lock */
     uint64_t map_bytes, reserve_bytes;
     struct hash index_key;
@@ -106,6 +108,7 @@ struct store_snapshot {
     struct store *store;
     struct store_env *env;
     MDB_txn *txn;
+    bool counted;        /* in store->snapshots */
     uint8_t last_key[8]; /* store_last's, of the log */
     MDB_cursor *cursors[KV_TABLES]; /* opened when first used: who reads neighbours finds the page at hand */
     size_t n_layers; /* above the tables, the oldest first */

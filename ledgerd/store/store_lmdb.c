@@ -185,15 +185,52 @@ struct store_env *store_env_take(struct store *s)
     return e;
 }
 
+struct going {
+    struct store *store;
+    struct store_env *env;
+};
+
+static void *destroy_main(void *ctx)
+{
+    struct going g = *(struct going *)ctx;
+    free(ctx);
+    store_env_destroy(g.env);
+    pthread_mutex_lock(&g.store->lock);
+    g.store->destroying--;
+    pthread_cond_broadcast(&g.store->left);
+    pthread_mutex_unlock(&g.store->lock);
+    return NULL;
+}
+
+/* In a thread of its own: the last user may be one that must not wait until a whole file is overwritten. If there can be none, here. */
+static void destroy_beside(struct store *s, struct store_env *e)
+{
+    pthread_t thread;
+    struct going *g = malloc(sizeof *g);
+    if (g) {
+        *g = (struct going){s, e};
+        if (pthread_create(&thread, NULL, destroy_main, g) == 0) {
+            pthread_detach(thread);
+            return;
+        }
+        free(g);
+    }
+    store_env_destroy(e);
+    pthread_mutex_lock(&s->lock);
+    s->destroying--;
+    pthread_mutex_unlock(&s->lock);
+}
+
 void store_env_give(struct store *s, struct store_env *e)
 {
     pthread_mutex_lock(&s->lock);
     bool last = --e->users == 0 && e->retired;
+    s->destroying += last;
     if (e->users == 0)
         pthread_cond_broadcast(&s->left);
     pthread_mutex_unlock(&s->lock);
     if (last)
-        store_env_destroy(e);
+        destroy_beside(s, e);
 }
 
 /* ---- the write transaction ---- */

@@ -33,6 +33,8 @@ static enum ledger_rc open_within(struct store *s, struct store_snapshot **out, 
     if (!e) {
         sn->env = s->env;
         s->env->users++;
+        sn->counted = true;
+        s->snapshots++;
         while (sn->n_layers < s->n_layers) {
             sn->layers[sn->n_layers] = layer_keep(s->layers[sn->n_layers]);
             sn->n_layers++;
@@ -94,8 +96,21 @@ void store_snapshot_close(struct store_snapshot *sn)
     if (sn->txn)
         mdb_txn_abort(sn->txn);
     store_snapshot_tables(sn);
+    if (sn->counted) {
+        pthread_mutex_lock(&sn->store->lock);
+        sn->store->snapshots--;
+        pthread_mutex_unlock(&sn->store->lock);
+    }
     store_env_give(sn->store, sn->env);
     free(sn);
+}
+
+unsigned store_snapshots(struct store *s)
+{
+    pthread_mutex_lock(&s->lock);
+    unsigned n = s->snapshots;
+    pthread_mutex_unlock(&s->lock);
+    return n;
 }
 
 void store_snapshot_tables(struct store_snapshot *sn)

@@ -84,6 +84,7 @@ enum ledger_rc ask_authority(const struct ask_target *to, struct span request, c
         curl_easy_setopt(h, CURLOPT_PROXY, to->proxy) == CURLE_OK &&
         curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK) {
         curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
+        curl_easy_setopt(h, CURLOPT_QUICK_EXIT, 1L); /* a name server that does not answer holds up its own thread alone */
         curl_easy_setopt(h, CURLOPT_ERRORBUFFER, reason);
         curl_easy_setopt(h, CURLOPT_HTTPHEADER, all);
         curl_easy_setopt(h, CURLOPT_USERAGENT, "ledgerd/" LEDGERD_VERSION);

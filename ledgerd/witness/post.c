@@ -103,6 +103,7 @@ static bool set_options(const struct posts *p, struct post *t, const char *url, 
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(CURLOPT_PROXY, "");
     SET(CURLOPT_NOSIGNAL, 1L);
+    SET(CURLOPT_QUICK_EXIT, 1L); /* a name server that does not answer holds up its own thread alone, and no other witness */
     SET(CURLOPT_HTTPHEADER, t->headers);
     SET(CURLOPT_USERAGENT, "ledgerd/" LEDGERD_VERSION);
     SET(CURLOPT_TIMEOUT_MS, p->timeout_ms);

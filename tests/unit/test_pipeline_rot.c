@@ -131,5 +131,29 @@ TEST(a_rotten_chain_map_is_not_sealed)
     run_end(&s, &r);
 }
 
+/* While too many look at the store, nothing is recorded; and afterwards it is. */
+TEST(readers_without_end_do_not_end_the_process)
+{
+    enum { MANY = 4096 };
+    struct scratch s;
+    struct run r;
+    static struct store_snapshot *open[MANY];
+    size_t n = 0;
+    begin(&s, &r);
+    uint64_t size = run_size(&r);
+    enum ledger_rc rc = LEDGER_OK;
+    while (n < MANY && (rc = store_snapshot_open(r.store, &open[n], NULL)) == LEDGER_OK)
+        n++;
+    CHECK_EQ_INT(rc, LEDGER_EBUSY);
+    CHECK_EQ_INT(move(&r, &s, "crowded", "item=M-1;location=F"), LEDGER_EBUSY);
+    CHECK_EQ_INT(r.fatals, 0);
+    while (n)
+        store_snapshot_close(open[--n]);
+    CHECK_EQ_INT(run_size(&r), size);
+    CHECK_EQ_INT(move(&r, &s, "crowded", "item=M-1;location=F"), LEDGER_OK);
+    run_end(&s, &r);
+}
+
 TEST_MAIN(TEST_ENTRY(a_rotten_state_is_not_judged_upon), TEST_ENTRY(a_rotten_tree_is_not_signed),
-          TEST_ENTRY(a_rotten_chain_map_is_not_sealed))
+          TEST_ENTRY(a_rotten_chain_map_is_not_sealed),
+          TEST_ENTRY(readers_without_end_do_not_end_the_process))

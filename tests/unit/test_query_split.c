@@ -123,5 +123,34 @@ TEST(want_of_memory_is_no_verdict)
     world_close(w);
 }
 
+/* Each long answer keeps the store as it was when it began. There is an end to how many may, or nobody could look at the store any more. */
+TEST(long_answers_are_not_kept_without_end)
+{
+    struct world *w = make_bags();
+    struct store_snapshot *open[STORE_SNAPSHOTS_MAX];
+    Ledgerd__V1__Request req = REQUEST(5);
+    struct answers ans;
+    PROVE(p);
+    name_chain(w, &p, CHAIN_ITEM, "L1");
+    p.closure = LEDGERD__V1__CLOSURE__CLOSURE_FORWARD;
+    p.members = p.history_all = true;
+    req.op_case = LEDGERD__V1__REQUEST__OP_PROVE;
+    req.prove = &p;
+    for (unsigned i = 0; i < STORE_SNAPSHOTS_MAX; i++)
+        MUST(store_snapshot_open(w->store, &open[i], err));
+    CHECK_EQ_INT(store_snapshots(w->store), STORE_SNAPSHOTS_MAX);
+    ask(w, &req, &ans);
+    CHECK_EQ_INT(ans.n, 1);
+    check_error(&ans, LEDGERD__V1__ERROR_CODE__ERROR_BUSY, "too many long answers");
+    store_snapshot_close(open[0]);
+    ask(w, &req, &ans);
+    CHECK(ans.n > 1 && ans.r[ans.n - 1]->answer_case == LEDGERD__V1__RESPONSE__ANSWER_PROVE);
+    for (unsigned i = 1; i < STORE_SNAPSHOTS_MAX; i++)
+        store_snapshot_close(open[i]);
+    CHECK_EQ_INT(store_snapshots(w->store), 0);
+    world_close(w);
+}
+
 TEST_MAIN(TEST_ENTRY(a_head_that_chains_share_is_sent_once), TEST_ENTRY(what_a_lot_went_into_is_left_out_if_asked),
-          TEST_ENTRY(want_of_memory_is_no_verdict))
+          TEST_ENTRY(want_of_memory_is_no_verdict),
+          TEST_ENTRY(long_answers_are_not_kept_without_end))
