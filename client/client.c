@@ -225,10 +225,15 @@ static enum ledger_rc call_make(struct ledger_client *cl, const struct call_requ
 /* Waits for room until a moment of the real-time clock; NULL: does not wait. With the mutex. */
 static enum ledger_rc wait_for_room(struct ledger_client *cl, const struct timespec *until, struct ledger_err *err)
 {
-    while (!cl->closing && cl->calls >= cl->calls_max) {
-        if (!until || pthread_cond_timedwait(&cl->room, &cl->mutex, until) == ETIMEDOUT)
-            return ledger_fail(err, LEDGER_EBUSY, "%u operations are under way; nothing was sent", cl->calls);
-    }
+    bool late = false;
+    cl->waiting++;
+    while (!late && !cl->closing && cl->calls >= cl->calls_max)
+        late = !until || pthread_cond_timedwait(&cl->room, &cl->mutex, until) == ETIMEDOUT;
+    cl->waiting--;
+    if (cl->closing)
+        pthread_cond_broadcast(&cl->room); /* for who closes */
+    else if (late && cl->calls >= cl->calls_max)
+        return ledger_fail(err, LEDGER_EBUSY, "%u operations are under way; nothing was sent", cl->calls);
     return cl->closing ? ledger_fail(err, LEDGER_ECANCELED, "the client is being closed") : LEDGER_OK;
 }
 
@@ -402,6 +407,10 @@ LEDGER_API void ledger_client_close(struct ledger_client *cl)
     conn_wake(cl->connection);
     pthread_mutex_unlock(&cl->mutex);
     conn_join(cl->connection);
+    pthread_mutex_lock(&cl->mutex);
+    while (cl->waiting)
+        pthread_cond_wait(&cl->room, &cl->mutex);
+    pthread_mutex_unlock(&cl->mutex);
     client_free(cl);
 }
 

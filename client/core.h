@@ -104,6 +104,7 @@ struct ledger_client {
     const struct ledger_profile *profile;
     char program[128];
     unsigned timeout_ms, first_contact_ms, calls_max;
+    unsigned waiting;        /* callers in wait_for_room, under the mutex */
     struct connection *connection;
 
     /* ---- shared, under the mutex ---- */

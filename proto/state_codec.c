@@ -28,6 +28,9 @@ static void write_dec(struct wbuf *w, dec_t v)
     wbuf_u64(w, (uint64_t)u);
 }
 
+/* Far above what quantities of events can add up to, and so low that one more never overflows: a state may be the word of a stranger (opening.h). */
+#define DEC_STATE_MAX ((dec_t)1 << 120)
+
 static dec_t read_dec(struct rbuf *r)
 {
     uint64_t high = rbuf_u64(r);
@@ -165,7 +168,7 @@ static bool read_number(const struct codec_field *f, struct rbuf *r, uint8_t *p,
     case CODEC_DEC:
         dec = read_dec(r);
         memcpy(p, &dec, sizeof dec);
-        return !off || dec == 0;
+        return dec <= DEC_STATE_MAX && dec >= -DEC_STATE_MAX && (!off || dec == 0);
     case CODEC_U8:
     case CODEC_BOOL:
     case CODEC_TEXT:

@@ -29,6 +29,7 @@ struct export {
     size_t parts_cap;
     bool present;
     uint64_t went_on_at, bytes, erasures;
+    uint64_t erased, erased_by; /* entries without content, and the latest act that is said to have erased any */
     struct entries_cursor at;
     struct ledger_err err;
     struct ctl_progress progress;
@@ -175,6 +176,15 @@ static int add_entry(struct export *x, const struct read_entry *e)
     if (raw->withheld || (raw->erased_by && !raw->opening.n))
         return ctl_fail(x->ctl, EXIT_NEGATIVE, "the content of entry %" PRIu64 " is withheld from this client: an export takes the right to read "
                         "everything (`read all`)", e->entry.header.index);
+    if (raw->erased_by) {
+        struct verifier vf = {.c = x->ctl->c, .a = x->a};
+        struct verdict v = {0};
+        if (!verify_opening(&vf, &e->entry.header, raw->opening, &v))
+            return ctl_fail(x->ctl, verdict_open(v.kind) ? EXIT_NO_ANSWER : EXIT_NEGATIVE, "what stands in for the erased content of entry %" PRIu64 ": %s",
+                            e->entry.header.index, v.text);
+        x->erased++;
+        x->erased_by = raw->erased_by > x->erased_by ? raw->erased_by : x->erased_by;
+    }
     x->erasures += e->entry.header.kind == OWN_ERASURE;
     struct span bytes = entry_record_join(x->a, &record);
     if (!bytes.p)
@@ -215,6 +225,8 @@ static int finish(struct export *x, const struct reply *last)
     x->m.n_log_keys = x->m.n_files = 0;
     if (x->at.next != last->snapshot.cp.size || x->m.tree.size != x->at.next)
         return ctl_fail(x->ctl, EXIT_NO_ANSWER, "the entries do not end at a checkpoint");
+    if (x->erased_by >= x->at.next)
+        return ctl_fail(x->ctl, EXIT_NEGATIVE, "content is said to be erased under entry %" PRIu64 ", which there is not", x->erased_by);
     struct span bytes = backup_manifest_encode(x->ctl->a, &x->m);
     if (!bytes.p)
         return no_memory(x);
@@ -229,6 +241,8 @@ static int report(struct export *x, const struct reply *last)
     if (!x->ctl->json) {
         printf("%s: entries %" PRIu64 " to %" PRIu64 ", verified; %" PRIu64 " new, %" PRIu64 " bytes\n", x->path, x->m.first, x->m.tree.size - 1,
                x->m.tree.size - x->went_on_at, x->bytes);
+        if (x->erased)
+            printf("erased: the content of %" PRIu64 " of the new entries; that ERASURE entries name them, restoring will ask\n", x->erased);
         ctl_basis(x->ctl, last);
         return EXIT_GOOD;
     }
@@ -238,6 +252,7 @@ static int report(struct export *x, const struct reply *last)
     json_put_uint(&w, "size", x->m.tree.size);
     json_put_uint(&w, "went_on_at", x->went_on_at);
     json_put_uint(&w, "bytes_written", x->bytes);
+    json_put_uint(&w, "erased", x->erased);
     ctl_basis_json(&w, last);
     json_end(&w);
     return ctl_print_json(x->ctl, &w);

@@ -7,7 +7,7 @@
 
 struct history_signatures {
     uint64_t verified;
-    bool withheld; /* registrations of signers are withheld from this certificate: nothing was verified */
+    bool withheld; /* registrations of some signers are withheld from this certificate: what they signed was not verified */
 };
 /* Asks for the signers' chains and verifies every signature whose event is here. EXIT_GOOD, or the exit code after the message: one that
  * does not verify is evidence. */

@@ -48,7 +48,18 @@ static bool readable(const struct proven_subject *party)
     return true;
 }
 
-static int check_all(struct signers *s, const struct reply *r, const struct party_history *parties, struct history_signatures *out)
+/* Are the registrations of all who signed it here? What is withheld of one says nothing about the others. */
+static bool all_readable(const struct signers *s, const struct entry *e, const bool *unread)
+{
+    for (size_t k = 0; k < e->block.n; k++)
+        for (size_t i = 0; i < s->n; i++)
+            if (unread[i] && span_eq(s->names[i].id, e->block.sigs[k].party))
+                return false;
+    return true;
+}
+
+static int check_all(struct signers *s, const struct reply *r, const struct party_history *parties, const bool *unread,
+                     struct history_signatures *out)
 {
     struct ctl *ctl = s->ctl;
     struct verifier vf = {.c = ctl->c, .a = ctl->a, .policy = client_profile(ctl->client)->policy};
@@ -56,7 +67,7 @@ static int check_all(struct signers *s, const struct reply *r, const struct part
         const struct entry *e = &s->of->history[i];
         struct verdict v = {0};
         struct ledger_err err = {0};
-        if (!has_signatures(e))
+        if (!has_signatures(e) || !all_readable(s, e, unread))
             continue;
         if (verify_signers(&vf, r->snapshot.cp.origin, e, parties, s->n, &v)) {
             out->verified += e->block.n;
@@ -84,15 +95,17 @@ int history_check_signatures(struct ctl *ctl, const struct reply *r, const struc
     struct prove_request rq = {.chains = s.names, .n = s.n, .history = true};
     int exit = ask_prove(ctl, &rq, &found);
     struct party_history *parties = arena_alloc(ctl->a, s.n * sizeof *parties);
-    for (size_t i = 0; !exit && parties && i < s.n; i++) {
+    bool *unread = arena_alloc(ctl->a, s.n * sizeof *unread);
+    for (size_t i = 0; !exit && parties && unread && i < s.n; i++) {
         const struct proven_subject *p = &found->u.prove.subjects[i];
-        out->withheld |= !readable(p);
+        unread[i] = !readable(p);
+        out->withheld |= unread[i];
         parties[i] = (struct party_history){s.names[i].id, p->n_history, p->history, p->raw};
     }
-    if (!exit && !parties)
+    if (!exit && (!parties || !unread))
         exit = ctl_fail(ctl, EXIT_NO_ANSWER, "out of memory");
-    if (!exit && !out->withheld)
-        exit = check_all(&s, r, parties, out);
+    if (!exit)
+        exit = check_all(&s, r, parties, unread, out);
     reply_free(found);
     return exit;
 }
