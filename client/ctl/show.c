@@ -97,6 +97,7 @@ static int history_json(struct ctl *ctl, const struct reply *r, struct erased_ac
     if (exit)
         return exit;
     json_put_uint(&w, "signatures_verified", signatures->verified);
+    json_put_bool(&w, "signers_withheld", signatures->withheld);
     ctl_basis_json(&w, r);
     json_end(&w);
     return ctl_print_json(ctl, &w);

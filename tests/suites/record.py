@@ -118,6 +118,9 @@ def a_file(suite, daemon, key, qa):
     suite.check(code == 2 and "1000 events" in err and "ACCEPT" not in out, "all or nothing, too many", err + out[:200])
     code, out, err = daemon.ctl("record", "-f", "-", "--sign", key, stdin=(line(6001) + "\n{").encode())
     suite.check(code == 2 and "line 2, column" in err and "line-6001\tACCEPT" in out, "a broken line after a good one", out + err)
+    suite.check("Nothing was recorded" not in err, "which is not nothing", err)
+    code, out, err = daemon.ctl("record", "-f", "-", "--all", "--sign", key, stdin=(line(6002) + "\n{").encode())
+    suite.check(code == 2 and "Nothing was recorded" in err and "ACCEPT" not in out, "a broken line, all or nothing", out + err)
 
 
 def receipts(suite, daemon, done, receipt):
@@ -132,6 +135,11 @@ def receipts(suite, daemon, done, receipt):
     code, out, err = suite.run(suite.ctl, "verify", "--policy", policy, receipt, other)
     suite.check(code == 0 and out.count(": verified") == 2 and "u.wh, authorship" in out and "operator's word" in out,
                 "verify offline", out + err)
+    code, out, err = suite.run(suite.ctl, "verify", "--policy", policy, receipt, "--for", "consume")
+    suite.check(code == 2 and "no dossier" in err and "verified" not in out, "a receipt does not say what may be done", out + err)
+    for asked in ("--coi", ""), ("--subject-commit", ""), ("--org", ""), ("--into", ""), ("--at", ""):
+        code, out, err = daemon.ctl("check", "M-1", "--for", "administer", "--coi", "C-1", "--subject-commit", "ab", *asked)
+        suite.check(code == 2 and f"{asked[0]} is empty" in err and "FIT" not in out, f"an empty {asked[0]} asks nothing", out + err)
     return policy
 
 
