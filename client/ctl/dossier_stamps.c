@@ -116,6 +116,9 @@ void dossier_stamps_print(const struct dossier_report *r)
         return;
     print_bounds(ctl, "first ", &r->bounds[0]);
     print_bounds(ctl, "latest", &r->bounds[1]);
+    if (!r->proof.snapshot.trust.auditors_signed)
+        printf("  (that these entries stand at these places in the log is the operator's word: no auditing witness has cosigned, and a dossier\n"
+               "  has no inclusion paths; their receipts prove it)\n");
 }
 
 static void put_token(const struct dossier_token *t, const struct dossier_stamped *stamped, struct json_writer *w)

@@ -510,7 +510,7 @@ def told(suite, ledger, path, authority):
     suite.check(code == 0 and "not verified: no authority's certificate was given" in out, "it is said that none was given", out + err)
     command = (suite.ctl, "verify", "--policy", ledger.policy, "--tsa-ca", authority.ca, path)
     code, out, err = suite.run(*command)
-    suite.check(code == 0 and all(words in out for words in ("first  entry #", "not earlier than", "not later than", "by CN=dossier-good TSA")), "bounds for people", out + err)
+    suite.check(code == 0 and all(words in out for words in ("first  entry #", "not earlier than", "not later than", "by CN=dossier-good TSA", "operator's word")), "bounds for people", out + err)
     with open(os.path.join(suite.build, "flags"), encoding="utf-8") as f:
         sanitized = "-fsanitize" in f.read()  # wants to be loaded before faketime
     if shutil.which("faketime") and not sanitized:
