@@ -219,8 +219,8 @@ static enum ledger_rc apply_log_key(struct machine *m, struct span payload, stru
     if (!span_eq(k.old_vkey, span_str(m->log_vkey)))
         return ledger_fail(err, LEDGER_EINVAL, "log key: the key that it replaces is not the one in force");
     if (note_key_parse(m->c, k.new_vkey, &key, NULL) || key.type != NOTE_ED25519 || strcmp(key.name, m->origin) != 0 ||
-        span_eq(k.new_vkey, k.old_vkey))
-        return ledger_fail(err, LEDGER_EINVAL, "log key: the new key is no other Ed25519 key of this origin");
+        span_eq(k.new_vkey, k.old_vkey) || span_eq(k.new_vkey, span_str(m->log_vkey_before)))
+        return ledger_fail(err, LEDGER_EINVAL, "log key: the new key is no other Ed25519 key of this origin, or one that was replaced comes back");
     if (k.from_size != m->size + 3)
         return ledger_fail(err, LEDGER_EINVAL, "log key: it must sign from size %llu on, right after the checkpoint of this entry",
                            (unsigned long long)m->size + 3);
@@ -235,7 +235,6 @@ static enum ledger_rc apply_log_key(struct machine *m, struct span payload, stru
     return LEDGER_OK;
 }
 
-/* The checkpoint is one of this very log. What the token is worth depends on whom a verifier trusts: that is not asked here. */
 /* By the key that signs checkpoints of that size. */
 static bool log_signed(struct machine *m, const struct stamp_entry *stamp)
 {
@@ -248,6 +247,7 @@ static bool log_signed(struct machine *m, const struct stamp_entry *stamp)
 
 /* The token stamps the note beside it, and the note is a checkpoint of this very tree. Whether the authority is to be believed is no
  * question of the log's: verifiers bring their own certificates. */
+/* The checkpoint is one of this very log. What the token is worth depends on whom a verifier trusts: that is not asked here. */
 static enum ledger_rc apply_time_stamp(struct machine *m, struct span payload, struct ledger_err *err)
 {
     const struct header h = {.index = m->size};
