@@ -214,15 +214,21 @@ def keep_results(path, more):
             json.dump(known, f, indent=1)
 
 
-def prove_clean(mutants, tree, make, environment):
+def prove_clean(mutants, trees, make, pool):
     """What fails without a mutant kills none."""
-    for test in sorted({t for m in mutants for t in m.tests}):
+    def one(test):
+        tree = trees.get()
+        environment = run.make_environment(os.path.join(tree, "build"), "")
         out, status = call(make + targets(test, "build"), tree, environment, LIMIT_S)
         if not status:
             out, status = call(command(test, "build"), tree, environment, LIMIT_S)
-        if status:
-            sys.exit(f"mutants: {test} fails without a mutant:\n{out[-2000:]}")
-        print(f"clean    {test}", flush=True)
+        trees.put(tree)
+        print(f"{'FAILS   ' if status else 'clean   '} {test}", flush=True)
+        return f"{test}:\n{out[-2000:]}" if status else None
+
+    wrong = [why for why in pool.map(one, sorted({t for m in mutants for t in m.tests})) if why]
+    if wrong:
+        sys.exit("mutants: it fails without a mutant: " + "\n".join(wrong))
 
 
 def run_all(mutants, options):
@@ -249,8 +255,8 @@ def run_all(mutants, options):
         for i in range(options.jobs):
             copy_tree(options.build, f"{folder}/{i}/ledgerd")
             trees.put(f"{folder}/{i}/ledgerd")
-        prove_clean(mutants, f"{folder}/0/ledgerd", make, run.make_environment(f"{folder}/0/ledgerd/build", ""))
         with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+            prove_clean(mutants, trees, make, pool)
             list(pool.map(one, mutants))
     return results
 
