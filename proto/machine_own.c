@@ -247,7 +247,6 @@ static bool log_signed(struct machine *m, const struct stamp_entry *stamp)
 
 /* The token stamps the note beside it, and the note is a checkpoint of this very tree. Whether the authority is to be believed is no
  * question of the log's: verifiers bring their own certificates. */
-/* The checkpoint is one of this very log. What the token is worth depends on whom a verifier trusts: that is not asked here. */
 static enum ledger_rc apply_time_stamp(struct machine *m, struct span payload, struct ledger_err *err)
 {
     const struct header h = {.index = m->size};

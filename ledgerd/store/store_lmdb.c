@@ -190,15 +190,20 @@ struct going {
     struct store_env *env;
 };
 
+static void destroy(struct store *s, struct store_env *e)
+{
+    store_env_destroy(e);
+    pthread_mutex_lock(&s->lock);
+    s->destroying--;
+    pthread_cond_broadcast(&s->left);
+    pthread_mutex_unlock(&s->lock);
+}
+
 static void *destroy_main(void *ctx)
 {
     struct going g = *(struct going *)ctx;
     free(ctx);
-    store_env_destroy(g.env);
-    pthread_mutex_lock(&g.store->lock);
-    g.store->destroying--;
-    pthread_cond_broadcast(&g.store->left);
-    pthread_mutex_unlock(&g.store->lock);
+    destroy(g.store, g.env);
     return NULL;
 }
 
@@ -215,10 +220,7 @@ static void destroy_beside(struct store *s, struct store_env *e)
         }
         free(g);
     }
-    store_env_destroy(e);
-    pthread_mutex_lock(&s->lock);
-    s->destroying--;
-    pthread_mutex_unlock(&s->lock);
+    destroy(s, e);
 }
 
 void store_env_give(struct store *s, struct store_env *e)
