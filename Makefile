@@ -23,7 +23,7 @@ BUILD_PACKAGES := gcc libc6-dev make pkg-config protobuf-compiler protobuf-c-com
 	libuv1-dev libssl-dev libsodium-dev libyajl-dev libinih-dev libsystemd-dev libwebsockets-dev libwebsockets-evlib-uv \
 	libcurl4-openssl-dev
 DEMO_PACKAGES := $(BUILD_PACKAGES) openssl
-CHECK_PACKAGES := $(DEMO_PACKAGES) python3 faketime e2fsprogs golang-go golang-golang-x-mod-dev binutils universal-ctags strace systemd
+CHECK_PACKAGES := $(DEMO_PACKAGES) python3 faketime e2fsprogs golang-go golang-golang-x-mod-dev binutils universal-ctags strace systemd iproute2
 PEER_PACKAGES := $(CHECK_PACKAGES) postgresql postgresql-contrib util-linux
 LINT_PACKAGES := $(CHECK_PACKAGES) cppcheck clang-tidy
 VALGRIND_PACKAGES := $(CHECK_PACKAGES) valgrind
@@ -61,7 +61,7 @@ INTEGRATION_SRC := $(wildcard tests/integration/*.c)
 INTEROP_SRC := $(wildcard tests/interop/*.c)
 BENCH_SRC := $(wildcard tests/bench/*.c)
 ADVERSARY_SRC := $(wildcard tests/adversary/*.c)
-FAULT_BIN := $(O)/tests/faults/shim.so $(O)/tests/faults/load $(O)/tests/faults/rot $(O)/tests/faults/crowd
+FAULT_BIN := $(O)/tests/faults/shim.so $(O)/tests/faults/no_memory.so $(O)/tests/faults/load $(O)/tests/faults/rot $(O)/tests/faults/crowd
 SIMULATION_SRC := $(wildcard tests/simulation/*.c)
 
 obj = $(1:%.c=$(O)/obj/%.o)
@@ -184,8 +184,8 @@ $(O)/tests/adversary/liar: $(call obj,$(ADVERSARY_SRC)) $(O)/libdaemon.a $(O)/li
 	$(Q)$(CC) -pie $(LDFLAGS_ALL) $(LIAR_WRAPS:%=-Wl,--wrap=%) -o $@ $(call obj,$(ADVERSARY_SRC)) \
 		-Wl,--start-group $(O)/libdaemon.a $(O)/libproto.a $(O)/libgen.a -Wl,--end-group $(DAEMON_LIBS)
 
-# Between a daemon and its disk; without sanitizers, whose runtime has to come first.
-$(O)/tests/faults/shim.so: tests/faults/shim.c tests/faults/shim.h $(O)/flags
+# Preloaded, between a daemon and its disk or its memory; without sanitizers, whose runtime has to come first.
+$(O)/tests/faults/%.so: tests/faults/%.c tests/faults/shim.h $(O)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(OPT) $(WARNINGS) -fPIC -fvisibility=hidden -shared -o $@ $< -lpthread
 

@@ -2,8 +2,11 @@
 /*
  * connection: libuv, sockets and frames (connection.h).
  *
- * A *socket* here is one attempt: handle, TLS session, buffers. Only the one that c->socket points to may call back; others are being
- * closed and free themselves in their close callback. Addresses of a name are tried one after the other.
+ * A *socket* here is one attempt: handle, TLS session, buffers. Only the one that c->socket points to may call back; others are in
+ * c->attempts, being connected, or are being closed and free themselves in their close callback.
+ *
+ * Addresses of a name are tried in the resolver's order, each a moment after the one before and at once when that one was refused, until
+ * one of them connects (RFC 8305, section 5): an address that never answers must not hide those behind it.
  *
  * Writes: plaintext is encrypted at once (or, without TLS, collected); one uv_write carries all that has accumulated while the one
  * before was under way.
@@ -18,11 +21,13 @@
 #include <uv.h>
 
 #include "message.h"
+#include "resolve.h"
 #include "tls.h"
 
 #define READ_CHUNK 65536
 #define KEEPALIVE_S 30
 #define HEADER_BYTES 4
+#define ATTEMPT_DELAY_MS 250 /* RFC 8305, section 8 */
 
 struct bytes {
     uint8_t *p;
@@ -34,6 +39,7 @@ struct socket {
     uv_connect_t connect;
     uv_write_t write;
     struct connection *c;
+    struct socket *next;     /* in c->attempts */
     struct tls_session *tls; /* NULL: plain */
     bool open, writing;
     struct bytes out;        /* plain only: to be sent */
@@ -51,11 +57,12 @@ struct connection {
     struct tls_context *tls;
     uv_loop_t loop;
     uv_async_t async;
-    uv_timer_t timer;
+    uv_timer_t timer, stagger; /* the owner's; until the next address is tried */
     pthread_t thread;
     bool loop_ready, started, finished; /* finished: handles are closed or were never made */
-    struct socket *socket;
-    uv_getaddrinfo_t *resolving; /* NULL: none; freed in its callback */
+    struct socket *socket, *attempts;
+    struct ledger_err attempt_err; /* why the last attempt that failed did */
+    struct resolve *resolving; /* NULL: none */
     struct addrinfo *addresses, *address; /* of the name; the one to try next */
     char read_buffer[READ_CHUNK];
 };
@@ -111,18 +118,31 @@ static void on_closed(uv_handle_t *h)
     free(s);
 }
 
+static void close_socket(struct socket *s)
+{
+    if (!uv_is_closing((uv_handle_t *)&s->tcp))
+        uv_close((uv_handle_t *)&s->tcp, on_closed);
+}
+
+static void end_attempts(struct connection *c)
+{
+    uv_timer_stop(&c->stagger);
+    for (struct socket *s = c->attempts, *next; s; s = next) {
+        next = s->next;
+        close_socket(s);
+    }
+    c->attempts = NULL;
+}
+
 void conn_drop(struct connection *c)
 {
-    struct socket *s = c->socket;
+    if (c->socket)
+        close_socket(c->socket);
     c->socket = NULL;
-    if (s && !uv_is_closing((uv_handle_t *)&s->tcp))
-        uv_close((uv_handle_t *)&s->tcp, on_closed);
-    if (c->resolving) {
-        /* Its callback comes in any case; without `data` it only cleans up. */
-        uv_cancel((uv_req_t *)c->resolving);
-        c->resolving->data = NULL;
-        c->resolving = NULL;
-    }
+    end_attempts(c);
+    if (c->resolving)
+        resolve_end(c->resolving);
+    c->resolving = NULL;
 }
 
 static void lose(struct connection *c, const struct ledger_err *why)
@@ -297,23 +317,24 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 
 /* ---- dialling ---- */
 
-static void try_next(struct connection *c, struct ledger_err *last);
+static void try_next(struct connection *c);
 
-static void on_connected(uv_connect_t *req, int status)
+/* Takes it off the list. False: it is not on it any more, and is being closed. */
+static bool take_attempt(struct connection *c, const struct socket *s)
 {
-    struct socket *s = req->data;
-    struct connection *c = s->c;
+    struct socket **at = &c->attempts;
+    while (*at && *at != s)
+        at = &(*at)->next;
+    if (!*at)
+        return false;
+    *at = s->next;
+    return true;
+}
+
+static void begin_session(struct connection *c)
+{
+    struct socket *s = c->socket;
     struct ledger_err err = {0};
-    if (c->socket != s)
-        return;
-    if (status == 0)
-        status = uv_read_start((uv_stream_t *)&s->tcp, on_alloc, on_read);
-    if (status != 0) {
-        rc_from_uv(&err, status, "cannot connect to", c->profile);
-        conn_drop(c);
-        try_next(c, &err);
-        return;
-    }
     uv_tcp_nodelay(&s->tcp, 1);
     uv_tcp_keepalive(&s->tcp, 1, KEEPALIVE_S);
     if (!s->tls) {
@@ -327,84 +348,108 @@ static void on_connected(uv_connect_t *req, int status)
         flush(s);
 }
 
-static enum ledger_rc make_socket(struct connection *c, struct ledger_err *err)
+static void on_connected(uv_connect_t *req, int status)
+{
+    struct socket *s = req->data;
+    struct connection *c = s->c;
+    if (!take_attempt(c, s))
+        return;
+    if (status == 0)
+        status = uv_read_start((uv_stream_t *)&s->tcp, on_alloc, on_read);
+    if (status != 0) {
+        rc_from_uv(&c->attempt_err, status, "cannot connect to", c->profile);
+        close_socket(s);
+        try_next(c);
+        return;
+    }
+    end_attempts(c); /* the others */
+    c->socket = s;
+    begin_session(c);
+}
+
+/* NULL: *err. */
+static struct socket *make_attempt(struct connection *c, struct ledger_err *err)
 {
     struct socket *s = calloc(1, sizeof *s);
-    if (!s)
-        return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    if (!s) {
+        ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+        return NULL;
+    }
     s->c = c;
     if (c->tls && tls_client_session_new(c->tls, c->profile->host, &s->tls, err) != LEDGER_OK) {
         free(s);
-        return LEDGER_ENOMEM;
+        return NULL;
     }
-    int bad = uv_tcp_init(&c->loop, &s->tcp);
-    if (bad) {
-        tls_client_session_free(s->tls);
-        free(s);
-        return rc_from_uv(err, bad, "cannot make a socket for", c->profile);
-    }
+    uv_tcp_init(&c->loop, &s->tcp); /* cannot fail: the socket itself is made later */
     s->tcp.data = s;
     s->connect.data = s;
-    c->socket = s;
-    return LEDGER_OK;
+    return s;
 }
 
-/* The remaining addresses, one after the other; when there is none left, the last reason is the reason. */
-static void try_next(struct connection *c, struct ledger_err *last)
+static void on_stagger(uv_timer_t *h)
 {
+    try_next(h->data);
+}
+
+/* Begins with the next address, if there is one; when none is left and none is under way, the last reason is the reason. */
+static void try_next(struct connection *c)
+{
+    uv_timer_stop(&c->stagger);
     while (c->address) {
         const struct addrinfo *ai = c->address;
+        struct socket *s = make_attempt(c, &c->attempt_err);
         c->address = ai->ai_next;
-        if (make_socket(c, last) != LEDGER_OK)
+        if (!s)
             break;
-        int bad = uv_tcp_connect(&c->socket->connect, &c->socket->tcp, ai->ai_addr, on_connected);
-        if (bad == 0)
+        int bad = uv_tcp_connect(&s->connect, &s->tcp, ai->ai_addr, on_connected);
+        if (bad == 0) {
+            s->next = c->attempts;
+            c->attempts = s;
+            if (c->address)
+                uv_timer_start(&c->stagger, on_stagger, ATTEMPT_DELAY_MS, 0);
             return;
-        rc_from_uv(last, bad, "cannot connect to", c->profile);
-        conn_drop(c);
+        }
+        rc_from_uv(&c->attempt_err, bad, "cannot connect to", c->profile);
+        close_socket(s);
     }
-    c->events.lost_cb(c->user, last);
+    if (!c->attempts)
+        c->events.lost_cb(c->user, &c->attempt_err);
 }
 
-static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *res)
+/* In the resolver's thread. */
+static void on_resolved(void *user)
 {
-    struct connection *c = req->data;
-    struct ledger_err err = {0};
-    free(req);
-    if (!c) { /* given up meanwhile */
-        uv_freeaddrinfo(res);
+    conn_wake(user);
+}
+
+static void take_addresses(struct connection *c)
+{
+    struct addrinfo *found = NULL;
+    int status = 0, sys = 0;
+    if (!c->resolving || !resolve_take(c->resolving, &found, &status, &sys))
         return;
-    }
+    resolve_end(c->resolving);
     c->resolving = NULL;
-    c->addresses = c->address = res;
-    if (status != 0)
-        rc_from_uv(&err, status, "cannot find", c->profile);
-    else
-        ledger_fail(&err, LEDGER_ECONNECT, "%s has no address", c->profile->host);
-    try_next(c, &err);
+    c->addresses = c->address = found;
+    ledger_fail(&c->attempt_err, LEDGER_ECONNECT, "cannot find %s: %s", c->profile->address,
+                status == 0 ? "it has no address" : status == EAI_SYSTEM ? strerror(sys) : gai_strerror(status));
+    try_next(c);
+}
+
+static void free_addresses(struct connection *c)
+{
+    if (c->addresses)
+        freeaddrinfo(c->addresses);
+    c->addresses = c->address = NULL;
 }
 
 void conn_dial(struct connection *c)
 {
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP};
-    struct ledger_err err = {0};
     conn_drop(c);
-    uv_freeaddrinfo(c->addresses);
-    c->addresses = c->address = NULL;
-    uv_getaddrinfo_t *req = calloc(1, sizeof *req);
-    int bad = UV_ENOMEM;
-    if (req) {
-        req->data = c;
-        bad = uv_getaddrinfo(&c->loop, req, on_resolved, c->profile->host, c->profile->port, &hints);
-    }
-    if (bad == 0) {
-        c->resolving = req;
-        return;
-    }
-    free(req);
-    /* lost_cb must not come from within this call: the timer brings the owner back to dial again. */
-    rc_from_uv(&err, bad, "cannot find", c->profile);
-    conn_timer(c, 100);
+    free_addresses(c);
+    c->resolving = resolve_begin(c->profile->host, c->profile->port, on_resolved, c, &c->attempt_err);
+    if (!c->resolving) /* lost_cb must not come from within this call: the timer brings it */
+        uv_timer_start(&c->stagger, on_stagger, 0, 0);
 }
 
 /* ---- loop ---- */
@@ -412,6 +457,8 @@ void conn_dial(struct connection *c)
 static void on_async(uv_async_t *h)
 {
     struct connection *c = h->data;
+    if (!c->finished)
+        take_addresses(c);
     if (!c->finished)
         c->events.wake_cb(c->user);
 }
@@ -452,6 +499,7 @@ void conn_finish(struct connection *c)
     conn_drop(c);
     uv_close((uv_handle_t *)&c->async, NULL);
     uv_close((uv_handle_t *)&c->timer, NULL);
+    uv_close((uv_handle_t *)&c->stagger, NULL);
 }
 
 static void *run(void *arg)
@@ -491,7 +539,9 @@ static int loop_init(struct connection *c)
         c->finished = true;
         return bad;
     }
-    uv_timer_init(&c->loop, &c->timer); /* cannot fail */
+    uv_timer_init(&c->loop, &c->timer); /* cannot fail, nor can the next */
+    uv_timer_init(&c->loop, &c->stagger);
+    c->stagger.data = c;
     c->async.data = c;
     c->timer.data = c;
     return 0;
@@ -531,7 +581,7 @@ void conn_free(struct connection *c)
         uv_run(&c->loop, UV_RUN_DEFAULT);
         LEDGER_REQUIRE(uv_loop_close(&c->loop) == 0);
     }
-    uv_freeaddrinfo(c->addresses);
+    free_addresses(c);
     tls_client_context_free(c->tls);
     free(c);
 }

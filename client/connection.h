@@ -3,9 +3,9 @@
  * connection: the library's thread, its clock and its socket. It carries whole frames (4-byte big-endian length, message) over TLS
  * or, on loopback, over plain TCP, and knows nothing of what is in them.
  *
- * One connection object dials, loses and dials again as it is told; at most one socket is current. All callbacks run in its own
- * thread, one at a time, never from within a function that the callback's owner has called. connection.c is the only file of the
- * client that includes <uv.h>.
+ * One connection object dials, loses and dials again as it is told, trying the addresses of a name until one connects; at most one
+ * socket is current. All callbacks run in its own thread, one at a time, never from within a function that the callback's owner has
+ * called. connection.c is the only file of the client that includes <uv.h>.
  *
  * Failure: whatever ends a socket (refused, reset, closed, a frame that is too long, a bad certificate) is one lost_cb with the
  * reason. Writes are queued without limit here: the owner watches conn_pending.
