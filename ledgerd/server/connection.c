@@ -97,13 +97,12 @@ void connection_fail(struct connection *c, enum error_code code, const char *tex
     connection_finish(c);
 }
 
-void connection_accept(struct server *s)
+bool connection_accept(struct server *s)
 {
     struct connection *c = calloc(1, sizeof *c);
     if (!c || uv_tcp_init(&s->loop, &c->tcp) != 0) {
         free(c);
-        logline(LOG_ERROR, "a connection could not be accepted", "reason=%s", "out of memory");
-        return;
+        return false;
     }
     c->magic = CONNECTION_MAGIC;
     c->server = s;
@@ -123,11 +122,12 @@ void connection_accept(struct server *s)
         c->tls = tls_new(s->tls);
     if (e || (s->tls && !c->tls)) {
         connection_drop(c, e ? uv_strerror(e) : "out of memory");
-        return;
+        return true;
     }
     (void)uv_tcp_nodelay(&c->tcp, 1);      /* Answers are collected here, not in the kernel. */
     (void)uv_tcp_keepalive(&c->tcp, 1, 60); /* Idle clients may stay; dead ones not for ever. */
     c->reading = true;
     if (uv_read_start((uv_stream_t *)&c->tcp, connection_alloc_cb, connection_read_cb) != 0)
         connection_drop(c, "it cannot be read from");
+    return true;
 }

@@ -41,6 +41,7 @@
 #define PENDING_MAX (32u << 20)           /* more: the connection ends */
 #define PENDING_TOTAL_MAX (256u << 20)    /* of all connections: more: no stream goes on */
 #define RECEIVING_TOTAL_MAX (256u << 20)  /* large requests being received or in the pipeline, of all connections */
+#define RECEIVING_CLIENT_MAX (64u << 20)  /* the same, of the connections of one client: nobody keeps the others from sending */
 #define JOB_ARENA (256u << 20)
 #define WORK_ARENA (32u << 20)
 #define WORK_RESPONSES 16
@@ -70,6 +71,7 @@ struct server {
     unsigned magic;
     uv_loop_t loop;
     uv_tcp_t listener;
+    bool accept_waits;             /* a connection is there for which there was no memory; libuv tells of no further one until it is taken */
     uv_signal_t signals[3];
     uv_async_t wake;
     uv_timer_t sweep;
@@ -164,7 +166,7 @@ struct connection {
     struct bytes in;               /* decrypted, not yet looked at */
     struct frame_reader frames;
     bool reading;                  /* uv_read_start is in force */
-    bool wait_memory;              /* for RECEIVING_TOTAL_MAX */
+    bool wait_memory;              /* for RECEIVING_TOTAL_MAX or _CLIENT_MAX */
     bool hello_begun, high;        /* high: above PENDING_HIGH and not yet below PENDING_LOW */
     uint64_t opened_ms, partial_ms, linger_ms;
     /* Sending. */
@@ -190,12 +192,13 @@ void server_begin_stop(struct server *s, const char *why);
 void server_progress_stop(struct server *s);
 /* listener.c */
 enum ledger_rc listener_open(struct server *s, struct ledger_err *err) LEDGER_MUST_USE;
+void listener_retry(struct server *s);                             /* from time to time */
 /* reload.c */
 enum ledger_rc reload_first(struct server *s, struct ledger_err *err) LEDGER_MUST_USE;
 void reload_if_changed(struct server *s);
 void reload_now(struct server *s);
 /* connection.c */
-void connection_accept(struct server *s);
+bool connection_accept(struct server *s); /* false: out of memory, it was not taken */
 void connection_drop(struct connection *c, const char *why);       /* at once; why is logged, NULL: not */
 void connection_fail(struct connection *c, enum error_code code, const char *text); /* an error with id 0, then the end */
 void connection_finish(struct connection *c);                      /* what is pending, then the end */

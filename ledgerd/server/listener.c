@@ -3,7 +3,7 @@
  * listener: binding the address and letting connections in.
  *
  * Beyond connections_max a connection is taken and closed at once: one that is not taken would wait in the kernel without knowing
- * why, and libuv stops polling for new ones until it is taken.
+ * why, and libuv stops polling for new ones until it is taken. For the same reason one for which there was no memory is tried again.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,18 +47,39 @@ static void refused_closed_cb(uv_handle_t *h)
     free(h);
 }
 
-static void turn_away(struct server *s)
+static bool turn_away(struct server *s)
 {
     uv_tcp_t *h = malloc(sizeof *h);
     if (!h || uv_tcp_init(&s->loop, h) != 0) {
         free(h);
-        return;
+        return false;
     }
     (void)!uv_accept((uv_stream_t *)&s->listener, (uv_stream_t *)h);
     uv_close((uv_handle_t *)h, refused_closed_cb);
     atomic_fetch_add(&s->figures.turned_away, 1);
     if (server_may_log(s))
         logline(LOG_WARN, "connection turned away: too many", "connections=%zu", s->connections_n);
+    return true;
+}
+
+static void take_connection(struct server *s)
+{
+    bool taken;
+    if (s->connections_n >= s->config.connections_max) {
+        taken = turn_away(s);
+    } else {
+        reload_if_changed(s);
+        taken = connection_accept(s);
+    }
+    s->accept_waits = !taken;
+    if (!taken && server_may_log(s))
+        logline(LOG_ERROR, "a connection could not be accepted", "reason=%s", "out of memory");
+}
+
+void listener_retry(struct server *s)
+{
+    if (s->accept_waits && s->phase == SERVER_SERVING)
+        take_connection(s);
 }
 
 static void connection_cb(uv_stream_t *h, int status)
@@ -69,12 +90,7 @@ static void connection_cb(uv_stream_t *h, int status)
             logline(LOG_WARN, "a connection could not be accepted", "reason=%s", uv_strerror(status));
         return;
     }
-    if (s->connections_n >= s->config.connections_max) {
-        turn_away(s);
-        return;
-    }
-    reload_if_changed(s);
-    connection_accept(s);
+    take_connection(s);
 }
 
 enum ledger_rc listener_open(struct server *s, struct ledger_err *err)

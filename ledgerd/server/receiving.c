@@ -30,11 +30,31 @@ static bool may_process(const struct connection *c)
 
 /* ---- memory for large requests ---- */
 
+static size_t reserved_of(const struct connection *c)
+{
+    size_t n = c->frames.reserved ? c->frames.length : 0;
+    for (const struct submission *sub = c->submissions; sub; sub = sub->next)
+        n += sub->reserved;
+    for (const struct stream *st = c->streams; st; st = st->next)
+        n += st->reserved;
+    return n;
+}
+
+/* What the connections of this one's client hold together. Large requests are rare enough to count it anew. */
+static size_t reserved_by_client(const struct connection *c)
+{
+    size_t n = 0;
+    for (const struct connection *o = c->server->connections; o; o = o->next)
+        if (strcmp(o->access.name, c->access.name) == 0)
+            n += reserved_of(o);
+    return n;
+}
+
 static bool reserve(void *ctx, size_t n)
 {
     struct connection *c = ctx;
     struct server *s = c->server;
-    if (c->state != CONNECTION_OPEN || s->receiving + n > RECEIVING_TOTAL_MAX)
+    if (c->state != CONNECTION_OPEN || s->receiving + n > RECEIVING_TOTAL_MAX || reserved_by_client(c) + n > RECEIVING_CLIENT_MAX)
         return false;
     s->receiving += n;
     return true;

@@ -152,6 +152,7 @@ static void sweep_cb(uv_timer_t *h)
     uv_timeval64_t wall = {0};
     bool new_second = now - s->log_second >= 1000;
     (void)uv_gettimeofday(&wall);
+    listener_retry(s);
     for (struct connection *c = s->connections, *next; c; c = next) {
         next = c->next;
         sweep_connection(s, c, now, wall.tv_sec);

@@ -588,6 +588,23 @@ def test_many_large_frames(d):
     time.sleep(FRAME_S + 0.5)
 
 
+def test_nobody_holds_all_memory_for_requests(d):
+    """Frames that are announced and not sent take no more than one client's share: others can send large requests meanwhile."""
+    out = os.path.join(d.base, "hoarder")
+    d.command("cert", "issue", d.dir, "--name", "urn:ledgerd:client:hoarder", "--out", out)
+    hoard = [Client(d, profile=out) for _ in range(64)]
+    other = Client(d)
+    for c in hoard:
+        c.s.sendall(struct.pack(">I", 4 << 20) + b"\x5a" * 1000)
+    r = other.ask(request(2, SUBMIT, b"".join(field(1, b"\x5a" * 30000) for _ in range(100)) + field(2, b"x")))
+    assert r.op == SUBMIT or r.code == MALFORMED, r
+    ended = select.select([c.s for c in hoard], [], [], 0)[0]
+    assert not ended, "the other was served only when the hoarder's time was over"
+    for c in hoard:
+        c.close()
+    d.command("cert", "revoke", d.dir, "--name", "urn:ledgerd:client:hoarder")
+
+
 def test_rights_and_revocation(d):
     out = os.path.join(d.base, "reader")
     d.command("cert", "issue", d.dir, "--name", "urn:ledgerd:client:reader", "--out", out, "--no-submit", "--read", "none")

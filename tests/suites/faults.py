@@ -707,6 +707,40 @@ def test_overload(done):
         l.tool("check").expect(0)
 
 
+class NoMemory:
+    """Under it the daemon's main thread gets no memory for what is new, while a file exists."""
+
+    def __init__(self, l):
+        self.flag = os.path.join(l.base, "no-memory")
+
+    def environment(self):
+        return dict(os.environ, LD_PRELOAD=program("tests/faults/no_memory.so"), NO_MEMORY=self.flag)
+
+    def begin(self):
+        with open(self.flag, "wb"):
+            pass
+
+    def end(self):
+        os.unlink(self.flag)
+
+
+def test_a_connection_for_which_there_was_no_memory():
+    """It is taken when there is memory again, and so is everybody after it."""
+    if SANITIZED:
+        raise Skip("a sanitizer has its own calloc")
+    with Copy() as l:
+        memory = NoMemory(l)
+        need(start(l, memory), l.logged())
+        l.record("M-0").expect(0)  # what the daemon makes once it has made
+        memory.begin()
+        waiting = l.ctl_start("status", out=os.path.join(l.base, "out"))
+        eventually("the daemon has no memory for it", lambda: "out of memory" in l.logged())
+        memory.end()
+        need(waiting.wait(ledger.WAIT_S) == 0, l.logged())
+        l.record("M-1").expect(0)
+        l.end()
+
+
 @tallied("idle-connections", "connections_lost")
 def test_idle_connections(done):
     n = many(400, 10000)
