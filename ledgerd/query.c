@@ -207,6 +207,13 @@ static enum ledger_rc encode_error(struct query *q, struct arena *a, const struc
     return encode(&r, out, err);
 }
 
+/* The first responses of an answer are short: whoever asked begins to verify while the next ones are made. */
+static size_t full_at(struct query *q)
+{
+    static const size_t FIRST[] = {QUERY_RESPONSE_BYTES / 4, QUERY_RESPONSE_BYTES / 2};
+    return q->given < sizeof FIRST / sizeof FIRST[0] ? FIRST[q->given++] : QUERY_RESPONSE_BYTES;
+}
+
 /* Asks the family for one response and encodes it. A failure that is the query's own, and no
  * "nothing new", is also in q->failed. err is not NULL. */
 static enum ledger_rc answer(struct query *q, struct arena *a, struct span *out, bool *more,
@@ -222,7 +229,7 @@ static enum ledger_rc answer(struct query *q, struct arena *a, struct span *out,
                            QUERY_PIN_MS_MAX / 1000);
     Ledgerd__V1__Response msg;
     ledgerd__v1__response__init(&msg);
-    struct reply r = {.a = a, .msg = &msg};
+    struct reply r = {.a = a, .msg = &msg, .bytes_max = full_at(q)};
     enum ledger_rc rc = view_open(q, &q->failed);
     if (rc != LEDGER_OK) {
         *err = q->failed;

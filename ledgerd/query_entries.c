@@ -43,7 +43,7 @@ static enum ledger_rc add_records(struct query *q, struct reply *r, struct entri
                                   uint64_t limit, bool batch, bool *sealed, struct plist *list,
                                   struct ledger_err *err)
 {
-    while (st->next < limit && r->bytes < QUERY_RESPONSE_BYTES && !*sealed) {
+    while (st->next < limit && r->bytes < r->bytes_max && !*sealed) {
         struct arena_mark mark = arena_mark(q->scratch);
         struct stored e;
         Ledgerd__V1__Record *rec;

@@ -425,7 +425,7 @@ enum ledger_rc next_find(struct query *q, struct reply *r, struct ledger_err *er
     out->ids = arena_alloc(r->a, (f->n - f->sent) * sizeof *out->ids);
     if (!out->ids)
         return no_room(err);
-    while (f->sent < f->n && r->bytes < QUERY_RESPONSE_BYTES) {
+    while (f->sent < f->n && r->bytes < r->bytes_max) {
         out->ids[out->n_ids++] = bin(f->ids[f->sent]);
         r->bytes += f->ids[f->sent].n + 4;
         f->sent++;

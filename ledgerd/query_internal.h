@@ -49,6 +49,7 @@ struct query {
     bool pinned;  /* the view outlives this query_next */
     bool expired; /* a pinned view was let go of because it had become too old */
     bool done;
+    unsigned given; /* responses; counted as far as full_at asks */
     int64_t wait_until_ms; /* for a cosigned checkpoint; 0: not waiting */
     struct ledger_err failed; /* of query_begin; becomes the first response */
     /* The view; sn is NULL when there is none. */
@@ -64,6 +65,7 @@ struct reply {
     struct arena *a; /* the caller's: everything that the response is built of */
     Ledgerd__V1__Response *msg;
     size_t bytes; /* about as large as the encoding has become */
+    size_t bytes_max; /* from here on it is full; it may end somewhat above */
 };
 
 /* ---- the view ---- */

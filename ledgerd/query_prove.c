@@ -352,7 +352,7 @@ static enum ledger_rc add_members(struct query *q, struct reply *r, const struct
     out->members = arena_alloc(r->a, cap * sizeof *out->members);
     if (!out->members)
         return no_room(err);
-    while (out->n_members < cap && r->bytes < QUERY_RESPONSE_BYTES) {
+    while (out->n_members < cap && r->bytes < r->bytes_max) {
         struct span member;
         struct hash leaf;
         enum ledger_rc rc = read_member(q, st->chain, st->log, st->number, &member, err);
@@ -383,7 +383,7 @@ static enum ledger_rc add_logs(struct query *q, struct reply *r, struct page *pg
     struct frontier *logs;
     struct plist list = {.n = 0};
     unsigned n = state_logs(st->chain, &logs);
-    while (st->log < n && r->bytes < QUERY_RESPONSE_BYTES) {
+    while (st->log < n && r->bytes < r->bytes_max) {
         if (left_out(q, st->chain, st->log)) {
             st->log++;
             continue;
@@ -564,7 +564,7 @@ static enum ledger_rc add_history(struct query *q, struct reply *r, struct page 
     if (!st->indexes)
         rc = collect_history(q, err);
     pg->part->history_first = st->seq;
-    while (rc == LEDGER_OK && st->seq < st->chain->count && r->bytes < QUERY_RESPONSE_BYTES) {
+    while (rc == LEDGER_OK && st->seq < st->chain->count && r->bytes < r->bytes_max) {
         struct arena_mark mark = arena_mark(q->scratch);
         rc = add_record(q, r, &list, err);
         st->seq++;
@@ -608,7 +608,7 @@ enum ledger_rc next_prove(struct query *q, struct reply *r, struct ledger_err *e
     r->msg->prove = out;
     enum ledger_rc rc = q->state ? LEDGER_OK : start(q, r, err);
     struct prove *st = q->state;
-    while (rc == LEDGER_OK && r->bytes < QUERY_RESPONSE_BYTES &&
+    while (rc == LEDGER_OK && r->bytes < r->bytes_max &&
            (st->current || lineage_more(&st->lineage))) {
         rc = step(q, r, &pg, err);
         if (rc == LEDGER_OK && st->phase == PHASE_DONE) {

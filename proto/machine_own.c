@@ -111,6 +111,9 @@ static enum ledger_rc check_genesis(struct machine *m, const struct genesis *g, 
     if (g->format_version > FORMAT_VERSION || g->rules_version > RULES_VERSION)
         return ledger_fail(err, LEDGER_EVERSION, "genesis: needs format %u and rules %u", g->format_version,
                            g->rules_version);
+    if (g->event_size_max != EVENT_SIZE_MAX || g->batch_events_max != BATCH_EVENTS_MAX)
+        return ledger_fail(err, LEDGER_EINVAL, "genesis: format version 1 has events of at most %d bytes, and at most %d under one signature",
+                           EVENT_SIZE_MAX, BATCH_EVENTS_MAX);
     if (!origin_valid(g->origin) || !copy_text(m->origin, sizeof m->origin, g->origin))
         return ledger_fail(err, LEDGER_EINVAL, "genesis: origin is no name of a ledger");
     struct note_key k;

@@ -45,7 +45,7 @@
 #define JOB_ARENA (256u << 20)
 #define WORK_ARENA (32u << 20)
 #define WORK_RESPONSES 16
-#define WORK_BYTES (128u << 10)
+#define WORK_BYTES (QUERY_RESPONSE_BYTES / 4) /* a response worth sending is sent before the next one is made */
 #define LINGER_MS 2000
 #define LOG_LINES_A_SECOND 20             /* about connections that fail: a flood of them must not fill the disk */
 

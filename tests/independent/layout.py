@@ -263,6 +263,7 @@ class Genesis:
         self._check()
 
     def _check(self):
+        need(self.event_max == 32768 and self.batch_max == 1000, "genesis: limits")
         need(is_origin(self.origin), "genesis: origin")
         need(is_id(self.admin) and is_id(self.org), "genesis: first administrator")
         need(self.algorithm in ALGORITHMS and valid_key(self.algorithm, self.key), "genesis: the administrator's key")

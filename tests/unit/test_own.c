@@ -621,6 +621,28 @@ TEST(a_time_stamp_stamps_a_checkpoint_of_this_log)
     world_close(w);
 }
 
+/* ---- genesis ---- */
+
+TEST(a_genesis_states_the_limits_of_its_format)
+{
+    struct ids ids;
+    struct world *w = busy_world(&ids);
+    struct log_copy log;
+    struct genesis real;
+    struct appended_entry e;
+    read_log(w, &log);
+    MUST(genesis_decode(log.record[0].event, &real, err));
+    for (int i = 0; i < 3; i++) {
+        struct genesis g = real;
+        struct replica r = replica_open(w);
+        g.event_size_max += i == 1;
+        g.batch_events_max -= i == 2;
+        CHECK_EQ_INT(machine_genesis(&r.m, genesis_encode(w->a, &g), w->now_us, &e, NULL), i == 0 ? LEDGER_OK : LEDGER_EINVAL);
+        kv_mem_free(r.mem);
+    }
+    world_close(w);
+}
+
 /* ---- successor ---- */
 
 static void approve(struct world *w, struct successor *s, const char *origin, unsigned i, const char *party, const struct secret_key *k)
@@ -713,4 +735,4 @@ TEST_MAIN(TEST_ENTRY(every_past_state_opens_its_commitment),
           TEST_ENTRY(a_corrected_event_goes_with_its_corrections),
           TEST_ENTRY(a_log_key_follows_another),
           TEST_ENTRY(a_time_stamp_stamps_a_checkpoint_of_this_log),
-          TEST_ENTRY(a_successor_is_approved_by_two_and_stands_first))
+          TEST_ENTRY(a_genesis_states_the_limits_of_its_format), TEST_ENTRY(a_successor_is_approved_by_two_and_stands_first))
