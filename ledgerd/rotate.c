@@ -38,6 +38,8 @@ struct rotate {
     struct arena *a;
     struct config config;
     struct witness_service *witness; /* NULL: the ledger has none */
+    struct note_key former[LOG_KEY_CHANGES_MAX + 1]; /* all keys that have signed, the one in force too */
+    size_t n_former;
 };
 
 /* ---- witnesses ---- */
@@ -115,9 +117,22 @@ static enum ledger_rc load(struct rotate *r, struct tail *t, struct ledger_err *
         if (rc == LEDGER_OK && sizes.n == LOG_KEY_CHANGES_MAX)
             rc = ledger_fail(err, LEDGER_ELIMIT, "the log key was replaced %d times already, which is as often as clients follow",
                              LOG_KEY_CHANGES_MAX);
+        if (rc == LEDGER_OK)
+            rc = log_key_list(&t->m, &sizes, r->former, err);
+        r->n_former = sizes.n + 1;
     }
     store_snapshot_close(sn);
     return rc;
+}
+
+/* A key with two successors is taken for a thief's work by everybody who follows. */
+static enum ledger_rc refuse_former(const struct rotate *r, const struct secret_key *next, struct ledger_err *err)
+{
+    for (size_t i = 0; i < r->n_former; i++)
+        if (span_eq(span_of(r->former[i].key, r->former[i].key_n), span_of(next->pub, next->pub_len)))
+            return ledger_fail(err, LEDGER_EINVAL, "nothing was replaced: the key in %s/keys/log.key.next has signed for this ledger before; "
+                               "remove the file, and a new one is made", r->dir);
+    return LEDGER_OK;
 }
 
 static void print_done(const struct rotate *r, const char *vkey, uint64_t from)
@@ -169,6 +184,8 @@ static enum ledger_rc rotate(struct rotate *r, struct ledger_err *err)
     rc = ask_witnesses(r, err);
     if (rc == LEDGER_OK)
         rc = log_key_next(r->dir, r->c, t.m.origin, &next, err);
+    if (rc == LEDGER_OK)
+        rc = refuse_former(r, &next, err);
     if (rc == LEDGER_OK)
         rc = vkey_of(r, t.m.origin, &next, vkey, err);
     if (rc == LEDGER_OK)

@@ -152,6 +152,25 @@ def test_two_in_a_row_and_a_client_that_was_away():
         need(open(l.anchor, "rb").read() not in (first_anchor, newest), "the anchor was not written")
 
 
+def test_a_key_that_signed_before_does_not_come_back():
+    with Ledger() as l:
+        l.start().end()
+        keys = os.path.join(l.dir, "keys")
+        first = key_files(l)["log.key"]
+        for _ in range(3):
+            rotate(l)
+        before = files_below(l.dir)
+        put(os.path.join(keys, "log.key.next"), first)
+        l.tool("rotate-log-key").expect(1, "nothing was replaced", "signed for this ledger before", "log.key.next")
+        os.unlink(os.path.join(keys, "log.key.next"))
+        after = files_below(l.dir)
+        need({n for n in after if before.get(n) != after[n]} <= {"data/lock.mdb"}, "something was replaced")
+        rotate(l)
+        l.start()
+        need(l.json("status")["log_key"]["changes_followed"] == 4, "the client does not follow")
+        l.end()
+
+
 def test_a_policy_that_lists_the_new_key():
     with Ledger() as l:
         l.start().register_warehouse()
