@@ -100,8 +100,7 @@ static void check_behind(struct check *k, uint64_t index)
     struct machine *m = &k->tail.m;
     struct entry_record r;
     struct header h;
-    struct hash leaf, stored;
-    struct merkle_store tree = kv_tree(&k->stored);
+    struct hash leaf;
     struct ledger_err err;
     arena_reset(m->a);
     if (log_read(&k->stored, index, &r, &err) || header_decode(m->a, r.header, &h, &err)) {
@@ -115,7 +114,7 @@ static void check_behind(struct check *k, uint64_t index)
     const struct content_fault *f = entry_content_fault(m->c, &h, &r, NULL);
     if (f)
         check_differ(k, index, f->what, "%s", f->text);
-    if (!tree.get(tree.ctx, 0, index, 1, &stored) || !hash_eq(&stored, &leaf))
+    if (!kv_tree_has_leaf(&k->stored, index, &leaf))
         check_differ(k, index, "leaf", "the header is not the leaf that the tree has at its place");
 }
 
@@ -131,10 +130,9 @@ static void check_rest(struct check *k, uint64_t from)
  * the folder's format, which was asked for when it was opened. */
 static bool is_newer(struct check *k, uint64_t index, const struct entry_record *r)
 {
-    struct merkle_store tree = kv_tree(&k->stored);
-    struct hash leaf, stored;
+    struct hash leaf;
     merkle_leaf(k->c, r->header, &leaf);
-    return !r->erased_by && tree.get(tree.ctx, 0, index, 1, &stored) && hash_eq(&stored, &leaf);
+    return !r->erased_by && kv_tree_has_leaf(&k->stored, index, &leaf);
 }
 
 static enum ledger_rc replay_entries(struct check *k, struct read_ahead *ahead, struct ledger_err *err)

@@ -112,9 +112,8 @@ static enum ledger_rc read_raw(struct query *q, uint64_t index, struct stored *o
 static enum ledger_rc check_raw(struct query *q, uint64_t index, struct stored *e,
                                 struct ledger_err *err)
 {
-    struct hash h;
     merkle_leaf(q->c, e->header, &e->leaf);
-    if (!q->tree.get(q->tree.ctx, 0, index, 1, &h) || !hash_eq(&h, &e->leaf))
+    if (!kv_tree_has_leaf(&q->m.kv, index, &e->leaf))
         return read_bad(err, index, "its header is not the leaf of the tree");
     /* What is kept in place of erased content is checked by whoever replays or opens a state with it. */
     const struct entry_record r = {.event = e->event, .block = e->block, .erased_by = e->erased_by};

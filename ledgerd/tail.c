@@ -56,7 +56,7 @@ static enum ledger_rc check_entry(struct machine *m, uint64_t index, int64_t *re
                                   struct header *h, struct ledger_err *err)
 {
     struct entry_record r;
-    struct hash leaf, stored;
+    struct hash leaf;
     enum ledger_rc rc = log_read_header(m->c, m->a, &m->kv, index, &r, h, err);
     if (rc == LEDGER_ENOTFOUND)
         return bad(err, index, "the record is missing");
@@ -68,9 +68,8 @@ static enum ledger_rc check_entry(struct machine *m, uint64_t index, int64_t *re
     const struct content_fault *f = entry_content_fault(m->c, h, &r, NULL);
     if (f)
         return bad(err, index, f->both);
-    struct merkle_store tree = machine_tree(m);
     merkle_leaf(m->c, r.header, &leaf);
-    if (!tree.get(tree.ctx, 0, index, 1, &stored) || !hash_eq(&leaf, &stored))
+    if (!kv_tree_has_leaf(&m->kv, index, &leaf))
         return bad(err, index, "the header is not the leaf that the tree has at its place");
     return LEDGER_OK;
 }

@@ -53,6 +53,12 @@ struct merkle_store kv_tree(struct kv *kv)
     return (struct merkle_store){kv, tree_get, tree_put};
 }
 
+bool kv_tree_has_leaf(struct kv *kv, uint64_t index, const struct hash *leaf)
+{
+    struct hash stored;
+    return tree_get(kv, 0, index, 1, &stored) && hash_eq(&stored, leaf);
+}
+
 bool kv_tree_ends(const struct kv *kv, uint64_t size, unsigned level)
 {
     uint8_t key[KV_KEY_MAX];

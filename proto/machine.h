@@ -123,6 +123,8 @@ enum ledger_rc machine_tree_load(struct machine *m, struct ledger_err *err) LEDG
 bool kv_tree_ends(const struct kv *kv, uint64_t size, unsigned level) LEDGER_MUST_USE;
 /* The tree of a kv, for proofs; borrows kv. */
 struct merkle_store kv_tree(struct kv *kv);
+/* Is this the leaf of entry `index`? Not, too, if there is none. */
+bool kv_tree_has_leaf(struct kv *kv, uint64_t index, const struct hash *leaf) LEDGER_MUST_USE;
 struct merkle_store machine_tree(struct machine *m);
 
 /* Makes an empty machine a simulation: no genesis, no signatures, scenario files' name spaces (judge.h). */

@@ -240,10 +240,9 @@ enum ledger_rc log_read(const struct kv *kv, uint64_t index, struct entry_record
 
 static bool is_leaf(struct crypto *c, struct kv kv, uint64_t index, struct span header)
 {
-    struct merkle_store tree = kv_tree(&kv);
-    struct hash stored, leaf;
+    struct hash leaf;
     merkle_leaf(c, header, &leaf);
-    return tree.get(tree.ctx, 0, index, 1, &stored) && hash_eq(&stored, &leaf);
+    return kv_tree_has_leaf(&kv, index, &leaf);
 }
 
 enum ledger_rc log_read_header(struct crypto *c, struct arena *a, const struct kv *kv, uint64_t index, struct entry_record *out, struct header *h,
