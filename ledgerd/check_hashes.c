@@ -152,10 +152,9 @@ static void take_content(struct hasher *w, const struct header *h, const struct 
 static void take_header(struct hasher *w, size_t i, const struct entry_record *r)
 {
     uint64_t index = w->first + i;
-    struct hash stored;
     struct ledger_err why = {0};
     enum ledger_rc rc = header_decode(w->a, r->header, &w->headers[i], &why);
-    bool newer = rc == LEDGER_EVERSION && w->tree.get(w->tree.ctx, 0, index, 1, &stored) && hash_eq(&stored, &w->leaves[i]);
+    bool newer = rc == LEDGER_EVERSION && kv_tree_has_leaf(&w->kv, index, &w->leaves[i]);
     if (newer || rc == LEDGER_ENOMEM) {
         w->rc = ledger_fail(&w->err, rc, "entry %llu: %s", (unsigned long long)index, why.msg);
         return;

@@ -275,9 +275,11 @@ static void change_prove(struct query *q, struct arena *a, response *r)
 
 /* ---- the log ---- */
 
-static void change_entries(response *r)
+static void change_entries(struct query *q, response *r)
 {
     Ledgerd__V1__EntriesResponse *e = r->entries;
+    while (lie_is("rest-held-back") && q->request->entries->first >= strtoull(liar.a, NULL, 10) && access(liar.b, F_OK) == 0)
+        usleep(20000);
     if (lie_is("entries-swapped") && e->n_records > 2)
         swap(e->records, 1, 2);
     if (lie_is("entry-repeated") && e->n_records > 2)
@@ -405,7 +407,7 @@ static void change_response(struct query *q, struct arena *a, response *r)
     if (r->answer_case == LEDGERD__V1__RESPONSE__ANSWER_PROVE)
         change_prove(q, a, r);
     if (r->answer_case == LEDGERD__V1__RESPONSE__ANSWER_ENTRIES)
-        change_entries(r);
+        change_entries(q, r);
     if (r->answer_case == LEDGERD__V1__RESPONSE__ANSWER_FIND)
         change_find(r);
     Ledgerd__V1__Snapshot *s = snapshot_of(r);

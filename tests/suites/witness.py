@@ -54,7 +54,7 @@ class Ledger(Daemon):
     def must(self, *arguments):
         code, out, err = self.ctl(*arguments)
         if code != 0:
-            raise RuntimeError(f"ledgerctl {arguments}: {code}\n{out}{err}")
+            raise RuntimeError(f"ledgerctl {arguments}: {code}\n{out[-2000:]}{err[-2000:]}")
         return out
 
     def grow(self, name, n):
@@ -73,6 +73,11 @@ class Ledger(Daemon):
     def leaves(self):
         with self.client() as client:
             return [layout.Header(r["header"]).leaf() for answer in client.answers("entries") for r in answer.get("records", [])]
+
+    def seals(self):
+        with self.client() as client:
+            headers = [layout.Header(r["header"]) for answer in client.answers("entries") for r in answer.get("records", [])]
+        return [h.index for h in headers if h.kind == layout.SEAL]
 
     def sign(self, leaves):
         """What the holder of the log key can sign: any tree."""
@@ -387,6 +392,49 @@ def rules_ignored(suite):
         return None
 
 
+def erased_and_not_yet_named(suite):
+    """Content that is missing was not judged: as long as the ERASURE that says so has not come, nothing is vouched for, not even what lies before."""
+    liar = os.path.join(suite.build, "tests", "adversary", "liar")
+    if not os.path.exists(liar):
+        return suite.skip("an erasure that is not shown", "no tests/adversary/liar")
+    with Ledger(suite, "owes.example/ledger") as ledger:
+        admin, qa = os.path.join(ledger.profile, "keys", "admin.key"), os.path.join(ledger.folder, "qa.key")
+        ledger.must("key", "new", "u.qa", "-o", qa)
+        ledger.must("party", "register", "u.qa", "--roles", "QA", "--org", "CPC", "--key", qa)
+        erased = json.loads(ledger.must("--json", "record", "MATERIAL_RECEIVED", "item=OWED", *MATERIAL, "--sign", ledger.key))
+        for part in range(3):
+            with open(os.path.join(ledger.folder, "lines"), "w") as f:
+                f.writelines(line(f"BULK-{part}-{i}") for i in range(900))
+            ledger.must("record", "-f", f.name, "--keys", ledger.folder)
+        leaves, seals = ledger.leaves(), ledger.seals()
+        ledger.must("erase", erased["event_id"], "--reason", "asked for", "--sign", admin, "--sign", qa)
+        ledger.end()
+        held = os.path.join(ledger.folder, "held")
+        with open(held, "w"):
+            ledger.begin(liar, {"LIAR_LIE": "rest-held-back", "LIAR_A": str(len(leaves) - 600), "LIAR_B": held})
+        size = max(seal + 1 for seal in seals if seal < len(leaves) - 1200)
+        with Witness(suite, "owed", [ledger]) as w:
+            def has_come(size):
+                found = re.search(rb"replayed (\d+)", w.health()[1])
+                return found and int(found[1]) >= size
+            w.until(lambda: has_come(size), "it has derived what it is shown")
+            for _ in range(3):
+                status, text = w.submit(ledger, ledger.sign(leaves[:size]))
+                suite.check(status == 503 and not w.status(ledger)["cosigned"], "nothing is cosigned while an ERASURE is owed", f"{status} {text}")
+                time.sleep(0.2)
+            suite.check(not has_come(len(leaves)), "the ERASURE was held back until now", str(w.health()))
+            os.unlink(held)
+            w.until(lambda: has_come(len(leaves)), "the rest comes")
+            w.cosigns(ledger, "with the ERASURE, all is")
+    return None
+
+
+def line(item):
+    fields = dict(part.split("=", 1) for part in MATERIAL)
+    return json.dumps({"id": f"receipt of {item}", "kind": "MATERIAL_RECEIVED", "occurred": "2025-01-02T03:04:05Z",
+                       "signers": [{"party": "u.wh", "meaning": "authorship"}], "fields": dict(fields, item=item, quantity=5)}) + "\n"
+
+
 def refusals(suite, ledger):
     w = Witness(suite, "refusing", [ledger])
     run = [suite.ctl, "witness", "run", w.dir, "--listen", "127.0.0.1:0"]
@@ -420,6 +468,7 @@ def main():
             for_good(suite, one, two, w)
             rolled_back(suite, two, w)
     rules_ignored(suite)
+    erased_and_not_yet_named(suite)
     suite.check(not glob.glob(os.path.join(suite.scratch, "*", "address")), "no address is left behind")
     suite.end()
 
