@@ -121,7 +121,9 @@ void witness_decide(struct crypto *c, struct arena *a, const struct witness_subm
         refuse(out, WITNESS_UNSIGNED, "no key of this log has signed the checkpoint");
         return;
     }
-    if (s->old > s->cp.size)
+    if (s->bytes.n > NOTE_SIZE_MAX - WITNESS_LINE_MAX)
+        refuse(out, WITNESS_MALFORMED, "the note is so long that there is no room for a cosignature");
+    else if (s->old > s->cp.size)
         refuse(out, WITNESS_MALFORMED, "the old size is larger than the checkpoint's");
     else if (s->old != record->size)
         refuse(out, WITNESS_CONFLICT, "the old size is not that of the latest cosigned checkpoint");
@@ -134,20 +136,22 @@ void witness_decide(struct crypto *c, struct arena *a, const struct witness_subm
 
 /* ---- cosigning ---- */
 
-/* The note's lines that a key in `signers` has signed; what strangers have added is not ours to pass on. */
+/* One line of each key in `signers`; what strangers have added, and be it a line again, is not ours to pass on. */
 static bool put_log_lines(const struct note *note, const struct note_key *keys, uint64_t signers,
                           struct wbuf *w)
 {
     struct span line, rest = note->sigs_text;
     for (size_t i = 0; i < note->n; i++) {
-        bool ours = false;
         if (!next_line(&rest, &line))
             return false;
-        for (size_t k = 0; k < WITNESS_ORIGIN_KEYS_MAX && !ours; k++)
-            ours = (signers >> k & 1) && memcmp(keys[k].id, note->sigs[i].id, sizeof keys[k].id) == 0 &&
-                   span_eq(span_str(keys[k].name), note->sigs[i].name);
-        if (ours)
+        for (size_t k = 0; k < WITNESS_ORIGIN_KEYS_MAX; k++) {
+            if (!(signers >> k & 1) || memcmp(keys[k].id, note->sigs[i].id, sizeof keys[k].id) != 0 ||
+                !span_eq(span_str(keys[k].name), note->sigs[i].name))
+                continue;
             wbuf_bytes(w, line.p, line.n + 1);
+            signers &= ~(UINT64_C(1) << k);
+            break;
+        }
     }
     return true;
 }

@@ -18,14 +18,15 @@
 #include "note.h"
 
 #define WITNESS_PROOF_MAX 63      /* lines of a consistency proof */
-#define WITNESS_ORIGIN_KEYS_MAX 64 /* keys that one origin may have */
+#define WITNESS_ORIGIN_KEYS_MAX (NOTE_SIGS_MAX - 1) /* keys that one origin may have: each signs one line of a record, the witness another */
+#define WITNESS_LINE_MAX (NOTE_NAME_MAX + 128) /* of the witness's own */
 /* A submission: "old ", 20 digits, newline; the proof's lines of 44 characters and a newline; an empty line; the note. */
 #define WITNESS_BODY_MAX (4 + 20 + 1 + WITNESS_PROOF_MAX * 45 + 1 + NOTE_SIZE_MAX)
 
 /* HTTP statuses of tlog-witness. */
 enum witness_status {
     WITNESS_COSIGN = 200,
-    WITNESS_MALFORMED = 400,    /* also: the old size is larger than the checkpoint's */
+    WITNESS_MALFORMED = 400,    /* also: the old size is larger than the checkpoint's; the note leaves no room for a cosignature */
     WITNESS_UNSIGNED = 403,     /* no signature by a key of the log, or one in its name that does not verify */
     WITNESS_UNKNOWN = 404,      /* the origin: for the caller, who looks it up */
     WITNESS_CONFLICT = 409,     /* the old size is not the record's; the answer is the record's size */

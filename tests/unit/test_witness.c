@@ -106,6 +106,68 @@ TEST(the_reference_example)
     teardown(&w);
 }
 
+/* Whatever was submitted: the witness reads it at its next start. */
+TEST(what_is_kept_can_be_read_again)
+{
+    struct world w = setup();
+    const struct witness_record none = {.present = false};
+    struct witness_record kept, read;
+    struct witness_submission s;
+    struct witness_decision d;
+    struct span line;
+    struct wbuf b;
+    wbuf_init(&b, w.a);
+    wbuf_bytes(&b, "old 0\n\n" CP_TEXT "\n", strlen("old 0\n\n" CP_TEXT "\n"));
+    for (int i = 0; i < NOTE_SIGS_MAX; i++)
+        wbuf_bytes(&b, LOG_LINE, strlen(LOG_LINE));
+    CHECK_EQ_INT(witness_submission_parse(w.a, wbuf_span(&b), &s, NULL), LEDGER_OK);
+    witness_decide(w.c, w.a, &s, &w.log, 1, &none, &d);
+    CHECK_EQ_INT(d.status, WITNESS_COSIGN);
+    CHECK(witness_cosign(w.c, w.a, &s, &w.log, &d, &none, &w.witness, &w.secret, 1700000000, &kept, &line));
+    CHECK(span_eq(kept.note, SPAN_LIT(NOTE WITNESS_LINE)));
+    CHECK_EQ_INT(witness_record_parse(w.c, w.a, &w.witness, SPAN_LIT("ledger.example/cpc-a"), kept.note, &read, NULL), LEDGER_OK);
+    teardown(&w);
+}
+
+TEST(a_note_that_leaves_no_room_is_not_cosigned)
+{
+    struct world w = setup();
+    const struct witness_record none = {.present = false};
+    struct witness_record kept, read;
+    struct witness_submission s;
+    struct witness_decision d;
+    struct span line;
+    unsigned cosigned = 0, refused = 0;
+    for (size_t n = NOTE_SIZE_MAX - 1500; n < NOTE_SIZE_MAX - 200; n += 7) {
+        struct arena_mark mark = arena_mark(w.a);
+        struct wbuf text, b;
+        wbuf_init(&text, w.a);
+        wbuf_bytes(&text, CP_TEXT, strlen(CP_TEXT));
+        for (size_t i = 0; i < n; i++)
+            wbuf_u8(&text, 'x');
+        wbuf_u8(&text, '\n');
+        struct span t = wbuf_span(&text);
+        wbuf_init(&b, w.a);
+        wbuf_bytes(&b, "old 0\n\n", 7);
+        wbuf_bytes(&b, t.p, t.n);
+        wbuf_u8(&b, '\n');
+        note_sign_line(w.c, &w.log, &w.log_secret, t, &b);
+        if (witness_submission_parse(w.a, wbuf_span(&b), &s, NULL) == LEDGER_OK) {
+            witness_decide(w.c, w.a, &s, &w.log, 1, &none, &d);
+            CHECK(d.status == WITNESS_COSIGN || d.status == WITNESS_MALFORMED);
+            cosigned += d.status == WITNESS_COSIGN;
+            refused += d.status == WITNESS_MALFORMED;
+            if (d.status == WITNESS_COSIGN) {
+                CHECK(witness_cosign(w.c, w.a, &s, &w.log, &d, &none, &w.witness, &w.secret, 1700000000, &kept, &line));
+                CHECK_EQ_INT(witness_record_parse(w.c, w.a, &w.witness, s.cp.origin, kept.note, &read, NULL), LEDGER_OK);
+            }
+        }
+        arena_release(w.a, mark);
+    }
+    CHECK(cosigned && refused);
+    teardown(&w);
+}
+
 TEST(each_answer)
 {
     struct world w = setup();
@@ -249,4 +311,5 @@ TEST(many_logs)
     teardown(&w);
 }
 
-TEST_MAIN(TEST_ENTRY(the_reference_example), TEST_ENTRY(each_answer), TEST_ENTRY(empty_trees), TEST_ENTRY(altered_submissions), TEST_ENTRY(records), TEST_ENTRY(policies), TEST_ENTRY(many_logs))
+TEST_MAIN(TEST_ENTRY(the_reference_example), TEST_ENTRY(what_is_kept_can_be_read_again),
+          TEST_ENTRY(a_note_that_leaves_no_room_is_not_cosigned), TEST_ENTRY(each_answer), TEST_ENTRY(empty_trees), TEST_ENTRY(altered_submissions), TEST_ENTRY(records), TEST_ENTRY(policies), TEST_ENTRY(many_logs))
