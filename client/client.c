@@ -396,16 +396,22 @@ LEDGER_API enum ledger_rc ledger_client_open(const struct ledger_profile *profil
     return LEDGER_OK;
 }
 
+void client_end(struct ledger_client *cl)
+{
+    pthread_mutex_lock(&cl->mutex);
+    if (!cl->closing) /* else the loop may be gone already */
+        conn_wake(cl->connection);
+    cl->closing = true;
+    pthread_cond_broadcast(&cl->room);
+    pthread_mutex_unlock(&cl->mutex);
+}
+
 LEDGER_API void ledger_client_close(struct ledger_client *cl)
 {
     if (!cl)
         return;
     LEDGER_REQUIRE(!conn_is_own_thread(cl->connection));
-    pthread_mutex_lock(&cl->mutex);
-    cl->closing = true;
-    pthread_cond_broadcast(&cl->room);
-    conn_wake(cl->connection);
-    pthread_mutex_unlock(&cl->mutex);
+    client_end(cl);
     conn_join(cl->connection);
     pthread_mutex_lock(&cl->mutex);
     while (cl->waiting)

@@ -218,6 +218,10 @@ void client_keep_entry(const struct ledger_profile *p, const char *what, struct 
 void client_keep_recorded(struct ledger_client *cl, unsigned timeout_ms, uint64_t index, const char *what, struct span note,
                           struct span record, struct ledger_err *err);
 
+/* Ends what is under way and whatever is begun later, with ECANCELED: for who has a thread in client_call that is to end. The client is closed
+ * as ever afterwards. Any thread but the library's own. */
+void client_end(struct ledger_client *cl);
+
 /* The log key that signs the newest checkpoints, once a connection was made ("" before), the first size that it signs (0: not known, or the
  * genesis's), and how many changes were followed. `news`: since this was asked last, the client has followed one. Any thread. */
 struct log_key_in_force { char vkey[NOTE_NAME_MAX + 200]; uint64_t from_size; size_t changes; bool news; };

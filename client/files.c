@@ -76,6 +76,16 @@ static enum ledger_rc write_and_sync(int fd, const char *path, struct span bytes
     return LEDGER_OK;
 }
 
+enum ledger_rc file_sync_folder(const char *folder, struct ledger_err *err)
+{
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return fail_errno(err, LEDGER_EIO, "cannot open the folder", folder);
+    int bad = fsync(fd);
+    close(fd);
+    return bad ? fail_errno(err, LEDGER_EIO, "cannot make durable:", folder) : LEDGER_OK;
+}
+
 static enum ledger_rc sync_folder_of(const char *path, struct ledger_err *err)
 {
     const char *slash = strrchr(path, '/');
@@ -84,12 +94,7 @@ static enum ledger_rc sync_folder_of(const char *path, struct ledger_err *err)
                   : snprintf(folder, sizeof folder, ".");
     if (n < 0 || (size_t)n >= sizeof folder)
         return ledger_fail(err, LEDGER_EINVAL, "the path is too long: %s", path);
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return fail_errno(err, LEDGER_EIO, "cannot open the folder", folder);
-    int bad = fsync(fd);
-    close(fd);
-    return bad ? fail_errno(err, LEDGER_EIO, "cannot make durable:", folder) : LEDGER_OK;
+    return file_sync_folder(folder, err);
 }
 
 /* Creates, fills and syncs a file that must be new. On a failure nothing is left of it. */

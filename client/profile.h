@@ -47,6 +47,8 @@ enum ledger_rc file_read(struct arena *a, const char *path, size_t max, struct s
     LEDGER_MUST_USE;
 /* Replaces a file atomically: writes a temporary file beside it with mode 0600, fsyncs it, renames, fsyncs the folder. */
 enum ledger_rc file_replace(const char *path, struct span bytes, struct ledger_err *err) LEDGER_MUST_USE;
+/* What was made or renamed in this folder survives a power cut. */
+enum ledger_rc file_sync_folder(const char *folder, struct ledger_err *err) LEDGER_MUST_USE;
 /* Creates a file that must not exist yet, mode 0600, fsynced. EINVAL if it exists. */
 enum ledger_rc file_create(const char *path, struct span bytes, struct ledger_err *err) LEDGER_MUST_USE;
 

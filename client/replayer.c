@@ -86,7 +86,7 @@ static enum ledger_rc check_identity(struct replayer *r, struct span have, struc
 static enum ledger_rc check_tree(struct replayer *r, struct ledger_err *err)
 {
     struct hash root, kept;
-    if (replayer_root(r, r->m.size, &root) && replayer_checkpoint(r, r->m.size, &kept) && hash_eq(&root, &kept))
+    if (replayer_root(r, r->m.size, &root) && replayer_checkpoint(r, r->m.size, &kept, NULL) == LEDGER_OK && hash_eq(&root, &kept))
         return LEDGER_OK;
     return ledger_fail(err, LEDGER_EINVAL, "the state folder is damaged: %s; delete it, and it is derived again",
                        replay_store_problem(r->store)[0] ? replay_store_problem(r->store) : "its tree is not whole");
@@ -181,10 +181,10 @@ static enum ledger_rc derive(struct replayer *r, const struct read_entry *e, con
         rc = check_origin(r, err);
     if (!rc)
         r->size = r->m.size;
+    else if (r->store && replay_store_problem(r->store)[0]) /* whatever it looks like, our own disk is to blame */
+        rc = ledger_fail(err, LEDGER_EIO, "state folder: %s", replay_store_problem(r->store));
     else if (rc == LEDGER_ETAMPER || rc == LEDGER_EVERSION)
         return finding(r, rc, index, err);
-    else if (r->store && replay_store_problem(r->store)[0])
-        ledger_wrap(err, rc, "state folder: %s", replay_store_problem(r->store));
     return rc ? broken(r, rc) : LEDGER_OK;
 }
 
@@ -369,14 +369,18 @@ struct machine *replayer_machine(struct replayer *r)
     return &r->m;
 }
 
-bool replayer_checkpoint(struct replayer *r, uint64_t size, struct hash *root)
+enum ledger_rc replayer_checkpoint(struct replayer *r, uint64_t size, struct hash *root, struct ledger_err *err)
 {
     uint8_t key[KV_KEY_MAX];
     struct span v;
-    if (kv_get(&r->m.kv, KV_CHECKPOINT, kv_key_u64(key, size), &v) || v.n != HASH_LEN)
-        return false;
+    enum ledger_rc rc = kv_get(&r->m.kv, KV_CHECKPOINT, kv_key_u64(key, size), &v);
+    if (rc == LEDGER_ENOTFOUND)
+        return ledger_fail(err, rc, "no batch ends at size %llu", (unsigned long long)size);
+    if (rc || v.n != HASH_LEN)
+        return ledger_fail(err, LEDGER_EIO, "state folder: %s", r->store && replay_store_problem(r->store)[0] ? replay_store_problem(r->store)
+                                                                                                              : "a checkpoint cannot be read");
     memcpy(root->b, v.p, HASH_LEN);
-    return true;
+    return LEDGER_OK;
 }
 
 bool replayer_root(struct replayer *r, uint64_t size, struct hash *root)

@@ -79,8 +79,8 @@ enum ledger_rc replayer_wait(struct replayer *r, struct ledger_err *err) LEDGER_
 /* Waits, then saves, if the last derived entry is a seal (else nothing is done) and there is a folder. */
 enum ledger_rc replayer_save(struct replayer *r, struct ledger_err *err) LEDGER_MUST_USE;
 
-/* The root at a size at which a batch ends; false if none ends there. Waits for nothing. */
-bool replayer_checkpoint(struct replayer *r, uint64_t size, struct hash *root) LEDGER_MUST_USE;
+/* The root at a size at which a batch ends. ENOTFOUND: none ends there; EIO: the state folder is damaged or cannot be read. Waits for nothing. */
+enum ledger_rc replayer_checkpoint(struct replayer *r, uint64_t size, struct hash *root, struct ledger_err *err) LEDGER_MUST_USE;
 /* Root of the first `size` entries, for any size up to replayer_size. */
 bool replayer_root(struct replayer *r, uint64_t size, struct hash *root) LEDGER_MUST_USE;
 /* The same as a frontier, for a cursor of CALL_ENTRIES that goes on at replayer_size. */

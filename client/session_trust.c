@@ -187,6 +187,7 @@ bool session_pin(struct ledger_client *cl, bool at_once, struct ledger_err *err)
 /* ---- evidence ---- */
 
 #define EVIDENCE_BYTES_MAX ((size_t)64 << 20)
+#define EVIDENCE_PATH_SHOWN 130u
 
 /* Writes the evidence and fills err: what, and where the file is. */
 static void keep_evidence(const struct ledger_profile *p, const struct evidence *e, struct ledger_err *err)
@@ -195,8 +196,11 @@ static void keep_evidence(const struct ledger_profile *p, const struct evidence 
     struct ledger_err why = {0};
     struct arena *a = arena_new(EVIDENCE_BYTES_MAX);
     enum ledger_rc rc = a ? pin_write_evidence(a, p, e, path, &why) : LEDGER_ENOMEM;
+    /* Of a long path the end is what tells the file. */
+    size_t n = rc == LEDGER_OK ? strlen(path) : 0, most = EVIDENCE_PATH_SHOWN, shown = n > most ? most : n;
     if (rc == LEDGER_OK)
-        ledger_fail(err, LEDGER_ETAMPER, "%.120s; evidence: %.100s", e->what, path);
+        ledger_fail(err, LEDGER_ETAMPER, "%.*s; evidence: %s%s", (int)(sizeof err->msg - sizeof "; evidence: ..." - shown), e->what,
+                    n > most ? "..." : "", path + n - shown);
     else
         ledger_fail(err, LEDGER_ETAMPER, "%.120s; evidence could not be kept: %.80s", e->what, why.msg);
     arena_free(a);

@@ -93,8 +93,10 @@ static int serve(struct witness *w, struct http_server *server, const struct opt
         return ctl_fail(w->ctl, EXIT_USAGE, "%s", err.msg);
     witness_say(w, "listening on %s, %s, for %zu log%s", address, o->certificate ? "HTTPS" : "HTTP", w->logs.n, w->logs.n == 1 ? "" : "s");
     witness_say(w, "policy line: %s", witness_policy_line(w, ctl_text(w->ctl, "http%s://%s", o->certificate ? "s" : "", address)));
-    http_serve(server);
+    bool asked = http_serve(server);
     unlink(path);
+    if (!asked)
+        return ctl_fail(w->ctl, EXIT_NO_ANSWER, "the HTTP server gave up: nothing is served any more");
     witness_say(w, "ended");
     return EXIT_GOOD;
 }
@@ -102,6 +104,20 @@ static int serve(struct witness *w, struct http_server *server, const struct opt
 static void wake(void *server)
 {
     http_wake(server);
+}
+
+/* Whoever counts on its word for an audited ledger must not get that of a plain witness: a forgotten option says less than all those policies. */
+static int all_audited(struct witness *w)
+{
+    for (size_t i = 0; i < w->logs.n; i++) {
+        const struct witness_log *log = &w->states[i];
+        if (log->audited && !log->auditor && !log->stopped[0])
+            return ctl_fail(w->ctl, EXIT_USAGE, "%s was audited by this witness: name its profile with --audit, or move %s/audit/%s* away, and from now on it is "
+                            "cosigned plainly", log->origin->keys[0].name, w->dir, log->hex);
+        if (log->auditor)
+            witness_say(w, "auditing origin=%s", log->origin->keys[0].name);
+    }
+    return EXIT_GOOD;
 }
 
 static int run(struct ctl *ctl, const char *dir, const struct options *o)
@@ -123,6 +139,8 @@ static int run(struct ctl *ctl, const char *dir, const struct options *o)
     exit = rc ? ctl_fail(ctl, EXIT_USAGE, "%s", err.msg) : EXIT_GOOD;
     for (unsigned i = 0; i < o->audits.n && !exit; i++)
         exit = auditor_start(&w, o->audits.v[i], wake, server);
+    if (!exit)
+        exit = all_audited(&w);
     if (!exit)
         exit = serve(&w, server, o);
     for (size_t i = 0; i < w.logs.n; i++)
@@ -147,7 +165,7 @@ static void log_json(struct json_writer *j, const struct witness_log *log)
         json_put_string(j, "root", span_str(root));
         json_put_string(j, "cosigned_at", span_str(time));
     }
-    if (log->audited)
+    if (log->known_replayed)
         json_put_uint(j, "replayed", log->replayed);
     json_put_bool(j, "stopped", log->stopped[0] != 0);
     if (log->stopped[0])
@@ -179,7 +197,7 @@ static void log_row(struct ctl *ctl, struct ctl_table *t, const struct witness_l
     const char *cells[] = {ctl_span(ctl, log->origin->name), r->present ? ctl_text(ctl, "%" PRIu64, r->size) : "-",
                            r->present ? ctl_text(ctl, "%.16s", root) : "-",
                            r->present ? ctl_time(ctl, (int64_t)r->time_s * 1000000) : "-",
-                           log->audited ? ctl_text(ctl, "%" PRIu64, log->replayed) : "-",
+                           log->known_replayed ? ctl_text(ctl, "%" PRIu64, log->replayed) : "-",
                            log->stopped[0] ? ctl_paint(ctl, COLOR_BAD, ctl_text(ctl, "STOPPED: %s", ctl_span(ctl, span_str(log->stopped)))) : ""};
     ctl_table_row(t, cells);
 }

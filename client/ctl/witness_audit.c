@@ -36,6 +36,7 @@ struct wanted {
     bool present;
     uint64_t size;
     struct hash root;
+    uint64_t signers;
     uint8_t *note; /* owned */
     size_t note_n;
 };
@@ -63,6 +64,7 @@ struct auditor {
     uint64_t newest_size, told, saved;
     bool connected;
     int64_t saved_us;
+    struct ledger_err own;    /* what is wrong with the state, found where it could not be returned */
 
     /* Shared. */
     pthread_mutex_t mutex;
@@ -87,10 +89,11 @@ static bool over(struct auditor *a)
     return yes;
 }
 
+/* On the monotonic clock: a step of the other must not prolong it. */
 static void pause_for(struct auditor *a, unsigned ms)
 {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += ms / 1000;
     pthread_mutex_lock(&a->mutex);
     while (!a->ending && !a->stopped && pthread_cond_timedwait(&a->wake, &a->mutex, &until) != ETIMEDOUT)
@@ -122,11 +125,12 @@ static struct span newest_note(const struct auditor *a)
     return span_of(a->newest, a->newest_n);
 }
 
-static void stop(struct auditor *a, const char *why)
+/* `more`: what is known by now of why it has stopped. */
+static void stop_for(struct auditor *a, const char *why, bool more)
 {
     struct ledger_err err = {0};
     pthread_mutex_lock(&a->mutex);
-    bool news = !a->stopped;
+    bool news = more || !a->stopped;
     a->stopped = true;
     if (news)
         snprintf(a->why, sizeof a->why, "%s", why);
@@ -140,13 +144,20 @@ static void stop(struct auditor *a, const char *why)
     a->changed_cb(a->ctx);
 }
 
+static void stop(struct auditor *a, const char *why)
+{
+    stop_for(a, why, false);
+}
+
+/* It has stopped before the ledger, which has lied, is asked for the receipt that proves it: that may take long. */
 static void stop_with_entry(struct auditor *a)
 {
     struct ledger_err err = {0};
     char what[WITNESS_WHY_MAX];
     snprintf(what, sizeof what, "entry #%" PRIu64 ", %s: %s", a->verdict.index, a->verdict.what, a->verdict.text);
+    stop(a, what);
     client_keep_recorded(a->client, 0, a->verdict.index, what, newest_note(a), a->bad, &err);
-    stop(a, err.msg);
+    stop_for(a, err.msg, true);
 }
 
 /* The leaf at the end of the first `size` entries and its path in the newest checkpoint's tree: they fix what the beginning of that tree is. */
@@ -206,14 +217,35 @@ static bool all_named(const struct auditor *a)
     return replayer_machine(a->replayer)->erased_open == 0;
 }
 
+/* What the server's thread may know. */
+static void publish_state(struct auditor *a)
+{
+    const struct machine *m = replayer_machine(a->replayer);
+    pthread_mutex_lock(&a->mutex);
+    a->replayed = replayer_sealed(a->replayer);
+    a->key_from = m->log_key_from;
+    memcpy(a->key, m->log_vkey, sizeof a->key);
+    memcpy(a->key_before, m->log_vkey_before, sizeof a->key_before);
+    pthread_mutex_unlock(&a->mutex);
+}
+
+/* The latest seal may be cosigned, under the key that is in force there. */
+static void publish_seal(struct auditor *a)
+{
+    uint64_t size = replayer_sealed(a->replayer);
+    struct hash root;
+    publish_state(a);
+    if (size && all_named(a) && replayer_checkpoint(a->replayer, size, &root, &a->own) == LEDGER_OK)
+        push_seal(a, size, &root);
+}
+
 /* Each entry, in order, in the auditor's thread. */
 static void on_step(void *user, const struct replay_step *s)
 {
     struct auditor *a = user;
     const struct header *h = &s->entry->entry.header;
-    struct hash root;
-    if (s->outcome == REPLAY_DERIVED && h->kind == OWN_SEAL && all_named(a) && replayer_checkpoint(a->replayer, h->index + 1, &root))
-        push_seal(a, h->index + 1, &root);
+    if (s->outcome == REPLAY_DERIVED && h->kind == OWN_SEAL)
+        publish_seal(a);
     if (s->outcome != REPLAY_FAILED)
         return;
     const struct entry_claim *raw = &s->entry->raw;
@@ -232,6 +264,22 @@ static void on_step(void *user, const struct replay_step *s)
     arena_free(scratch);
 }
 
+/* Has the key with this text form signed? */
+static bool signed_by(const struct auditor *a, uint64_t signers, const char *vkey)
+{
+    const struct witness_origin *o = a->log->origin;
+    for (size_t i = 0; i < o->n_keys; i++) {
+        char text[NOTE_NAME_MAX + 200];
+        if (!(signers >> i & 1))
+            continue;
+        text[note_key_format(&o->keys[i], text)] = 0;
+        if (strcmp(text, vkey) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A checkpoint by another key than the one in force at its size proves nothing, and is passed over. */
 static void answer_wanted(struct auditor *a)
 {
     struct wanted x = {.present = false};
@@ -244,25 +292,18 @@ static void answer_wanted(struct auditor *a)
     pthread_mutex_unlock(&a->mutex);
     if (!x.present)
         return;
-    if (!replayer_checkpoint(a->replayer, x.size, &root))
+    struct ledger_err err = {0};
+    enum ledger_rc rc = signed_by(a, x.signers, machine_log_vkey(replayer_machine(a->replayer), x.size))
+                            ? replayer_checkpoint(a->replayer, x.size, &root, &err) : LEDGER_EREFUSED;
+    if (rc == LEDGER_ENOTFOUND)
         stop_with_checkpoint(a, &x, "the log has signed a checkpoint at which no batch of the ledger ends");
-    else if (!hash_eq(&root, &x.root))
+    else if (rc == LEDGER_EIO)
+        a->own = err;
+    else if (rc == LEDGER_OK && !hash_eq(&root, &x.root))
         stop_with_checkpoint(a, &x, "the log has signed a tree that is not the one that the ledger serves");
-    else
+    else if (rc == LEDGER_OK)
         push_seal(a, x.size, &root);
     free(x.note);
-}
-
-/* What the server's thread may know. */
-static void publish_state(struct auditor *a)
-{
-    const struct machine *m = replayer_machine(a->replayer);
-    pthread_mutex_lock(&a->mutex);
-    a->replayed = replayer_sealed(a->replayer);
-    a->key_from = m->log_key_from;
-    memcpy(a->key, m->log_vkey, sizeof a->key);
-    memcpy(a->key_before, m->log_vkey_before, sizeof a->key_before);
-    pthread_mutex_unlock(&a->mutex);
 }
 
 /* The same, and an answer to what it has asked for. */
@@ -323,14 +364,11 @@ static enum ledger_rc save(struct auditor *a, struct ledger_err *err)
 static enum ledger_rc open_replayer(struct auditor *a, struct ledger_err *err)
 {
     const struct replayer_options o = {.step = on_step, .user = a};
-    struct hash root;
     enum ledger_rc rc = replayer_open(a->folder, a->profile->origin, &a->profile->index_key, &o, &a->replayer, err);
     if (rc)
         return rc;
     a->saved = replayer_sealed(a->replayer);
-    publish_state(a);
-    if (a->saved && replayer_checkpoint(a->replayer, a->saved, &root))
-        push_seal(a, a->saved, &root);
+    publish_seal(a);
     return LEDGER_OK;
 }
 
@@ -413,25 +451,48 @@ static void failed(struct auditor *a, enum ledger_rc rc, const struct ledger_err
     pause_for(a, PAUSE_MS);
 }
 
+/* Our own state, and no word about the ledger. */
+static void no_state(struct auditor *a, const struct ledger_err *err)
+{
+    char why[WITNESS_WHY_MAX];
+    snprintf(why, sizeof why, "what was derived is not at hand: %.300s", err->msg);
+    a->own.rc = LEDGER_OK;
+    set_unable(a, why);
+    close_replayer(a);
+    pause_for(a, PAUSE_MS);
+}
+
+static enum ledger_rc go_on(struct auditor *a, struct ledger_err *err)
+{
+    uint64_t before = replayer_size(a->replayer);
+    enum ledger_rc rc = read_on(a, err);
+    if (rc)
+        return rc;
+    publish(a);
+    if (a->own.rc)
+        return LEDGER_OK;
+    if (a->connected)
+        set_unable(a, "");
+    if (replayer_size(a->replayer) == before || ctl_now_us() - a->saved_us > (int64_t)SAVE_S * 1000000)
+        rc = save(a, err);
+    tell(a);
+    return rc;
+}
+
 static void *audit(void *arg)
 {
     struct auditor *a = arg;
     struct ledger_err err;
     while (!over(a)) {
         memset(&err, 0, sizeof err);
-        enum ledger_rc rc = a->replayer ? LEDGER_OK : open_replayer(a, &err);
-        uint64_t before = a->replayer ? replayer_size(a->replayer) : 0;
-        if (!rc)
-            rc = read_on(a, &err);
-        if (!rc) {
-            if (a->connected)
-                set_unable(a, "");
-            publish(a);
-            if (replayer_size(a->replayer) == before || ctl_now_us() - a->saved_us > (int64_t)SAVE_S * 1000000)
-                rc = save(a, &err);
-            tell(a);
+        if (!a->replayer && open_replayer(a, &err)) {
+            no_state(a, &err);
+            continue;
         }
-        if (rc)
+        enum ledger_rc rc = go_on(a, &err);
+        if (a->own.rc)
+            no_state(a, &a->own);
+        else if (rc)
             failed(a, rc, &err);
     }
     if (a->replayer && save(a, &err))
@@ -472,17 +533,21 @@ static enum ledger_rc open_parts(struct auditor *a, const char *profile, struct 
         return ledger_fail(err, LEDGER_EINVAL, "%s is audited already", a->profile->origin);
     /* Its own cosignature may be part of the quorum. */
     a->profile->policy->quorum_none = true;
-    int n = snprintf(a->folder, sizeof a->folder, "%s/audit", a->w->dir);
-    if (n > 0 && (size_t)n < sizeof a->folder && mkdir(a->folder, 0700) != 0 && errno != EEXIST)
-        return ledger_fail(err, LEDGER_EIO, "cannot make the folder %.150s: %s", a->folder, strerror(errno));
-    n = snprintf(a->folder, sizeof a->folder, "%s/audit/%s", a->w->dir, a->log->hex);
+    int n = snprintf(a->folder, sizeof a->folder, "%s/audit/%s", a->w->dir, a->log->hex);
     if (n < 0 || (size_t)n >= sizeof a->folder)
         return ledger_fail(err, LEDGER_EINVAL, "the path of the folder is too long");
-    rc = open_replayer(a, err);
-    if (!rc)
-        a->told = a->saved;
-    close_replayer(a); /* its transactions belong to the thread that it works in */
+    rc = witness_make_folder(a->w, "audit", err);
     return rc ? rc : ledger_client_open(a->profile, &options, &a->client, err);
+}
+
+static void init_locks(struct auditor *a)
+{
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&a->mutex, NULL);
+    pthread_cond_init(&a->wake, &attr);
+    pthread_condattr_destroy(&attr);
 }
 
 int auditor_start(struct witness *w, const char *profile, void (*changed_cb)(void *ctx), void *ctx)
@@ -494,8 +559,7 @@ int auditor_start(struct witness *w, const char *profile, void (*changed_cb)(voi
     a->w = w;
     a->changed_cb = changed_cb;
     a->ctx = ctx;
-    pthread_mutex_init(&a->mutex, NULL);
-    pthread_cond_init(&a->wake, NULL);
+    init_locks(a);
     a->scratch = arena_new(SCRATCH_BUDGET);
     a->c = crypto_new();
     enum ledger_rc rc = a->scratch && a->c ? open_parts(a, profile, &err) : ledger_fail(&err, LEDGER_ENOMEM, "out of memory");
@@ -522,6 +586,7 @@ void auditor_stop(struct auditor *a)
     a->ending = true;
     pthread_cond_broadcast(&a->wake);
     pthread_mutex_unlock(&a->mutex);
+    client_end(a->client); /* it may be waiting for an answer */
     if (a->running)
         pthread_join(a->thread, NULL);
     a->log->auditor = NULL;
@@ -530,23 +595,14 @@ void auditor_stop(struct auditor *a)
 
 /* ---- the server's thread ---- */
 
-/* By the key that signs checkpoints of that size: one that the ledger has given up proves nothing. */
-static bool signed_in_force(const struct auditor *a, uint64_t size, const struct note_key *keys, uint64_t signers)
+/* With the mutex. */
+static bool signed_in_force(const struct auditor *a, uint64_t size, uint64_t signers)
 {
-    const char *in_force = size >= a->key_from ? a->key : a->key_before;
-    for (unsigned i = 0; i < WITNESS_ORIGIN_KEYS_MAX; i++) {
-        char text[NOTE_NAME_MAX + 200];
-        if (!(signers >> i & 1))
-            continue;
-        text[note_key_format(&keys[i], text)] = 0;
-        if (strcmp(text, in_force) == 0)
-            return true;
-    }
-    return false;
+    return signed_by(a, signers, size >= a->key_from ? a->key : a->key_before);
 }
 
 /* For the auditor's thread: one that it can judge at once, or else the largest, which is what the ledger says last. */
-static void want(struct auditor *a, const struct witness_submission *s)
+static void want(struct auditor *a, const struct witness_submission *s, uint64_t signers)
 {
     struct wanted *x = &a->wanted;
     if (x->present && s->cp.size > a->replayed && x->size >= s->cp.size)
@@ -556,37 +612,58 @@ static void want(struct auditor *a, const struct witness_submission *s)
         return;
     memcpy(note, s->bytes.p, s->bytes.n);
     free(x->note);
-    *x = (struct wanted){true, s->cp.size, s->cp.root, note, s->bytes.n};
+    *x = (struct wanted){true, s->cp.size, s->cp.root, signers, note, s->bytes.n};
 }
 
-enum audited auditor_ask(struct auditor *a, const struct witness_submission *s, const struct note_key *keys, uint64_t signers,
-                         char why[WITNESS_WHY_MAX])
+/* Is it one of the latest seals? With the mutex. */
+static bool is_derived(const struct auditor *a, const struct checkpoint *cp)
+{
+    uint64_t from = a->n_seals > SEALS_KEPT ? a->n_seals - SEALS_KEPT : 0;
+    for (uint64_t i = a->n_seals; i > from; i--) {
+        const struct seal *seal = &a->seals[(i - 1) % SEALS_KEPT];
+        if (seal->size == cp->size && hash_eq(&seal->root, &cp->root))
+            return true;
+    }
+    return false;
+}
+
+enum audited auditor_ask(struct auditor *a, const struct witness_submission *s, uint64_t signers, char why[WITNESS_WHY_MAX])
 {
     enum audited word = AUDITED_NOT_YET;
     pthread_mutex_lock(&a->mutex);
     snprintf(why, WITNESS_WHY_MAX, "%s", a->why);
     if (a->stopped) {
         word = AUDITED_REFUSED;
-    } else {
-        uint64_t from = a->n_seals > SEALS_KEPT ? a->n_seals - SEALS_KEPT : 0;
-        for (uint64_t i = a->n_seals; i > from && word == AUDITED_NOT_YET; i--) {
-            const struct seal *seal = &a->seals[(i - 1) % SEALS_KEPT];
-            if (seal->size == s->cp.size && hash_eq(&seal->root, &s->cp.root))
-                word = AUDITED_SAME;
-        }
-        if (word == AUDITED_NOT_YET)
-            want(a, s);
-        if (word == AUDITED_NOT_YET && why[0])
+    } else if (!is_derived(a, &s->cp)) {
+        want(a, s, signers);
+        if (why[0])
             word = AUDITED_UNABLE;
-        if (word == AUDITED_NOT_YET)
+        else
             snprintf(why, WITNESS_WHY_MAX, "replayed %" PRIu64 " entries so far", a->replayed);
-        if (word == AUDITED_SAME && !signed_in_force(a, s->cp.size, keys, signers)) {
-            snprintf(why, WITNESS_WHY_MAX, "not signed by the log key that is in force at this size");
-            word = AUDITED_REFUSED;
-        }
+    } else if (signed_in_force(a, s->cp.size, signers)) {
+        word = AUDITED_SAME;
+    } else {
+        snprintf(why, WITNESS_WHY_MAX, "not signed by the log key that is in force at this size");
+        word = AUDITED_REFUSED;
     }
     pthread_mutex_unlock(&a->mutex);
     return word;
+}
+
+void auditor_look(struct auditor *a, const struct witness_submission *s, uint64_t signers)
+{
+    pthread_mutex_lock(&a->mutex);
+    if (!a->stopped && !is_derived(a, &s->cp))
+        want(a, s, signers);
+    pthread_mutex_unlock(&a->mutex);
+}
+
+bool auditor_in_force(struct auditor *a, uint64_t size, uint64_t signers)
+{
+    pthread_mutex_lock(&a->mutex);
+    bool yes = signed_in_force(a, size, signers);
+    pthread_mutex_unlock(&a->mutex);
+    return yes;
 }
 
 void auditor_forked(struct auditor *a, const char *why)

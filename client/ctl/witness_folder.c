@@ -6,9 +6,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <inttypes.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "evidence.h"
 
 #define POLICY_FILE_MAX ((size_t)64 << 20)
 #define SCRATCH_BUDGET ((size_t)4 << 20) /* 64 signatures of a note, of 4.2 KB each, and their text, twice */
@@ -29,15 +32,25 @@ const char *witness_policy_line(const struct witness *w, const char *url)
 
 /* ---- making ---- */
 
+static const char *const FILES[] = {"key", "vkey", "policy"}, *const FOLDERS[] = {"state", "evidence", "stopped", "audit"};
+
+enum ledger_rc witness_make_folder(const struct witness *w, const char *name, struct ledger_err *err)
+{
+    char path[PROFILE_PATH_MAX];
+    int n = snprintf(path, sizeof path, "%s/%s", w->dir, name);
+    if (n < 0 || (size_t)n >= sizeof path)
+        return ledger_fail(err, LEDGER_EINVAL, "the path of the folder is too long");
+    if (mkdir(path, 0700) != 0)
+        return errno == EEXIST ? LEDGER_OK : ledger_fail(err, LEDGER_EIO, "cannot make the folder %.150s: %s", path, strerror(errno));
+    return file_sync_folder(w->dir, err);
+}
+
 static enum ledger_rc make_folders(const struct witness *w, struct ledger_err *err)
 {
-    static const char *const NAMES[] = {"", "state", "evidence"};
-    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
-        const char *path = NAMES[i][0] ? witness_path(w, NAMES[i]) : w->dir;
-        if (mkdir(path, 0700) != 0 && !(i == 0 && errno == EEXIST))
-            return ledger_fail(err, LEDGER_EINVAL, "cannot make the folder %.150s: %s", path, strerror(errno));
-    }
-    return LEDGER_OK;
+    enum ledger_rc rc = LEDGER_OK;
+    for (size_t i = 0; i < sizeof FOLDERS / sizeof FOLDERS[0] && !rc; i++)
+        rc = witness_make_folder(w, FOLDERS[i], err);
+    return rc;
 }
 
 static struct span policy_text(struct ctl *ctl, const struct ctl_list *logs)
@@ -62,6 +75,27 @@ static bool set_vkey(struct witness *w)
     return true;
 }
 
+static enum ledger_rc take_lock(struct witness *w, struct ledger_err *err)
+{
+    w->lock = open(witness_path(w, "lock"), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (w->lock < 0)
+        return ledger_fail(err, LEDGER_EIO, "cannot open %.150s/lock: %s", w->dir, strerror(errno));
+    if (flock(w->lock, LOCK_EX | LOCK_NB) != 0)
+        return ledger_fail(err, LEDGER_EBUSY, "%.150s is run by another process", w->dir);
+    return LEDGER_OK;
+}
+
+static enum ledger_rc refuse_used(const struct witness *w, struct ledger_err *err)
+{
+    for (size_t i = 0; i < sizeof FILES / sizeof FILES[0]; i++)
+        if (access(witness_path(w, FILES[i]), F_OK) == 0)
+            return ledger_fail(err, LEDGER_EINVAL, i == 0 ? "%.150s is a witness already" : "%.150s is in use: it has a file %s", w->dir, FILES[i]);
+    for (size_t i = 0; i < sizeof FOLDERS / sizeof FOLDERS[0]; i++)
+        if (access(witness_path(w, FOLDERS[i]), F_OK) == 0)
+            return ledger_fail(err, LEDGER_EINVAL, "%.150s is a witness already, or was one: it has a folder %s", w->dir, FOLDERS[i]);
+    return LEDGER_OK;
+}
+
 static enum ledger_rc make_files(struct witness *w, const char *name, struct span policy, struct ledger_err *err)
 {
     enum ledger_rc rc = ledger_key_new("ed25519", name, &w->key, err);
@@ -69,7 +103,15 @@ static enum ledger_rc make_files(struct witness *w, const char *name, struct spa
         rc = ledger_fail(err, LEDGER_EINVAL, "\"%.80s\" is no name for a witness: printable ASCII without spaces and '+', like "
                          "witness.example/w1", name);
     if (!rc)
-        rc = make_folders(w, err);
+        rc = refuse_used(w, err); /* before anything is made in a folder that is not ours */
+    if (!rc)
+        rc = take_lock(w, err);
+    if (!rc)
+        rc = refuse_used(w, err); /* by somebody who was faster */
+    if (rc)
+        return rc;
+    w->making = true;
+    rc = make_folders(w, err);
     if (!rc)
         rc = ledger_key_save(w->key, witness_path(w, "key"), err);
     if (!rc)
@@ -77,14 +119,14 @@ static enum ledger_rc make_files(struct witness *w, const char *name, struct spa
     return rc ? rc : file_create(witness_path(w, "policy"), policy, err);
 }
 
-/* What a failed start of a new folder has left; a folder that had a witness in it before was refused earlier. */
+/* What a failed start of a new folder has left: under the lock, and after refuse_used has found none of it. */
 static void remove_made(const struct witness *w)
 {
-    static const char *const FILES[] = {"policy", "vkey", "key"}, *const FOLDERS[] = {"evidence", "state"};
     for (size_t i = 0; i < sizeof FILES / sizeof FILES[0]; i++)
         unlink(witness_path(w, FILES[i]));
     for (size_t i = 0; i < sizeof FOLDERS / sizeof FOLDERS[0]; i++)
         rmdir(witness_path(w, FOLDERS[i]));
+    unlink(witness_path(w, "lock"));
     rmdir(w->dir);
 }
 
@@ -96,30 +138,27 @@ int witness_make(struct ctl *ctl, const char *dir, const char *name, const struc
     struct span policy = policy_text(ctl, logs);
     if (!policy.p)
         return ctl_fail(ctl, EXIT_NO_ANSWER, "out of memory");
-    if (access(witness_path(&w, "key"), F_OK) == 0 || access(witness_path(&w, "state"), F_OK) == 0)
-        return ctl_fail(ctl, EXIT_USAGE, "%s is a witness already", dir);
     /* The lines that were given are behind the two of the heading. */
     if (witness_logs_parse(ctl->c, ctl->a, policy, &parsed, &err))
         return ctl_fail(ctl, EXIT_USAGE, "--log: %s", err.msg);
+    bool made = mkdir(dir, 0700) == 0;
+    if (!made && errno != EEXIST)
+        return ctl_fail(ctl, EXIT_USAGE, "cannot make the folder %s: %s", dir, strerror(errno));
     enum ledger_rc rc = make_files(&w, name, policy, &err);
     ledger_key_free(w.key);
-    if (!rc)
-        return EXIT_GOOD;
-    remove_made(&w);
-    return ctl_fail(ctl, EXIT_USAGE, "%s", err.msg);
+    if (rc && w.making)
+        remove_made(&w);
+    if (rc && made) { /* not if somebody else has begun in it */
+        if (!w.making && w.lock >= 0)
+            unlink(witness_path(&w, "lock"));
+        rmdir(dir);
+    }
+    if (w.lock >= 0)
+        close(w.lock);
+    return rc ? ctl_fail(ctl, EXIT_USAGE, "%s", err.msg) : EXIT_GOOD;
 }
 
 /* ---- reading ---- */
-
-static enum ledger_rc take_lock(struct witness *w, struct ledger_err *err)
-{
-    w->lock = open(witness_path(w, "lock"), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (w->lock < 0)
-        return ledger_fail(err, LEDGER_EIO, "cannot open %.150s/lock: %s", w->dir, strerror(errno));
-    if (flock(w->lock, LOCK_EX | LOCK_NB) != 0)
-        return ledger_fail(err, LEDGER_EBUSY, "%.150s is run by another process", w->dir);
-    return LEDGER_OK;
-}
 
 /* The record's note goes into memory of its own, which is replaced with it. */
 static void set_record(struct witness_log *log, const struct witness_record *r, uint8_t *bytes)
@@ -171,12 +210,12 @@ static enum ledger_rc words_path(const struct witness *w, const char *folder, co
 enum ledger_rc witness_write_stopped(const struct witness *w, const struct witness_log *log, const char *why, struct ledger_err *err)
 {
     char path[PROFILE_PATH_MAX], text[WORDS_MAX], time[TIME_TEXT_MAX];
-    snprintf(text, sizeof text, "%s/stopped", w->dir);
-    if (mkdir(text, 0700) != 0 && errno != EEXIST)
-        return ledger_fail(err, LEDGER_EIO, "cannot make the folder %.150s: %s", text, strerror(errno));
+    enum ledger_rc rc = witness_make_folder(w, "stopped", err); /* older ones have none */
+    if (rc)
+        return rc;
     time_format(ctl_now_us(), time);
     int n = snprintf(text, sizeof text, "origin: %s\nstopped: %s\nwhy: %s\n", log->origin->keys[0].name, time, why);
-    enum ledger_rc rc = words_path(w, "stopped", log, "", path, err);
+    rc = words_path(w, "stopped", log, "", path, err);
     return rc ? rc : file_replace(path, span_of(text, (size_t)n), err);
 }
 
@@ -206,7 +245,8 @@ static enum ledger_rc load_words(struct witness *w, struct witness_log *log, str
     rc = words_path(w, "audit", log, ".replayed", path, err);
     if (!rc)
         rc = file_read(w->scratch, path, 32, &text, err);
-    log->audited = !rc && text.n && note_size_parse(span_of(text.p, text.n - 1), &log->replayed);
+    log->known_replayed = !rc && text.n && note_size_parse(span_of(text.p, text.n - 1), &log->replayed);
+    log->audited = log->known_replayed || (words_path(w, "audit", log, "", path, err) == LEDGER_OK && access(path, F_OK) == 0);
     return LEDGER_OK;
 }
 
@@ -309,24 +349,25 @@ enum ledger_rc witness_keep(struct witness *w, struct witness_log *log, const st
     return LEDGER_OK;
 }
 
-enum ledger_rc witness_keep_fork(struct witness *w, const struct witness_log *log, struct span note, bool *kept, struct ledger_err *err)
+#define FORKS_MAX 16u /* files of one log from start to end; whoever has its key makes as many forks as he likes */
+
+enum ledger_rc witness_keep_fork(struct witness *w, struct witness_log *log, const struct checkpoint *cp, struct span note,
+                                 char path[PROFILE_PATH_MAX], bool *kept, struct ledger_err *err)
 {
-    static const char head[] = "The log has signed both checkpoints below: two different trees of one size. They cannot both be true.\n"
-                               "\n==== checkpoint that this witness has cosigned ====\n",
-                      middle[] = "\n==== checkpoint that was submitted later ====\n";
-    char path[PROFILE_PATH_MAX];
-    struct wbuf b;
-    int n = snprintf(path, sizeof path, "%s/evidence/%s-fork.txt", w->dir, log->hex);
-    if (n < 0 || (size_t)n >= sizeof path)
-        return ledger_fail(err, LEDGER_EINVAL, "the path of the folder is too long");
-    *kept = access(path, F_OK) != 0;
-    if (!*kept)
-        return LEDGER_OK;
-    wbuf_init(&b, w->scratch);
-    wbuf_bytes(&b, head, sizeof head - 1);
-    wbuf_bytes(&b, log->record.note.p, log->record.note.n);
-    wbuf_bytes(&b, middle, sizeof middle - 1);
-    wbuf_bytes(&b, note.p, note.n);
-    struct span text = wbuf_span(&b);
-    return text.p ? file_create(path, text, err) : ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    char what[80], root[2 * HASH_LEN + 1], ending[32];
+    const struct evidence e = {.what = what, .known = log->record.note, .received = note};
+    snprintf(what, sizeof what, "the log has signed two trees of size %" PRIu64, cp->size);
+    hex_encode(span_of(cp->root.b, HASH_LEN), root);
+    snprintf(ending, sizeof ending, "-%" PRIu64 "-%.8s.txt", cp->size, root);
+    *kept = false;
+    enum ledger_rc rc = words_path(w, "evidence", log, ending, path, err);
+    if (rc || access(path, F_OK) == 0)
+        return rc;
+    if (log->forks_kept >= FORKS_MAX)
+        return ledger_fail(err, LEDGER_ELIMIT, "there are %u of them since the start, which is enough", FORKS_MAX);
+    struct span text = evidence_text(w->scratch, log->origin->keys[0].name, ctl_text(w->ctl, "submitted to %s", w->vkey.name), &e);
+    rc = text.p ? file_create(path, text, err) : ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    *kept = rc == LEDGER_OK;
+    log->forks_kept += *kept;
+    return rc;
 }

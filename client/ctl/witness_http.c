@@ -28,6 +28,7 @@
 #define DESCRIPTORS_OWN 16
 #define HEADERS_MAX 4096
 #define PATH_SIZE 256
+#define WAITING_MAX 32u /* each is decided on anew whenever there is news */
 
 /* One connection, and the request on it. The library zeroes it when the connection is made. */
 struct exchange {
@@ -48,7 +49,7 @@ struct http_server {
     struct http_options o;
     char address[HTTP_ADDRESS_MAX];
     int listener, signals;
-    unsigned connections;
+    unsigned connections, n_waiting;
     bool stop;
     struct lws_context *context;
     struct lws_vhost *vhost;
@@ -59,8 +60,10 @@ struct http_server {
 
 static void leave_list(struct exchange *x)
 {
-    if (!x->link)
+    struct http_server *h = x->link ? lws_context_user(lws_get_context(x->wsi)) : NULL;
+    if (!h)
         return;
+    h->n_waiting--;
     *x->link = x->next;
     if (x->next)
         x->next->link = x->link;
@@ -88,6 +91,7 @@ static int answer(struct http_server *h, struct exchange *x, const struct http_a
     x->out_n = a->body.n;
     x->status = a->status;
     x->type = a->type;
+    x->close_after = x->close_after || h->connections > h->o.connections_max / 2; /* nobody sits on one while others wait */
     lws_set_timer_usecs(x->wsi, (lws_usec_t)h->o.timeout_s * LWS_USEC_PER_SEC);
     lws_callback_on_writable(x->wsi);
     return 0;
@@ -103,6 +107,8 @@ static int refuse(struct http_server *h, struct exchange *x, unsigned status, co
 static int ask(struct http_server *h, struct exchange *x)
 {
     struct http_answer a = {.status = 0};
+    if (!x->link && h->n_waiting >= WAITING_MAX)
+        x->rq.last = true;
     if (h->o.answer_cb(h->o.ctx, &x->rq, &a))
         return answer(h, x, &a);
     if (x->link)
@@ -112,6 +118,7 @@ static int ask(struct http_server *h, struct exchange *x)
         x->next->link = &x->next;
     x->link = &h->waiting;
     h->waiting = x;
+    h->n_waiting++;
     lws_set_timeout(x->wsi, PENDING_TIMEOUT_HTTP_CONTENT, (int)(h->o.wait_ms / 1000 + h->o.timeout_s + 1));
     lws_set_timer_usecs(x->wsi, (lws_usec_t)h->o.wait_ms * LWS_USEC_PER_SEC / 1000);
     return 0;
@@ -464,10 +471,11 @@ const char *http_address(const struct http_server *h)
     return h->address;
 }
 
-void http_serve(struct http_server *h)
+bool http_serve(struct http_server *h)
 {
     while (!h->stop && lws_service(h->context, 0) >= 0)
         ;
+    return h->stop;
 }
 
 void http_wake(struct http_server *h)

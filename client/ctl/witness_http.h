@@ -6,7 +6,9 @@
  * there is none yet: then it is asked again after each http_wake, and for the last time, with `last` set, after wait_ms.
  *
  * Bounds: connections_max connections, the others are closed at once; body_max bytes of a body; a request that is not complete, and an
- * answer that is not taken, within timeout_s ends its connection. A request with a body of unknown length is refused (411).
+ * answer that is not taken, within timeout_s ends its connection; while more than half of the connections are in use, each ends with its answer.
+ * Few requests wait for an answer that is not there yet; the others are asked for the last time at once. A request with a body of unknown length is
+ * refused (411).
  *
  * The server blocks SIGTERM and SIGINT in the calling thread and ends at the first of them: start other threads after http_open.
  * Failure: EINVAL for addresses and certificates that cannot be used, EIO.
@@ -46,7 +48,7 @@ struct http_server;
 /* Listens from now on; *out is owned, also after a failure (http_close). */
 enum ledger_rc http_open(const struct http_options *o, struct http_server **out, struct ledger_err *err) LEDGER_MUST_USE;
 const char *http_address(const struct http_server *h); /* ADDRESS:PORT that it listens on */
-void http_serve(struct http_server *h);                 /* until SIGTERM or SIGINT */
+bool http_serve(struct http_server *h);                 /* until SIGTERM or SIGINT; false: the library gave up before */
 void http_wake(struct http_server *h);                  /* asks again for answers that were not there yet; any thread */
 void http_close(struct http_server *h);                 /* NULL is allowed */
 

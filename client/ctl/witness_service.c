@@ -12,6 +12,8 @@
 
 static const char TEXT[] = "text/plain; charset=utf-8", SIZE[] = "text/x.tlog.size";
 
+#define SAME_S 10u /* a cosignature is given out again for so long */
+
 /* ---- the log ---- */
 
 static void say(const char *fmt, va_list ap)
@@ -71,23 +73,40 @@ static void size_answer(struct witness *w, struct http_answer *out, uint64_t siz
 
 /* ---- add-checkpoint ---- */
 
-static void fork_found(struct witness *w, const struct witness_log *log, const struct witness_submission *s)
+/* A key that the ledger has given up proves nothing against it. Only who has derived the ledger knows which one is in force. */
+static void fork_found(struct witness *w, struct witness_log *log, const struct witness_submission *s, uint64_t signers)
 {
     struct ledger_err err = {0};
+    char path[PROFILE_PATH_MAX], why[WITNESS_WHY_MAX];
     bool kept = false;
-    enum ledger_rc rc = witness_keep_fork(w, log, s->bytes, &kept, &err);
+    if (log->auditor && !auditor_in_force(log->auditor, s->cp.size, signers)) {
+        witness_complain(w, "origin=%s: another tree of size %" PRIu64 " is signed by a key that is not in force there", log->origin->keys[0].name,
+                         s->cp.size);
+        return;
+    }
+    enum ledger_rc rc = witness_keep_fork(w, log, &s->cp, s->bytes, path, &kept, &err);
     if (rc)
         witness_complain(w, "FORKED: %s has signed two trees of size %" PRIu64 "; the evidence could not be kept: %s",
                          log->origin->keys[0].name, s->cp.size, err.msg);
     else if (kept)
-        witness_say(w, "FORKED: %s has signed two trees of size %" PRIu64 "; both checkpoints are in %s/evidence/%s-fork.txt",
-                    log->origin->keys[0].name, s->cp.size, w->dir, log->hex);
+        witness_say(w, "FORKED: %s has signed two trees of size %" PRIu64 "; evidence: %s", log->origin->keys[0].name, s->cp.size, path);
     if (!log->auditor)
         return;
-    char why[WITNESS_WHY_MAX];
-    snprintf(why, sizeof why, "the log has signed two trees of size %" PRIu64 "; evidence: %.200s/evidence/%s-fork.txt", s->cp.size, w->dir,
-             log->hex);
+    snprintf(why, sizeof why, "the log has signed two trees of size %" PRIu64 "; %s%.250s", s->cp.size,
+             rc ? "the evidence could not be kept: " : "evidence: ", rc ? err.msg : path);
     auditor_forked(log->auditor, why);
+}
+
+/* The record's last line, if this checkpoint was cosigned a moment ago: whoever asks again need not be signed for again. */
+static struct span same_line(const struct witness_log *log, const struct witness_submission *s, int64_t now_s)
+{
+    const struct witness_record *r = &log->record;
+    if (!r->present || r->size != s->cp.size || !hash_eq(&r->root, &s->cp.root) || now_s < 0 || (uint64_t)now_s >= r->time_s + SAME_S)
+        return SPAN_NONE;
+    size_t at = r->note.n - 1;
+    while (at > 0 && r->note.p[at - 1] != '\n')
+        at--;
+    return span_of(r->note.p + at, r->note.n - at);
 }
 
 static void cosign(struct witness *w, struct witness_log *log, const struct witness_submission *s, const struct witness_decision *d,
@@ -98,6 +117,11 @@ static void cosign(struct witness *w, struct witness_log *log, const struct witn
     struct ledger_err err = {0};
     int64_t now_s = ctl_now_us() / 1000000;
     enum ledger_rc rc = LEDGER_OK;
+    line = same_line(log, s, now_s);
+    if (line.p) {
+        *out = (struct http_answer){WITNESS_COSIGN, TEXT, line};
+        return;
+    }
     if (now_s <= 0 || !witness_cosign(w->ctl->c, w->scratch, s, log->origin->keys, d, &log->record, &w->vkey, &w->key->secret,
                                       (uint64_t)now_s, &record, &line))
         rc = ledger_fail(&err, LEDGER_EINTERNAL, "cannot cosign");
@@ -120,7 +144,7 @@ static bool audited(struct witness *w, struct witness_log *log, const struct wit
     char why[WITNESS_WHY_MAX];
     enum audited word = AUDITED_SAME;
     if (log->auditor)
-        word = auditor_ask(log->auditor, s, log->origin->keys, d->signers, why);
+        word = auditor_ask(log->auditor, s, d->signers, why);
     else if (log->stopped[0]) {
         word = AUDITED_REFUSED;
         snprintf(why, sizeof why, "%s", log->stopped);
@@ -154,9 +178,11 @@ static bool add_checkpoint(struct witness *w, const struct http_request *rq, str
     }
     witness_decide(w->ctl->c, w->scratch, s, log->origin->keys, log->origin->n_keys, &log->record, &d);
     if (d.fork)
-        fork_found(w, log, s);
+        fork_found(w, log, s, d.signers);
     if (d.status == WITNESS_COSIGN)
         return audited(w, log, s, &d, rq->last, out);
+    if (log->auditor && d.status != WITNESS_UNSIGNED)
+        auditor_look(log->auditor, s, d.signers);
     if (d.status == WITNESS_CONFLICT) {
         size_answer(w, out, log->record.size);
     } else {

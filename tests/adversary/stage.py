@@ -267,7 +267,7 @@ class Stage:
         with Witness(self, gently) as w:
             code, text = w.submit(ran[1])
             if code != 200:
-                w.until(lambda: w.status()["stopped"], "it stops")
+                w.until(lambda: "evidence" in w.status().get("why", ""), "it stops, and says where the evidence is")
             return code, text, w.status()
 
     def act(self, *arguments):

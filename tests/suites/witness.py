@@ -5,6 +5,7 @@ cannot, stops for good when a ledger lies, and lets no ledger's trouble be anoth
 the second implementation in tests/independent. The protocol itself: tests/interop/witness.go."""
 import base64
 import glob
+import hashlib
 import http.client
 import json
 import os
@@ -79,10 +80,13 @@ class Ledger(Daemon):
             headers = [layout.Header(r["header"]) for answer in client.answers("entries") for r in answer.get("records", [])]
         return [h.index for h in headers if h.kind == layout.SEAL]
 
-    def sign(self, leaves):
-        """What the holder of the log key can sign: any tree."""
+    def seed(self):
         with open(os.path.join(self.data, "keys", "log.key")) as f:
-            seed = base64.b64decode(re.search(r"(?m)^secret: (.*)$", f.read())[1])
+            return base64.b64decode(re.search(r"(?m)^secret: (.*)$", f.read())[1])
+
+    def sign(self, leaves, seed=None):
+        """What the holder of the first log key can sign: any tree."""
+        seed = seed or self.seed()
         with open(os.path.join(self.profile, "policy")) as f:
             key = note.Policy(f.read()).logs[self.origin]
         text = f"{self.origin}\n{len(leaves)}\n{base64.b64encode(tree.root(leaves)).decode()}\n".encode()
@@ -279,13 +283,11 @@ def forked(suite, ledger, w):
     suite.check(status == 403, "a tree that is not the one that is served", f"{status} {text}")
     stopped(suite, ledger, w)
     evidence(suite, w.status(ledger), lie, newest.split(b"\n\n")[0][:20])
-    file = re.search(r"(/\S+\.txt)", w.status(ledger)["why"])[1]
-    code, out, err = suite.run(suite.ctl, "verify", file, "--policy", os.path.join(ledger.profile, "policy"))
-    suite.check(code == 4 and "PROVEN" in out, "the evidence of a fork convinces anybody", out + err)
+    proven(suite, ledger, w)
 
 
 def stopped(suite, ledger, w):
-    w.until(lambda: w.status(ledger)["stopped"], "it has stopped")
+    w.until(lambda: ".txt" in w.status(ledger).get("why", ""), "it has stopped, and kept the evidence")
     code, text = w.health()
     suite.check(code == 503 and b"stopped" in text, "healthz says that it has stopped", str(text))
     suite.check("STOPPED" in w.log(), "the log says that it has stopped", w.log())
@@ -423,10 +425,150 @@ def erased_and_not_yet_named(suite):
                 suite.check(status == 503 and not w.status(ledger)["cosigned"], "nothing is cosigned while an ERASURE is owed", f"{status} {text}")
                 time.sleep(0.2)
             suite.check(not has_come(len(leaves)), "the ERASURE was held back until now", str(w.health()))
+            w.stop()
+            w.start()
+            w.until(lambda: has_come(erased["index"] + 1), "it goes on from what it has kept")
+            size = w.status(ledger)["replayed"]
+            status, text = w.submit(ledger, ledger.sign(leaves[:size]))
+            suite.check(status == 503 and not w.status(ledger)["cosigned"], "nor after a restart", f"{status} {text}")
             os.unlink(held)
             w.until(lambda: has_come(len(leaves)), "the rest comes")
             w.cosigns(ledger, "with the ERASURE, all is")
     return None
+
+
+def repeats(suite, ledger, w):
+    """Whoever asks again, and be it with a note that says the same thing many times, changes nothing and costs little."""
+    size = w.cosigns(ledger, "before it is asked again")
+    bytes_ = ledger.checkpoint()[1]
+    text, line = bytes_.split(b"\n\n")
+    many = text + b"\n\n" + line * 64
+    first = w.submit(ledger, many, size)
+    suite.check(first == w.submit(ledger, bytes_, size) and first[0] == 200, "the same line again", f"{first}")
+    suite.check(w.log().count(f"cosigned origin={ledger.origin} size={size}") == 1, "a repetition is no news", w.log())
+    w.stop()
+    time.sleep(10)  # the same line is given out no longer
+    w.start()
+    suite.check(w.submit(ledger, many, size)[0] == 200, "a note with many lines of the log", w.log())
+    w.stop()
+    w.start()
+    suite.check(w.submit(ledger, bytes_, size)[0] == 200, "what was kept is read again", w.log())
+
+
+def forgotten(suite, ledger, w):
+    """Policies count on it as an auditor: without --audit it does not become a plain witness."""
+    w.stop()
+    code, out, err = suite.run(suite.ctl, "witness", "run", w.dir, "--listen", "127.0.0.1:0", *[x for p in w.profiles if p != ledger.profile
+                                                                                             for x in ("--audit", p)])
+    suite.check(code == 2 and ledger.origin in err and "--audit" in err, "an audited ledger is not cosigned plainly", f"{code} {out}{err}")
+    w.start()
+    w.cosigns(ledger, "audited again")
+
+
+def own_damage(suite, ledger, w):
+    """A disk that rots under the witness accuses nobody."""
+    w.cosigns(ledger, "before the damage")
+    leaves, seals = ledger.leaves(), ledger.seals()
+    w.until(lambda: w.status(ledger).get("replayed", 0) >= len(leaves), "all is kept")
+    w.stop()
+    size = seals[len(seals) // 2] + 1
+    path = os.path.join(w.dir, "audit", next(n for n in os.listdir(os.path.join(w.dir, "audit")) if n.startswith(hashlib.sha256(
+        ledger.origin.encode()).hexdigest()) and "." not in n), "data.mdb")
+    with open(path, "rb") as f:
+        data = f.read()
+    wanted, where = tree.root(leaves[:size]), []
+    while data.find(wanted, where[-1] + 1 if where else 0) >= 0:
+        where.append(data.find(wanted, where[-1] + 1 if where else 0))
+    suite.check(where, "the root of that size is in the file")
+    with open(path, "r+b") as f:
+        for at in where:
+            f.seek(at)
+            f.write(bytes([data[at] ^ 1]))
+    w.start()
+    w.until(lambda: w.health()[0] == 200 or w.health()[0] == 503, "it runs")
+    status, text = w.submit(ledger, ledger.sign(leaves[:size]), len(leaves))
+    suite.check(status in (400, 409, 422), "an earlier checkpoint is not cosigned", f"{status} {text}")
+    w.until(lambda: b"damaged" in w.health()[1], "it says that its own state is damaged")
+    time.sleep(1)
+    suite.check(not w.status(ledger)["stopped"], "nobody is accused of it", str(w.status(ledger)))
+    w.stop()
+    shutil.rmtree(os.path.dirname(path))
+    w.start()
+    w.healthy("it derives all of it again")
+    w.cosigns(ledger, "after that")
+
+
+def forked_before(suite):
+    """A signed tree that branches off before what was cosigned, whatever size it has and whatever old size it comes with."""
+    for name, change, cut in ("early", 3, 0), ("smaller", 2, 2):
+        with Ledger(suite, f"{name}.example/ledger") as ledger, Witness(suite, name, [ledger]) as w:
+            ledger.grow(name, 4)
+            size = w.cosigns(ledger, "before it lies")
+            ledger.grow(name + "-more", 2)
+            w.until(lambda: w.status(ledger).get("replayed", 0) > size, "more is derived")
+            leaves, seals = ledger.leaves(), ledger.seals()
+            leaves = leaves[:seals[-1 - cut] + 1]
+            leaves[change] = tree.leaf(b"another")
+            status, text = w.submit(ledger, ledger.sign(leaves), size if len(leaves) >= size else len(leaves) + 1, [])
+            suite.check(status in (400, 403, 409, 422), "a tree that branches off earlier is not cosigned", f"{status} {text}")
+            stopped(suite, ledger, w)
+            proven(suite, ledger, w)
+
+
+def proven(suite, ledger, w):
+    file = re.search(r"(/\S+\.txt)", w.status(ledger)["why"])[1]
+    code, out, err = suite.run(suite.ctl, "verify", file, "--policy", os.path.join(ledger.profile, "policy"))
+    suite.check(code == 4 and "PROVEN" in out, "the evidence convinces anybody", f"{code} {out}{err}")
+
+
+def given_up_key(suite):
+    """Who has stolen a log key that was replaced proves nothing with it, and stops nobody; of one size, that counts as a fork."""
+    with Ledger(suite, "rotated.example/ledger") as ledger:
+        ledger.grow("rotated", 2)
+        stolen = ledger.seed()
+        ledger.end()
+        code, out, err = suite.run(suite.ledgerd, "rotate-log-key", ledger.data, "--prepare")
+        suite.check(code == 0, "the next key", out + err)
+        line = re.search(r"(?m)^ +(log \S+)", out)[1]
+        w = Witness(suite, "robbed", [ledger])
+        with open(os.path.join(w.dir, "policy"), "a") as f:
+            f.write(line + "\n")
+        code, out, err = suite.run(suite.ledgerd, "rotate-log-key", ledger.data)
+        suite.check(code == 0, "the key is replaced", out + err)
+        ledger.begin()
+        ledger.grow("after", 3)
+        with w:
+            w.healthy("all is derived")
+            size, newest = ledger.checkpoint()
+            w.until(lambda: w.submit(ledger, newest)[0] == 200, "it cosigns under the new key")
+            leaves, seals = ledger.leaves(), ledger.seals()
+            for n, (change, cut) in enumerate(((size - 1, 0), (3, 0), (1, 1))):
+                lie = leaves[:seals[-1 - cut] + 1]
+                lie[change] = tree.leaf(b"another")
+                status, text = w.submit(ledger, ledger.sign(lie, stolen), size, [])
+                suite.check(status in (400, 403, 409, 422), f"lie {n} by the key that was given up", f"{status} {text}")
+            status, text = w.submit(ledger, ledger.sign(leaves + [tree.leaf(b"more")], stolen), size, proof(size, leaves + [tree.leaf(b"more")]))
+            suite.check(status in (403, 503), "nor is one beyond the end", f"{status} {text}")
+            ledger.grow("more", 2)
+            w.until(lambda: w.submit(ledger, ledger.checkpoint()[1])[0] == 200, "it cosigns on")
+            suite.check(not w.status(ledger)["stopped"] and w.health()[0] == 200, "nobody is stopped by it", str(w.health()))
+
+
+def init_leaves_others_alone(suite, ledger):
+    """A folder that has a policy of its own is somebody's."""
+    folder = os.path.join(ledger.folder, "mine")
+    os.mkdir(folder)
+    with open(os.path.join(folder, "policy"), "w") as f:
+        f.write("quorum none\n")
+    code, out, err = suite.run(suite.ctl, "witness", "init", folder, "--name", "witness.example/new")
+    suite.check(code == 2 and "in use" in err and os.listdir(folder) == ["policy"], "init touches nothing that is there", f"{code} {err} {os.listdir(folder)}")
+    processes = [subprocess.Popen([suite.ctl, "witness", "init", os.path.join(ledger.folder, "both"), "--name", "witness.example/new"],
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(4)]
+    outs = [p.communicate() for p in processes]
+    good = [out for p, (out, _) in zip(processes, outs) if p.returncode == 0]
+    suite.check(len(good) == 1 and all(p.returncode in (0, 2) for p in processes), "of several at once one makes it", str(outs))
+    code, out, err = suite.run(suite.ctl, "witness", "status", os.path.join(ledger.folder, "both"))
+    suite.check(code == 0 and good and out.split()[0] == good[0].decode().split()[0], "and it is that one's", out + err)
 
 
 def line(item):
@@ -457,16 +599,22 @@ def main():
     suite = Suite(sys.argv)
     with Ledger(suite, "one.example/ledger") as one, Ledger(suite, "two.example/ledger") as two:
         refusals(suite, one)
+        init_leaves_others_alone(suite, one)
         with Witness(suite, "w", [one, two]) as w:
             for ledger in (one, two):
                 honest(suite, ledger, w)
             restarts(suite, one, w)
+            repeats(suite, two, w)
+            forgotten(suite, one, w)
+            own_damage(suite, two, w)
             beyond(suite, one, w)
             withheld(suite, two)
             wrong_profile(suite, two)
             forked(suite, one, w)
             for_good(suite, one, two, w)
             rolled_back(suite, two, w)
+    forked_before(suite)
+    given_up_key(suite)
     rules_ignored(suite)
     erased_and_not_yet_named(suite)
     suite.check(not glob.glob(os.path.join(suite.scratch, "*", "address")), "no address is left behind")

@@ -109,9 +109,9 @@ static void must_match(struct world *w, struct replayer *r, const struct log *lo
         frontier_root(w->c, &f, &theirs);
         CHECK(replayer_root(r, i + 1, &mine));
         CHECK_EQ_MEM(mine.b, theirs.b, HASH_LEN);
-        CHECK_EQ_INT(replayer_checkpoint(r, i + 1, &mine), log->e[i].entry.header.kind == OWN_SEAL);
+        CHECK_EQ_INT(replayer_checkpoint(r, i + 1, &mine, NULL), log->e[i].entry.header.kind == OWN_SEAL ? LEDGER_OK : LEDGER_ENOTFOUND);
     }
-    CHECK(replayer_checkpoint(r, log->n, &mine) && hash_eq(&mine, &theirs));
+    CHECK(replayer_checkpoint(r, log->n, &mine, NULL) == LEDGER_OK && hash_eq(&mine, &theirs));
     CHECK(replayer_cursor(r, &at) && at.ready && at.next == log->n && at.frontier.size == log->n);
     CHECK_EQ_MEM(at.frontier.peaks, f.peaks, frontier_peaks(&f) * sizeof f.peaks[0]);
 }
