@@ -97,8 +97,10 @@ static struct block *add_block(struct arena *a, size_t n)
     return b;
 }
 
-void *arena_alloc(struct arena *a, size_t n)
+/* Not cleared; *n is rounded up. */
+static uint8_t *take(struct arena *a, size_t *size)
 {
+    size_t n = *size;
     if (n > SIZE_MAX - ALIGN)
         return NULL;
     /* At least one unit, so that no two allocations share an address. */
@@ -113,7 +115,15 @@ void *arena_alloc(struct arena *a, size_t n)
     uint8_t *p = b->bytes + b->used;
     b->used += n;
     a->total += n;
-    memset(p, 0, n);
+    *size = n;
+    return p;
+}
+
+void *arena_alloc(struct arena *a, size_t n)
+{
+    uint8_t *p = take(a, &n);
+    if (p)
+        memset(p, 0, n);
     return p;
 }
 
@@ -136,7 +146,8 @@ struct span arena_copy(struct arena *a, struct span s)
 {
     if (!s.p)
         return SPAN_NONE;
-    uint8_t *p = arena_alloc(a, s.n);
+    size_t n = s.n;
+    uint8_t *p = take(a, &n);
     if (!p)
         return SPAN_NONE;
     memcpy(p, s.p, s.n);

@@ -45,7 +45,7 @@
 #define JOB_ARENA (256u << 20)
 #define WORK_ARENA (32u << 20)
 #define WORK_RESPONSES 16
-#define WORK_BYTES (QUERY_RESPONSE_BYTES / 4) /* a response worth sending is sent before the next one is made */
+#define WORK_BYTES (128u << 10)
 #define LINGER_MS 2000
 #define LOG_LINES_A_SECOND 20             /* about connections that fail: a flood of them must not fill the disk */
 
@@ -134,7 +134,7 @@ struct stream {
     uint64_t credit;               /* responses that may be made */
     uint64_t credit_late;          /* granted while it was in the thread pool */
     size_t reserved;               /* of RECEIVING_TOTAL_MAX, for the question and what it is decoded into */
-    bool begun, working, wait_commit, last;
+    bool begun, working, wait_commit, last, visited; /* visited: an answer has gone out */
     uint64_t wait_until_ms;        /* wait_commit: no longer than this; 0: for ever */
     enum error_code ended_by;      /* 0, or the error that ends it */
     const char *ended_text;        /* static */
