@@ -162,8 +162,9 @@ $(O)/ledgerd: $(call obj,ledgerd/main.c) $(O)/libdaemon.a $(O)/libproto.a $(O)/l
 	$(Q)$(CC) -pie $(LDFLAGS_ALL) -o $@ $^ $(DAEMON_LIBS)
 $(O)/ledgerctl: $(call obj,client/ctl/main.c) $(O)/libclient-ctl.a $(O)/libledgerd.a
 	$(Q)$(CC) -pie $(LDFLAGS_ALL) -o $@ $^ $(CTL_LIBS)
+# It stays loaded: a thread of it may be waiting for a name server (client/resolve.h).
 $(O)/libledgerd.so: $(call obj,$(CLIENT_SRC) $(PROTO_SRC)) $(GEN_OBJ) client/libledgerd.map
-	$(Q)$(CC) -shared $(LDFLAGS_ALL) -Wl,-soname,libledgerd.so.$(SOVERSION) -Wl,--version-script=client/libledgerd.map -o $@ \
+	$(Q)$(CC) -shared $(LDFLAGS_ALL) -Wl,-z,nodelete -Wl,-soname,libledgerd.so.$(SOVERSION) -Wl,--version-script=client/libledgerd.map -o $@ \
 		$(filter %.o,$^) $(CLIENT_LIBS)
 	$(Q)ln -sf libledgerd.so $@.$(SOVERSION)
 $(O)/libledgerd.pc: client/libledgerd.pc.in Makefile

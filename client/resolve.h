@@ -2,7 +2,7 @@
 /*
  * resolve: the addresses of a name, from a thread of its own. The system's resolver (getaddrinfo) cannot be interrupted, and a name server
  * that does not answer is waited for as long as the system is configured to: whoever gives up, or ends, must not wait with it. libuv and
- * its thread pool would.
+ * its thread pool would. The thread outlives whoever began it, so the library is never unloaded (-z nodelete).
  */
 #ifndef LEDGERD_CLIENT_RESOLVE_H
 #define LEDGERD_CLIENT_RESOLVE_H

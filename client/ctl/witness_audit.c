@@ -74,7 +74,7 @@ struct auditor {
     uint64_t replayed;
     struct seal seals[SEALS_KEPT];
     uint64_t n_seals;
-    struct wanted wanted;
+    struct wanted now, later; /* of a size that is derived; of the largest one that is not yet */
     uint64_t key_from;
     char key[NOTE_NAME_MAX + 200], key_before[NOTE_NAME_MAX + 200];
 };
@@ -125,8 +125,8 @@ static struct span newest_note(const struct auditor *a)
     return span_of(a->newest, a->newest_n);
 }
 
-/* `more`: what is known by now of why it has stopped. */
-static void stop_for(struct auditor *a, const char *why, bool more)
+/* False: it had stopped before, unless `more`: then this is what is known by now of the same reason. */
+static bool stop_for(struct auditor *a, const char *why, bool more)
 {
     struct ledger_err err = {0};
     pthread_mutex_lock(&a->mutex);
@@ -136,28 +136,31 @@ static void stop_for(struct auditor *a, const char *why, bool more)
         snprintf(a->why, sizeof a->why, "%s", why);
     pthread_mutex_unlock(&a->mutex);
     if (!news)
-        return;
+        return false;
     witness_say(a->w, "STOPPED cosigning for origin=%s: %s", a->profile->origin, why);
     /* In memory it has stopped already; that it is for good needs the file. */
     if (witness_write_stopped(a->w, a->log, why, &err))
         witness_say(a->w, "that it has stopped could not be written: %s; after a restart it would find the same again", err.msg);
     a->changed_cb(a->ctx);
+    return true;
 }
 
 static void stop(struct auditor *a, const char *why)
 {
-    stop_for(a, why, false);
+    (void)stop_for(a, why, false);
 }
 
-/* It has stopped before the ledger, which has lied, is asked for the receipt that proves it: that may take long. */
+/* It has kept what it has and stopped before the ledger, which has lied, is asked for the receipt that proves it: that may take long. */
 static void stop_with_entry(struct auditor *a)
 {
     struct ledger_err err = {0};
     char what[WITNESS_WHY_MAX];
     snprintf(what, sizeof what, "entry #%" PRIu64 ", %s: %s", a->verdict.index, a->verdict.what, a->verdict.text);
-    stop(a, what);
+    client_keep_evidence(a->profile, what, newest_note(a), a->bad, &err);
+    if (!stop_for(a, what, false))
+        return;
     client_keep_recorded(a->client, 0, a->verdict.index, what, newest_note(a), a->bad, &err);
-    stop_for(a, err.msg, true);
+    (void)stop_for(a, err.msg, true);
 }
 
 /* The leaf at the end of the first `size` entries and its path in the newest checkpoint's tree: they fix what the beginning of that tree is. */
@@ -279,31 +282,62 @@ static bool signed_by(const struct auditor *a, uint64_t signers, const char *vke
     return false;
 }
 
-/* A checkpoint by another key than the one in force at its size proves nothing, and is passed over. */
-static void answer_wanted(struct auditor *a)
+/* Is what was derived another tree than the one that was signed? OK, with the root, if not; EIO: our own state does not say. */
+static enum ledger_rc compare_wanted(struct auditor *a, const struct wanted *x, const char **lie, struct ledger_err *err)
 {
-    struct wanted x = {.present = false};
     struct hash root;
+    enum ledger_rc rc = replayer_checkpoint(a->replayer, x->size, &root, err);
+    *lie = NULL;
+    if (rc == LEDGER_OK && !hash_eq(&root, &x->root))
+        *lie = "the log has signed a tree that is not the one that the ledger serves";
+    if (rc != LEDGER_ENOTFOUND)
+        return rc;
+    /* No batch ends there, or a row of ours is lost: the tree itself tells. */
+    if (!replayer_root(a->replayer, x->size, &root))
+        return ledger_fail(err, LEDGER_EIO, "state folder: the tree has holes; delete it, and it is derived again");
+    if (!hash_eq(&root, &x->root))
+        *lie = "the log has signed a checkpoint at which no batch of the ledger ends";
+    return rc;
+}
+
+/* The newest key alone accuses; one that has signed at its own time is answered if what it has signed is true. */
+static void judge(struct auditor *a, const struct wanted *x)
+{
+    const struct machine *m = replayer_machine(a->replayer);
+    struct ledger_err err = {0};
+    const char *lie;
+    bool newest = signed_by(a, x->signers, m->log_vkey);
+    if (!newest && !signed_by(a, x->signers, machine_log_vkey(m, x->size)))
+        return;
+    enum ledger_rc rc = compare_wanted(a, x, &lie, &err);
+    if (rc == LEDGER_EIO)
+        a->own = err;
+    else if (lie && newest)
+        stop_with_checkpoint(a, x, lie);
+    else if (rc == LEDGER_OK && !lie)
+        push_seal(a, x->size, &x->root);
+}
+
+static bool take_wanted(struct auditor *a, struct wanted *from, struct wanted *out)
+{
     pthread_mutex_lock(&a->mutex);
-    if (a->wanted.present && a->wanted.size <= replayer_sealed(a->replayer) && all_named(a)) {
-        x = a->wanted;
-        a->wanted = (struct wanted){.present = false};
+    bool yes = from->present && from->size <= replayer_sealed(a->replayer) && all_named(a);
+    if (yes) {
+        *out = *from;
+        *from = (struct wanted){.present = false};
     }
     pthread_mutex_unlock(&a->mutex);
-    if (!x.present)
-        return;
-    struct ledger_err err = {0};
-    enum ledger_rc rc = signed_by(a, x.signers, machine_log_vkey(replayer_machine(a->replayer), x.size))
-                            ? replayer_checkpoint(a->replayer, x.size, &root, &err) : LEDGER_EREFUSED;
-    if (rc == LEDGER_ENOTFOUND)
-        stop_with_checkpoint(a, &x, "the log has signed a checkpoint at which no batch of the ledger ends");
-    else if (rc == LEDGER_EIO)
-        a->own = err;
-    else if (rc == LEDGER_OK && !hash_eq(&root, &x.root))
-        stop_with_checkpoint(a, &x, "the log has signed a tree that is not the one that the ledger serves");
-    else if (rc == LEDGER_OK)
-        push_seal(a, x.size, &root);
-    free(x.note);
+    return yes;
+}
+
+static void answer_wanted(struct auditor *a)
+{
+    struct wanted *const slots[] = {&a->now, &a->later}, x;
+    for (size_t i = 0; i < 2; i++)
+        if (take_wanted(a, slots[i], &x)) {
+            judge(a, &x);
+            free(x.note);
+        }
 }
 
 /* The same, and an answer to what it has asked for. */
@@ -323,7 +357,8 @@ static void on_progress(void *user, uint64_t done, uint64_t total)
 
 static bool on_portion(void *user)
 {
-    return over(user);
+    const struct auditor *a = user;
+    return a->own.rc || over(user);
 }
 
 static void keep_newest(struct auditor *a, const struct reply *r)
@@ -513,7 +548,8 @@ static void auditor_free(struct auditor *a)
     crypto_free(a->c);
     free(a->newest);
     free((void *)(uintptr_t)a->bad.p);
-    free(a->wanted.note);
+    free(a->now.note);
+    free(a->later.note);
     pthread_mutex_destroy(&a->mutex);
     pthread_cond_destroy(&a->wake);
     free(a);
@@ -601,18 +637,25 @@ static bool signed_in_force(const struct auditor *a, uint64_t size, uint64_t sig
     return signed_by(a, signers, size >= a->key_from ? a->key : a->key_before);
 }
 
-/* For the auditor's thread: one that it can judge at once, or else the largest, which is what the ledger says last. */
-static void want(struct auditor *a, const struct witness_submission *s, uint64_t signers)
+static void keep_wanted(struct wanted *x, const struct witness_submission *s, uint64_t signers)
 {
-    struct wanted *x = &a->wanted;
-    if (x->present && s->cp.size > a->replayed && x->size >= s->cp.size)
-        return;
     uint8_t *note = malloc(s->bytes.n);
     if (!note)
         return;
     memcpy(note, s->bytes.p, s->bytes.n);
     free(x->note);
     *x = (struct wanted){true, s->cp.size, s->cp.root, signers, note, s->bytes.n};
+}
+
+/* For the auditor's thread. One that it can judge at once is not pushed out by another; of the others the largest is what the ledger says last. */
+static void want(struct auditor *a, const struct witness_submission *s, uint64_t signers)
+{
+    if (s->cp.size > a->replayed) {
+        if (!a->later.present || a->later.size < s->cp.size)
+            keep_wanted(&a->later, s, signers);
+    } else if (!a->now.present) {
+        keep_wanted(&a->now, s, signers);
+    }
 }
 
 /* Is it one of the latest seals? With the mutex. */
@@ -658,12 +701,12 @@ void auditor_look(struct auditor *a, const struct witness_submission *s, uint64_
     pthread_mutex_unlock(&a->mutex);
 }
 
-bool auditor_in_force(struct auditor *a, uint64_t size, uint64_t signers)
+enum key_word auditor_key(struct auditor *a, uint64_t size, uint64_t signers)
 {
     pthread_mutex_lock(&a->mutex);
-    bool yes = signed_in_force(a, size, signers);
+    enum key_word word = size > a->replayed || !a->key[0] ? KEY_UNKNOWN : signed_by(a, signers, a->key) ? KEY_PROVES : KEY_GIVEN_UP;
     pthread_mutex_unlock(&a->mutex);
-    return yes;
+    return word;
 }
 
 void auditor_forked(struct auditor *a, const char *why)

@@ -37,9 +37,10 @@ enum audited auditor_ask(struct auditor *a, const struct witness_submission *s, 
 /* One that is not cosigned for another reason: what the log has signed is compared all the same, and ends the cosigning if it is not what was
  * derived. */
 void auditor_look(struct auditor *a, const struct witness_submission *s, uint64_t signers);
-/* Was it signed by the key that is in force at this size, as far as was derived? One that the ledger has given up proves nothing: whoever stole it
- * signs what he likes. */
-bool auditor_in_force(struct auditor *a, uint64_t size, uint64_t signers) LEDGER_MUST_USE;
+/* What does it prove that `signers` have signed another tree of this size? A key that the ledger has given up proves nothing: whoever stole it signs
+ * what he likes. So only the newest one does, and only where the replay has been. */
+enum key_word { KEY_PROVES, KEY_GIVEN_UP, KEY_UNKNOWN };
+enum key_word auditor_key(struct auditor *a, uint64_t size, uint64_t signers) LEDGER_MUST_USE;
 /* The log has signed two trees of one size: *why names the evidence. */
 void auditor_forked(struct auditor *a, const char *why);
 /* How far it has come, and what stands in its way ("" if nothing does). */

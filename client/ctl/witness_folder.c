@@ -148,11 +148,8 @@ int witness_make(struct ctl *ctl, const char *dir, const char *name, const struc
     ledger_key_free(w.key);
     if (rc && w.making)
         remove_made(&w);
-    if (rc && made) { /* not if somebody else has begun in it */
-        if (!w.making && w.lock >= 0)
-            unlink(witness_path(&w, "lock"));
-        rmdir(dir);
-    }
+    if (rc && made)
+        rmdir(dir); /* which fails if somebody else has begun in it */
     if (w.lock >= 0)
         close(w.lock);
     return rc ? ctl_fail(ctl, EXIT_USAGE, "%s", err.msg) : EXIT_GOOD;

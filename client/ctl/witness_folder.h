@@ -37,6 +37,7 @@ struct witness_log {
     uint64_t replayed;
     struct auditor *auditor;       /* NULL: a plain witness of this log */
     unsigned forks_kept;           /* evidence files since it was opened */
+    int64_t signed_s;              /* when this process made the record, whose last line is its own then; 0: it did not */
 };
 struct witness {
     struct ctl *ctl;

@@ -12,7 +12,7 @@
 
 static const char TEXT[] = "text/plain; charset=utf-8", SIZE[] = "text/x.tlog.size";
 
-#define SAME_S 10u /* a cosignature is given out again for so long */
+#define SAME_S 10 /* a cosignature is given out again for so long */
 
 /* ---- the log ---- */
 
@@ -79,9 +79,9 @@ static void fork_found(struct witness *w, struct witness_log *log, const struct 
     struct ledger_err err = {0};
     char path[PROFILE_PATH_MAX], why[WITNESS_WHY_MAX];
     bool kept = false;
-    if (log->auditor && !auditor_in_force(log->auditor, s->cp.size, signers)) {
-        witness_complain(w, "origin=%s: another tree of size %" PRIu64 " is signed by a key that is not in force there", log->origin->keys[0].name,
-                         s->cp.size);
+    enum key_word word = log->auditor ? auditor_key(log->auditor, s->cp.size, signers) : KEY_UNKNOWN;
+    if (word == KEY_GIVEN_UP) {
+        witness_complain(w, "origin=%s: another tree of size %" PRIu64 " is signed by a key that was given up", log->origin->keys[0].name, s->cp.size);
         return;
     }
     enum ledger_rc rc = witness_keep_fork(w, log, &s->cp, s->bytes, path, &kept, &err);
@@ -90,7 +90,7 @@ static void fork_found(struct witness *w, struct witness_log *log, const struct 
                          log->origin->keys[0].name, s->cp.size, err.msg);
     else if (kept)
         witness_say(w, "FORKED: %s has signed two trees of size %" PRIu64 "; evidence: %s", log->origin->keys[0].name, s->cp.size, path);
-    if (!log->auditor)
+    if (word != KEY_PROVES) /* a plain witness goes on, and an auditor looks at it when it has come so far (auditor_look) */
         return;
     snprintf(why, sizeof why, "the log has signed two trees of size %" PRIu64 "; %s%.250s", s->cp.size,
              rc ? "the evidence could not be kept: " : "evidence: ", rc ? err.msg : path);
@@ -101,7 +101,7 @@ static void fork_found(struct witness *w, struct witness_log *log, const struct 
 static struct span same_line(const struct witness_log *log, const struct witness_submission *s, int64_t now_s)
 {
     const struct witness_record *r = &log->record;
-    if (!r->present || r->size != s->cp.size || !hash_eq(&r->root, &s->cp.root) || now_s < 0 || (uint64_t)now_s >= r->time_s + SAME_S)
+    if (!log->signed_s || now_s < log->signed_s || now_s - log->signed_s >= SAME_S || r->size != s->cp.size || !hash_eq(&r->root, &s->cp.root))
         return SPAN_NONE;
     size_t at = r->note.n - 1;
     while (at > 0 && r->note.p[at - 1] != '\n')
@@ -132,6 +132,7 @@ static void cosign(struct witness *w, struct witness_log *log, const struct witn
         text_answer(w, out, 500, "the witness cannot keep what it would cosign; nothing was cosigned");
         return;
     }
+    log->signed_s = now_s;
     if (!w->ctl->quiet)
         witness_say(w, "cosigned origin=%s size=%" PRIu64, log->origin->keys[0].name, s->cp.size);
     *out = (struct http_answer){WITNESS_COSIGN, TEXT, line};

@@ -100,6 +100,8 @@ struct server {
     size_t jobs, works;            /* in the pipeline; in the thread pool */
     size_t receiving;              /* reserved of RECEIVING_TOTAL_MAX */
     bool receiving_freed;          /* somebody who waits for it can be asked again */
+    bool retrying;                 /* they are being asked, one after the other … */
+    const char *share_used;        /* … and this client has its share: its other connections need not be asked */
     size_t pending;                /* of all connections */
     struct figures figures;
     unsigned log_left, log_lost;
@@ -134,7 +136,7 @@ struct stream {
     uint64_t credit;               /* responses that may be made */
     uint64_t credit_late;          /* granted while it was in the thread pool */
     size_t reserved;               /* of RECEIVING_TOTAL_MAX, for the question and what it is decoded into */
-    bool begun, working, wait_commit, last, visited; /* visited: an answer has gone out */
+    bool begun, working, wait_commit, last, visited; /* visited: by a thread of the pool */
     uint64_t wait_until_ms;        /* wait_commit: no longer than this; 0: for ever */
     enum error_code ended_by;      /* 0, or the error that ends it */
     const char *ended_text;        /* static */

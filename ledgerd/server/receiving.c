@@ -40,7 +40,7 @@ static size_t reserved_of(const struct connection *c)
     return n;
 }
 
-/* What the connections of this one's client hold together. Large requests are rare enough to count it anew. */
+/* What the connections of this one's client hold together: counted anew for each large request, and not for every connection that waits. */
 static size_t reserved_by_client(const struct connection *c)
 {
     size_t n = 0;
@@ -54,8 +54,12 @@ static bool reserve(void *ctx, size_t n)
 {
     struct connection *c = ctx;
     struct server *s = c->server;
-    if (c->state != CONNECTION_OPEN || s->receiving + n > RECEIVING_TOTAL_MAX || reserved_by_client(c) + n > RECEIVING_CLIENT_MAX)
+    if (c->state != CONNECTION_OPEN || s->receiving + n > RECEIVING_TOTAL_MAX || (s->share_used && strcmp(s->share_used, c->access.name) == 0))
         return false;
+    if (reserved_by_client(c) + n > RECEIVING_CLIENT_MAX) {
+        s->share_used = s->retrying ? c->access.name : NULL;
+        return false;
+    }
     s->receiving += n;
     return true;
 }

@@ -77,6 +77,7 @@ static void wake_cb(uv_async_t *h)
 static void retry_receiving(struct server *s)
 {
     s->receiving_freed = false;
+    s->retrying = true;
     for (struct connection *c = s->connections, *next; c; c = next) {
         next = c->next;
         if (!c->wait_memory)
@@ -84,6 +85,8 @@ static void retry_receiving(struct server *s)
         c->wait_memory = false;
         connection_pump(c);
     }
+    s->retrying = false;
+    s->share_used = NULL;
 }
 
 static void flush_all(struct server *s)

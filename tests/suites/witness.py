@@ -287,7 +287,7 @@ def forked(suite, ledger, w):
 
 
 def stopped(suite, ledger, w):
-    w.until(lambda: ".txt" in w.status(ledger).get("why", ""), "it has stopped, and kept the evidence")
+    w.until(lambda: "evidence" in w.status(ledger).get("why", ""), "it has stopped, and kept the evidence")
     code, text = w.health()
     suite.check(code == 503 and b"stopped" in text, "healthz says that it has stopped", str(text))
     suite.check("STOPPED" in w.log(), "the log says that it has stopped", w.log())
@@ -439,6 +439,7 @@ def erased_and_not_yet_named(suite):
 
 def repeats(suite, ledger, w):
     """Whoever asks again, and be it with a note that says the same thing many times, changes nothing and costs little."""
+    ledger.grow("repeats", 1)
     size = w.cosigns(ledger, "before it is asked again")
     bytes_ = ledger.checkpoint()[1]
     text, line = bytes_.split(b"\n\n")
@@ -542,7 +543,7 @@ def given_up_key(suite):
             size, newest = ledger.checkpoint()
             w.until(lambda: w.submit(ledger, newest)[0] == 200, "it cosigns under the new key")
             leaves, seals = ledger.leaves(), ledger.seals()
-            for n, (change, cut) in enumerate(((size - 1, 0), (3, 0), (1, 1))):
+            for n, (change, cut) in enumerate(((size - 1, 0), (3, 0), (1, 1), (2, len(seals) - 3))):  # the last one of a size that the key did sign
                 lie = leaves[:seals[-1 - cut] + 1]
                 lie[change] = tree.leaf(b"another")
                 status, text = w.submit(ledger, ledger.sign(lie, stolen), size, [])
