@@ -12,6 +12,7 @@
 #include "entry.h"
 #include "judge.h"
 #include "opening.h"
+#include "verify.h"
 #include "state_history.h"
 #include "store/log.h"
 
@@ -165,6 +166,26 @@ static enum ledger_rc reference_of(struct scrub_view *v, const struct entry_reco
     return rc;
 }
 
+/* An ERASURE has to name it, or its content is only gone. */
+static enum ledger_rc check_erased_by(struct scrub_view *v, const struct header *h, const struct entry_record *r, struct ledger_err *err)
+{
+    struct entry *erased = arena_alloc(v->a, sizeof *erased), *act = arena_alloc(v->a, sizeof *act);
+    struct entry_record record;
+    struct erasure x;
+    struct verdict bad;
+    if (!erased || !act)
+        return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
+    erased->header = *h;
+    erased->erased_by = r->erased_by;
+    act->content = true;
+    enum ledger_rc rc = r->erased_by < v->m.size ? read_header(v, r->erased_by, &record, &act->header, err) : LEDGER_ENOTFOUND;
+    if (stops(rc))
+        return rc;
+    if (rc != LEDGER_OK || !verify_erasure(erased, act, record.event, &x, &bad))
+        found(v, h->index, "the entry that is said to have erased its content does not name it");
+    return LEDGER_OK;
+}
+
 static enum ledger_rc check_content(struct scrub_view *v, uint64_t index, const struct entry_record *r, const struct header *h,
                                     struct ledger_err *err)
 {
@@ -185,6 +206,10 @@ static enum ledger_rc check_content(struct scrub_view *v, uint64_t index, const 
         return rc;
     if (r->erased_by && (rc != LEDGER_OK || !event))
         found(v, index, "what is kept in place of its erased content is malformed");
+    else if (r->erased_by)
+        rc = check_erased_by(v, h, r, err);
+    if (stops(rc))
+        return rc;
     if (rc == LEDGER_OK && reference.p && !row_says(v, KV_REFERENCE, reference, index))
         found(v, index, "the index of references does not lead to it");
     return LEDGER_OK;

@@ -6,6 +6,7 @@
 #include "check.h"
 #include "entry.h"
 #include "scratch_run.h"
+#include "scrub_all.h"
 #include "store/log.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -89,6 +90,64 @@ TEST(an_erasure_is_recorded_once_and_its_bytes_are_gone_when_it_is_answered)
     request_fini(&q);
     material(&r, &s, "M-2");
     run_end(&s, &r);
+}
+
+struct findings { uint64_t n, at; };
+
+static void found_cb(void *ctx, uint64_t index, const char *what)
+{
+    struct findings *f = ctx;
+    f->n += f->at == index;
+    (void)what;
+}
+
+/* Says of an erased entry that another one has erased it; how often the scrub names it then. */
+static uint64_t scrub_names(struct scratch *s, uint64_t target, int64_t further)
+{
+    struct store *store = scratch_open(s);
+    struct findings f = {.at = target};
+    struct scrub_view v = {.store = store, .c = s->pen.c, .a = arena_new(64u << 20), .side = arena_new(64u << 20), .found_cb = found_cb, .ctx = &f};
+    struct entry_record record;
+    uint8_t key[KV_KEY_MAX];
+    struct kv kv;
+    CHECK_EQ_INT(store_begin(store, &kv, NULL), LEDGER_OK);
+    CHECK_EQ_INT(log_read(&kv, target, &record, NULL), LEDGER_OK);
+    CHECK(record.erased_by);
+    record.erased_by += (uint64_t)further;
+    CHECK_EQ_INT(store_replace(store, KV_LOG, kv_key_u64(key, target), entry_record_join(s->pen.a, &record), NULL), LEDGER_OK);
+    CHECK_EQ_INT(store_commit(store, NULL), LEDGER_OK);
+    CHECK_EQ_INT(scrub_all(&v), LEDGER_OK);
+    arena_free(v.a);
+    arena_free(v.side);
+    store_close(store);
+    return f.n;
+}
+
+TEST(the_scrub_asks_who_has_erased_it)
+{
+    struct scratch s;
+    struct run r;
+    struct request q;
+    struct span payload, sigs[2];
+    begin(&s, &r);
+    uint64_t target = run_size(&r);
+    struct hash id = material(&r, &s, "M-1"), other = material(&r, &s, "M-2");
+    erasure(&q, &r, &id, 1, &payload, sigs);
+    request_do(&q);
+    uint64_t act = q.job.results[0].index;
+    request_fini(&q);
+    erasure(&q, &r, &other, 2, &payload, sigs);
+    request_do(&q);
+    int64_t next = (int64_t)(q.job.results[0].index - act);
+    request_fini(&q);
+    run_stop(&r);
+    CHECK_EQ_INT(scrub_names(&s, target, 0), 0);
+    CHECK(scrub_names(&s, target, 1) > 0);          /* a seal */
+    CHECK(scrub_names(&s, target, next - 1) > 0);   /* an ERASURE of another */
+    CHECK(scrub_names(&s, target, 1000) > 0);       /* beyond the end */
+    CHECK_EQ_INT(scrub_names(&s, target, -next - 1000), 0);
+    run_fini(&r);
+    scratch_remove(&s);
 }
 
 TEST(a_refused_or_malformed_act_changes_nothing)
@@ -180,5 +239,5 @@ TEST(what_cannot_be_destroyed_now_is_said_and_destroyed_by_the_next_start)
 }
 
 TEST_MAIN(TEST_ENTRY(an_erasure_is_recorded_once_and_its_bytes_are_gone_when_it_is_answered),
-          TEST_ENTRY(a_refused_or_malformed_act_changes_nothing),
+          TEST_ENTRY(the_scrub_asks_who_has_erased_it), TEST_ENTRY(a_refused_or_malformed_act_changes_nothing),
           TEST_ENTRY(what_cannot_be_destroyed_now_is_said_and_destroyed_by_the_next_start))
