@@ -75,7 +75,9 @@ enum ledger_rc scrub_view_open(struct scrub_view *v, struct ledger_err *err)
     v->m = (struct machine){.c = v->c, .a = v->a, .kv = store_snapshot_kv(v->sn), .index_key = *store_index_key(v->store), .wire = true};
     rc = machine_load(&v->m, err);
     if (rc != LEDGER_OK && !stops(rc)) {
-        found(v, UINT64_MAX, "the ledger's numbers between batches are missing or malformed");
+        uint64_t size = 0; /* they are as of the last entry */
+        found(v, log_size(v->sn, &size, NULL) == LEDGER_OK && size ? size - 1 : UINT64_MAX,
+              "the ledger's numbers after it are missing or malformed");
         return ledger_fail(err, LEDGER_ETAMPER, "nothing further can be looked at");
     }
     return rc == LEDGER_OK ? check_machine(v, err) : rc;

@@ -318,6 +318,40 @@ static uint64_t scrub_names(struct scratch *s, uint64_t index)
     return f.n;
 }
 
+/* They are as of the last entry, and nothing else can be looked at without them. */
+TEST(rotten_numbers_of_the_ledger_are_said_of_the_last_entry)
+{
+    struct scratch s;
+    make_ledger(&s);
+    struct rows *rows = all_rows(&s);
+    unsigned unreadable = 0;
+    uint64_t entries = 0;
+    for (size_t i = 0; i < rows->n; i++)
+        entries += rows->row[i].t == KV_LOG;
+    for (size_t i = 0; i < rows->n; i++) {
+        struct row *row = &rows->row[i];
+        if (row->t != KV_META)
+            continue;
+        uint8_t *bytes = (uint8_t *)(uintptr_t)arena_copy(s.pen.a, row->value).p;
+        bytes[0] ^= 0x80;
+        change(&s, CHANGE_SET, KV_META, row->key, span_of(bytes, row->value.n));
+        struct store *store = scratch_open_read(&s);
+        struct findings f = {.at = entries - 1};
+        struct scrub_view v = {.store = store, .c = s.pen.c, .a = arena_new(64u << 20), .side = arena_new(64u << 20), .found_cb = found_cb, .ctx = &f};
+        if (scrub_all(&v) == LEDGER_ETAMPER) {
+            unreadable++;
+            CHECK(f.n > 0);
+        }
+        arena_free(v.a);
+        arena_free(v.side);
+        store_close(store);
+        change(&s, CHANGE_SET, KV_META, row->key, row->value);
+    }
+    CHECK(unreadable > 0);
+    free(rows);
+    scratch_remove(&s);
+}
+
 /* It says that the entry is of a newer version, which is no reason to look no further. */
 TEST(a_version_that_rotted_is_damage)
 {
@@ -697,7 +731,7 @@ TEST(a_damaged_log_is_not_rebuilt_from)
 
 TEST_MAIN(TEST_ENTRY(a_whole_folder_verifies_and_is_counted), TEST_ENTRY(exit_codes),
           TEST_ENTRY(a_changed_byte_in_any_row_of_any_table_is_found),
-          TEST_ENTRY(a_version_that_rotted_is_damage),
+          TEST_ENTRY(rotten_numbers_of_the_ledger_are_said_of_the_last_entry), TEST_ENTRY(a_version_that_rotted_is_damage),
           TEST_ENTRY(what_stands_in_for_content_is_checked), TEST_ENTRY(a_malformed_row_of_an_index_is_found), TEST_ENTRY(a_missing_row_of_the_view_is_found),
           TEST_ENTRY(an_extra_row_of_any_table_is_found), TEST_ENTRY(differences_are_named),
           TEST_ENTRY(after_a_bad_entry_the_rest_is_still_looked_at),
