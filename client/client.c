@@ -222,7 +222,7 @@ static enum ledger_rc call_make(struct ledger_client *cl, const struct call_requ
     return LEDGER_OK;
 }
 
-/* Waits for room until a moment of the real-time clock; NULL: does not wait. With the mutex. */
+/* Waits for room until a moment of the monotonic clock; NULL: does not wait. With the mutex. */
 static enum ledger_rc wait_for_room(struct ledger_client *cl, const struct timespec *until, struct ledger_err *err)
 {
     bool late = false;

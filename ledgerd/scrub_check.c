@@ -12,9 +12,9 @@
 #include "entry.h"
 #include "judge.h"
 #include "opening.h"
-#include "verify.h"
 #include "state_history.h"
 #include "store/log.h"
+#include "verify.h"
 
 static void found(struct scrub_view *v, uint64_t index, const char *what)
 {

@@ -14,7 +14,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "evidence.h"
@@ -282,7 +281,8 @@ static bool signed_by(const struct auditor *a, uint64_t signers, const char *vke
     return false;
 }
 
-/* Is what was derived another tree than the one that was signed? OK, with the root, if not; EIO: our own state does not say. */
+/* *lie: how what was signed differs from what was derived; NULL: it does not. OK: a batch ends there; ENOTFOUND: none does; EIO: our own state does
+ * not say. */
 static enum ledger_rc compare_wanted(struct auditor *a, const struct wanted *x, const char **lie, struct ledger_err *err)
 {
     struct hash root;
@@ -631,12 +631,6 @@ void auditor_stop(struct auditor *a)
 
 /* ---- the server's thread ---- */
 
-/* With the mutex. */
-static bool signed_in_force(const struct auditor *a, uint64_t size, uint64_t signers)
-{
-    return signed_by(a, signers, size >= a->key_from ? a->key : a->key_before);
-}
-
 static void keep_wanted(struct wanted *x, const struct witness_submission *s, uint64_t signers)
 {
     uint8_t *note = malloc(s->bytes.n);
@@ -683,7 +677,7 @@ enum audited auditor_ask(struct auditor *a, const struct witness_submission *s, 
             word = AUDITED_UNABLE;
         else
             snprintf(why, WITNESS_WHY_MAX, "replayed %" PRIu64 " entries so far", a->replayed);
-    } else if (signed_in_force(a, s->cp.size, signers)) {
+    } else if (signed_by(a, signers, s->cp.size >= a->key_from ? a->key : a->key_before)) {
         word = AUDITED_SAME;
     } else {
         snprintf(why, WITNESS_WHY_MAX, "not signed by the log key that is in force at this size");

@@ -4,9 +4,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <inttypes.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -351,7 +351,7 @@ enum ledger_rc witness_keep(struct witness *w, struct witness_log *log, const st
 enum ledger_rc witness_keep_fork(struct witness *w, struct witness_log *log, const struct checkpoint *cp, struct span note,
                                  char path[PROFILE_PATH_MAX], bool *kept, struct ledger_err *err)
 {
-    char what[80], root[2 * HASH_LEN + 1], ending[32];
+    char what[80], root[2 * HASH_LEN + 1], ending[48];
     const struct evidence e = {.what = what, .known = log->record.note, .received = note};
     snprintf(what, sizeof what, "the log has signed two trees of size %" PRIu64, cp->size);
     hex_encode(span_of(cp->root.b, HASH_LEN), root);

@@ -136,7 +136,7 @@ struct stream {
     uint64_t credit;               /* responses that may be made */
     uint64_t credit_late;          /* granted while it was in the thread pool */
     size_t reserved;               /* of RECEIVING_TOTAL_MAX, for the question and what it is decoded into */
-    bool begun, working, wait_commit, last, visited; /* visited: by a thread of the pool */
+    bool begun, working, wait_commit, last;
     uint64_t wait_until_ms;        /* wait_commit: no longer than this; 0: for ever */
     enum error_code ended_by;      /* 0, or the error that ends it */
     const char *ended_text;        /* static */

@@ -70,12 +70,11 @@ static void work_cb(uv_work_t *w)
         st->rc = ledger_fail(&st->err, LEDGER_ENOMEM, "out of memory");
         return;
     }
+    /* The first one goes out at once, so that both sides work from then on; later ones together, since each visit waits for its turn. */
+    uint64_t most = st->begun ? WORK_RESPONSES : 1;
     if (st->begun || begin_query(st)) {
-        /* The first one goes out at once, so that both sides work from then on; later ones together, since each visit waits for its turn. */
-        uint64_t most = st->visited ? WORK_RESPONSES : 1;
         while (st->made < st->credit && st->made < most && bytes_count(&st->out) < WORK_BYTES && make_one(st, a))
             arena_reset(a);
-        st->visited = true;
     }
     arena_free(a);
 }
