@@ -8,7 +8,7 @@
  *   crowd slow PROFILE ADDRESS N                 N readers that ask for the whole log, with credit for all of it, and take nothing; "open",
  *                                                then until standard input ends
  *   crowd flood PROFILE ADDRESS N SECONDS KEY PREFIX   N connections with WINDOW submissions under way at all times, whatever is answered:
- *                                                "accepted A busy B other C"
+ *                                                "accepted A busy B other C seconds S", S until the last answer
  *
  * Failure: anything that is not as it should be ends the program with status 1 and a sentence.
  */
@@ -215,7 +215,7 @@ static int flood(unsigned n, double seconds, const char *key_path, const char *p
             raw_die("epoll: %s", strerror(errno));
     }
     say("open");
-    double until = now_s() + seconds, dead = until + 60;
+    double began = now_s(), until = began + seconds, dead = until + 60;
     for (unsigned w = 0; w < WINDOW; w++)
         for (unsigned i = 0; i < n; i++)
             send_one(&f, &clients[i]);
@@ -226,7 +226,7 @@ static int flood(unsigned n, double seconds, const char *key_path, const char *p
         if (now_s() > dead)
             raw_die("%u requests are not answered", f.flying);
     }
-    printf("accepted %llu busy %llu other %llu\n", f.accepted, f.busy, f.other);
+    printf("accepted %llu busy %llu other %llu seconds %.3f\n", f.accepted, f.busy, f.other, now_s() - began);
     close(ep);
     ledger_key_free(key);
     free(f.requests);

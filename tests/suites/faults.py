@@ -683,26 +683,31 @@ def speed(l, seconds, name):
 
 @tallied("overload", "lost", "doubled")
 def test_overload(done):
-    """Far more than it can do: what it accepts it does, the rest is told to come again, its memory stays, and then it is as before."""
+    """Far more than it can do: what it accepts it does, the rest is told to come again, its memory stays, and then it is as before.
+    Its disk takes 10 ms for a sync then: what it can do is less than a tenth of what is offered on any machine."""
     with Copy() as l:
-        l.configure("#queue = 1024", "queue = 64")
-        need(start(l), l.logged())
+        l.configure("#queue = 1024", "queue = 16")
+        shim = Shim(l)
+        need(start(l, shim), l.logged())
         seconds = many(2, 20)
         before = speed(l, seconds, "before")
+        shim.arm(disk.DELAY, 0, disk.FOREVER, kinds=(disk.SYNC,), arg=10000, where="journal/")
+        able = speed(l, seconds, "able")
         rss = memory_kib(l)
         flood = crowd(l, "flood", 32, seconds, os.path.join(l.keys, "wh.key"), "FLOOD")
         opened(flood)
         words = left(flood)
-        accepted, busy, other = int(words[1]), int(words[3]), int(words[5])
+        accepted, busy, other, took = int(words[1]), int(words[3]), int(words[5]), float(words[7])
         peak = memory_kib(l, "VmHWM")
+        shim.disarm()
         after, tries = 0.0, 0
         while after < before / 2 and tries < 10:  # others use this machine, too
             tries += 1
             after = speed(l, seconds, f"after{tries}")
-        done.update(offered=accepted + busy, accepted=accepted, busy=busy, other=other, more_kib=peak - rss, before=int(before), after=int(after))
+        done.update(offered=accepted + busy, accepted=accepted, busy=busy, other=other, more_kib=peak - rss, able=int(able), before=int(before), after=int(after))
         need(other == 0, f"{other} answers were neither an acceptance nor BUSY")
         need(accepted + busy >= 10 * accepted, f"{accepted + busy} were offered, {accepted} accepted: that is no overload")
-        need(accepted >= before * seconds / 4, f"{accepted} accepted in {seconds} s, {before:.0f} a second before")
+        need(accepted >= able * took / 4, f"{accepted} accepted in {took} s, {able:.0f} a second without the rest")
         need(SANITIZED or peak - rss < 128 << 10, f"{peak - rss} KiB more than before")
         need(after >= before / 2, f"{before:.0f} events a second before, {after:.0f} after")
         recorded = sum(1 for e in l.log_entries().values() if e.get("event", {}).get("id", "").startswith("FLOOD"))
