@@ -20,7 +20,7 @@ SUBMAKE = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(s
 # Debian packages, by what needs them. golang-* and python3 are for the tests: an independent reader of checkpoints and proofs, and
 # the tests that drive the programs from outside.
 BUILD_PACKAGES := gcc libc6-dev make pkg-config protobuf-compiler protobuf-c-compiler libprotobuf-c-dev liblmdb-dev \
-	libuv1-dev libssl-dev libsodium-dev libyajl-dev libinih-dev libsystemd-dev libwebsockets-dev libwebsockets-evlib-uv \
+	libuv1-dev libssl-dev nettle-dev libsodium-dev libyajl-dev libinih-dev libsystemd-dev libwebsockets-dev libwebsockets-evlib-uv \
 	libcurl4-openssl-dev
 DEMO_PACKAGES := $(BUILD_PACKAGES) openssl
 CHECK_PACKAGES := $(DEMO_PACKAGES) python3 faketime e2fsprogs golang-go golang-golang-x-mod-dev binutils universal-ctags strace systemd iproute2
@@ -38,7 +38,7 @@ CFLAGS_ALL := -std=c11 -D_GNU_SOURCE -DLEDGERD_VERSION='"$(VERSION)"' $(OPT) $(W
 LDFLAGS_ALL := $(SANFLAGS) -Wl,-z,relro,-z,now $(LDFLAGS)
 
 pc = $(shell $(PKG_CONFIG) $(1) $(2) 2>/dev/null)
-PROTO_LIBS = $(call pc,--libs,libcrypto libsodium)
+PROTO_LIBS = $(call pc,--libs,libcrypto nettle libsodium)
 PB_LIBS = $(call pc,--libs,libprotobuf-c)
 DAEMON_LIBS = $(PROTO_LIBS) $(PB_LIBS) $(call pc,--libs,libssl libuv libsystemd inih libwebsockets libcurl) -lm -llmdb -lpthread
 CLIENT_LIBS = $(PROTO_LIBS) $(PB_LIBS) $(call pc,--libs,libssl libuv inih yajl) -lpthread

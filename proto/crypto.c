@@ -2,21 +2,21 @@
 /*
  * crypto: the libraries behind hashing and signatures, set up once for each thread.
  *
- * SHA-256 and HMAC: the algorithms are fetched in crypto_new and their contexts reused, because a
- * fetch costs more than hashing a Merkle node. Keying an HMAC costs as much as the rest of it, so the
- * last two keys stay in place: a ledger's index key, and whichever nonce comes between its uses. Ed25519: libsodium, whose verdicts are ours (it
- * refuses points of small order and S that is not reduced). ECDSA P-256: OpenSSL, verifying a
- * digest we made. Whether an Ed25519 key is a good one takes a multiplication; a log's own key is asked about with each of its notes, so the
+ * SHA-256 and HMAC: Nettle, whose contexts are plain structs: a Merkle node takes half the time that it takes by OpenSSL's EVP, which allocates
+ * and wipes one for each hash. Keying an HMAC costs as much as the rest of it, so the last two keys stay in place: a ledger's index key, and
+ * whichever nonce comes between its uses. Ed25519: libsodium, whose verdicts are ours (it refuses points of small order and S that is not
+ * reduced). ECDSA P-256: OpenSSL, verifying a digest we made. Whether an Ed25519 key is a good one takes a multiplication; a log's own key is asked about with each of its notes, so the
  * last good one is remembered. Parsing a P-256 point costs about as much as verifying with it, so the last few
  * keys are kept parsed.
  *
- * Failure modes: crypto_new returns NULL when a library lacks an algorithm. Afterwards hashing can
- * fail only for want of memory inside OpenSSL, which is treated as a broken invariant. A refused
+ * Failure modes: crypto_new returns NULL when a library lacks an algorithm. Hashing cannot fail. A refused
  * key or signature is `false`, and nothing of it stays in the thread's OpenSSL error queue, where
  * TLS would mistake it for its own.
  */
 #include "crypto.h"
 
+#include <nettle/hmac.h>
+#include <nettle/sha2.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/ec.h>
@@ -56,16 +56,13 @@ struct p256_slot {
 
 /* An HMAC under a key that is in place. */
 struct mac {
-    EVP_MAC_CTX *ctx;
+    struct hmac_sha256_ctx ctx;
     bool keyed;
     uint8_t key[MAC_KEY_KEEP];
     size_t key_n;
 };
 
 struct crypto {
-    EVP_MD *sha256;
-    EVP_MD_CTX *md;
-    EVP_MAC *hmac;
     struct mac macs[MACS], *mac; /* mac: used last */
     EVP_PKEY_CTX *ec; /* makes keys from points */
     bool has_valid;
@@ -74,26 +71,10 @@ struct crypto {
     struct p256_slot cache[P256_CACHE];
 };
 
-static bool macs_init(struct crypto *c, char *sha256)
-{
-    const OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, sha256, 0),
-        OSSL_PARAM_construct_end(),
-    };
-    c->mac = &c->macs[0];
-    c->hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    for (size_t i = 0; c->hmac && i < MACS; i++)
-        if (!(c->macs[i].ctx = EVP_MAC_CTX_new(c->hmac)) || EVP_MAC_CTX_set_params(c->macs[i].ctx, params) != 1)
-            return false;
-    return c->hmac != NULL;
-}
-
 static bool crypto_init(struct crypto *c)
 {
-    char sha256[] = OSSL_DIGEST_NAME_SHA2_256;
-    return sodium_init() >= 0 && (c->sha256 = EVP_MD_fetch(NULL, sha256, NULL)) &&
-           (c->md = EVP_MD_CTX_new()) && macs_init(c, sha256) &&
-           (c->ec = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL)) &&
+    c->mac = &c->macs[0];
+    return sodium_init() >= 0 && (c->ec = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL)) &&
            EVP_PKEY_fromdata_init(c->ec) == 1;
 }
 
@@ -114,21 +95,13 @@ void crypto_free(struct crypto *c)
     for (size_t i = 0; i < P256_CACHE; i++)
         EVP_PKEY_CTX_free(c->cache[i].verify);
     EVP_PKEY_CTX_free(c->ec);
-    for (size_t i = 0; i < MACS; i++)
-        EVP_MAC_CTX_free(c->macs[i].ctx);
-    EVP_MAC_free(c->hmac);
-    EVP_MD_CTX_free(c->md);
-    EVP_MD_free(c->sha256);
     OPENSSL_clear_free(c, sizeof *c);
 }
 
-/* One input for both functions: SHA-256, or HMAC when `keyed`. Small parts are gathered: a call of the library costs as much as
- * hashing a few dozen bytes. */
+/* One input for both functions: SHA-256, or HMAC where there is a key. */
 struct sink {
-    struct crypto *c;
-    bool keyed;
-    size_t held_n;
-    uint8_t held[256];
+    struct hmac_sha256_ctx *mac; /* NULL: plain */
+    struct sha256_ctx plain;
 };
 
 static bool mac_has_key(const struct mac *m, struct span key)
@@ -136,64 +109,56 @@ static bool mac_has_key(const struct mac *m, struct span key)
     return m->keyed && m->key_n == key.n && CRYPTO_memcmp(m->key, key.p, key.n) == 0;
 }
 
-/* Begins an HMAC under the key, with the context that has it, or else with the one that was not used last. */
-static int mac_begin(struct crypto *c, struct span key)
+/* A context under the key: the one that has it, or else the one that was not used last. */
+static struct hmac_sha256_ctx *mac_for(struct crypto *c, struct span key)
 {
     if (!mac_has_key(c->mac, key))
         c->mac = c->mac == &c->macs[0] ? &c->macs[1] : &c->macs[0];
     struct mac *m = c->mac;
     if (mac_has_key(m, key))
-        return EVP_MAC_init(m->ctx, NULL, 0, NULL); /* NULL: the key of last time */
+        return &m->ctx; /* which its last digest has left as it was after its key */
     m->keyed = key.n > 0 && key.n <= MAC_KEY_KEEP;
     if (m->keyed)
         memcpy(m->key, key.p, key.n);
     m->key_n = key.n;
     static const uint8_t no_key[1]; /* an empty key is not NULL */
-    return EVP_MAC_init(m->ctx, key.n ? key.p : no_key, key.n, NULL);
-}
-
-static void sink_begin(struct sink *s, struct crypto *c, bool keyed, struct span key)
-{
-    s->c = c;
-    s->keyed = keyed;
-    s->held_n = 0;
-    int ok = s->keyed ? mac_begin(s->c, key) : EVP_DigestInit_ex2(s->c->md, s->c->sha256, NULL);
-    LEDGER_REQUIRE(ok == 1);
-}
-
-static void sink_put(const struct sink *s, const void *p, size_t n)
-{
-    int ok = s->keyed ? EVP_MAC_update(s->c->mac->ctx, p, n) : EVP_DigestUpdate(s->c->md, p, n);
-    LEDGER_REQUIRE(ok == 1);
+    hmac_sha256_set_key(&m->ctx, key.n, key.n ? key.p : no_key);
+    return &m->ctx;
 }
 
 static void sink_add(struct sink *s, const void *p, size_t n)
 {
     if (n == 0)
         return;
-    if (n > sizeof s->held - s->held_n && s->held_n > 0) {
-        sink_put(s, s->held, s->held_n);
-        s->held_n = 0;
-    }
-    if (n > sizeof s->held) {
-        sink_put(s, p, n);
-        return;
-    }
-    memcpy(s->held + s->held_n, p, n);
-    s->held_n += n;
+    if (s->mac)
+        hmac_sha256_update(s->mac, n, p);
+    else
+        sha256_update(&s->plain, n, p);
+}
+
+static void sink_begin(struct sink *s, struct hmac_sha256_ctx *mac)
+{
+    s->mac = mac;
+    if (!mac)
+        sha256_init(&s->plain);
 }
 
 static void sink_end(struct sink *s, struct hash *out)
 {
-    size_t n = 0;
-    if (s->held_n > 0)
-        sink_put(s, s->held, s->held_n);
-    int ok = s->keyed ? EVP_MAC_final(s->c->mac->ctx, out->b, &n, HASH_LEN)
-                      : EVP_DigestFinal_ex(s->c->md, out->b, NULL);
-    LEDGER_REQUIRE(ok == 1 && (!s->keyed || n == HASH_LEN));
+    if (s->mac)
+        hmac_sha256_digest(s->mac, HASH_LEN, out->b);
+    else
+        sha256_digest(&s->plain, HASH_LEN, out->b);
 }
 
-static void sink_labelled(struct sink *s, const char *label, const struct hfield *f, size_t n)
+static void sink_parts(struct sink *s, const struct span *parts, size_t n, struct hash *out)
+{
+    for (size_t i = 0; i < n; i++)
+        sink_add(s, parts[i].p, parts[i].n);
+    sink_end(s, out);
+}
+
+static void sink_labelled(struct sink *s, const char *label, const struct hfield *f, size_t n, struct hash *out)
 {
     size_t label_n = strlen(label);
     LEDGER_REQUIRE(label_n >= 12 && label_n <= UINT8_MAX);
@@ -210,43 +175,40 @@ static void sink_labelled(struct sink *s, const char *label, const struct hfield
         }
         sink_add(s, f[i].s.p, len);
     }
+    sink_end(s, out);
 }
 
 void crypto_sha256(struct crypto *c, const struct span *parts, size_t n_parts, struct hash *out)
 {
+    (void)c;
     struct sink s;
-    sink_begin(&s, c, false, SPAN_NONE);
-    for (size_t i = 0; i < n_parts; i++)
-        sink_add(&s, parts[i].p, parts[i].n);
-    sink_end(&s, out);
+    sink_begin(&s, NULL);
+    sink_parts(&s, parts, n_parts, out);
 }
 
 void crypto_hmac(struct crypto *c, struct span key, const struct span *parts, size_t n_parts,
                  struct hash *out)
 {
     struct sink s;
-    sink_begin(&s, c, true, key);
-    for (size_t i = 0; i < n_parts; i++)
-        sink_add(&s, parts[i].p, parts[i].n);
-    sink_end(&s, out);
+    sink_begin(&s, mac_for(c, key));
+    sink_parts(&s, parts, n_parts, out);
 }
 
 void crypto_labelled(struct crypto *c, const char *label, const struct hfield *f, size_t n,
                      struct hash *out)
 {
+    (void)c;
     struct sink s;
-    sink_begin(&s, c, false, SPAN_NONE);
-    sink_labelled(&s, label, f, n);
-    sink_end(&s, out);
+    sink_begin(&s, NULL);
+    sink_labelled(&s, label, f, n, out);
 }
 
 void crypto_labelled_hmac(struct crypto *c, struct span key, const char *label,
                           const struct hfield *f, size_t n, struct hash *out)
 {
     struct sink s;
-    sink_begin(&s, c, true, key);
-    sink_labelled(&s, label, f, n);
-    sink_end(&s, out);
+    sink_begin(&s, mac_for(c, key));
+    sink_labelled(&s, label, f, n, out);
 }
 
 /* An EVP_PKEY from a SEC1 point and, if not NULL, a private scalar. NULL if they are no key. */

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * crypto: SHA-256, HMAC-SHA-256, Ed25519 and ECDSA P-256, from libraries; nothing here is our own
- * cryptography. SHA-256, HMAC and P-256 come from OpenSSL with the algorithms fetched once
- * (fetching at each call costs more than hashing 65 bytes); Ed25519 comes from libsodium.
+ * cryptography. SHA-256 and HMAC come from Nettle, P-256 from OpenSSL, Ed25519 from libsodium.
  *
- * A `struct crypto` belongs to one thread at a time. May include: base.h, <openssl/evp.h>, <sodium.h>
- * (only in crypto.c).
+ * A `struct crypto` belongs to one thread at a time. May include: base.h; crypto.c the libraries.
  */
 #ifndef LEDGERD_PROTO_CRYPTO_H
 #define LEDGERD_PROTO_CRYPTO_H
