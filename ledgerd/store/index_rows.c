@@ -2,6 +2,8 @@
 /* index_rows: see the header. */
 #include "index_rows.h"
 
+#include "page_row.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,7 +80,7 @@ static int row_get(MDB_cursor *cursor, unsigned level, uint64_t bits, struct ind
     uint8_t k[ROW_KEY];
     row_key(level, bits, k);
     MDB_val mk = {sizeof k, k}, v;
-    int e = mdb_cursor_get(cursor, &mk, &v, MDB_SET);
+    int e = page_row(cursor, &mk, &v, MDB_SET);
     if (e)
         return e == MDB_NOTFOUND && level ? MDB_CORRUPTED : e;
     return row_open(&v, out) ? 0 : MDB_CORRUPTED;
@@ -119,7 +121,7 @@ static int level_take(struct index_walk_level *l, unsigned level, MDB_cursor_op 
 {
     MDB_val v;
     do {
-        int e = mdb_cursor_get(l->cursor, k, &v, op);
+        int e = page_row(l->cursor, k, &v, op);
         l->ended = e == MDB_NOTFOUND || (!e && (k->mv_size != ROW_KEY || ((const uint8_t *)k->mv_data)[0] != level));
         if (e || l->ended)
             return e == MDB_NOTFOUND ? 0 : e;
@@ -143,7 +145,7 @@ static int level_begin(struct index_walk_level *l, unsigned level, const uint8_t
     uint8_t k[ROW_KEY];
     row_key(level, 0, k);
     MDB_val mk = {sizeof k, k}, v;
-    int e = mdb_cursor_get(l->cursor, &mk, &v, MDB_SET_RANGE);
+    int e = page_row(l->cursor, &mk, &v, MDB_SET_RANGE);
     *any = e == 0 && mk.mv_size == ROW_KEY && ((const uint8_t *)mk.mv_data)[0] == level;
     l->ended = true;
     if (e || !*any)

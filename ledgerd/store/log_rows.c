@@ -2,6 +2,8 @@
 /* log_rows: see the header. */
 #include "log_rows.h"
 
+#include "page_row.h"
+
 #include <string.h>
 
 #define ROW_MANY 1
@@ -76,12 +78,12 @@ int log_row_find(MDB_cursor *cursor, uint64_t index, struct log_row *out)
     put_u64(key, index);
     *out = (struct log_row){0};
     MDB_val k = {sizeof key, key}, v;
-    int e = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
+    int e = page_row(cursor, &k, &v, MDB_SET_RANGE);
     bool beyond = e == MDB_NOTFOUND;
     if (beyond)
-        e = mdb_cursor_get(cursor, &k, &v, MDB_LAST);
+        e = page_row(cursor, &k, &v, MDB_LAST);
     else if (!e && (k.mv_size != sizeof key || memcmp(k.mv_data, key, sizeof key) != 0))
-        e = mdb_cursor_get(cursor, &k, &v, MDB_PREV);
+        e = page_row(cursor, &k, &v, MDB_PREV);
     if (e)
         return e;
     return log_row_open(&k, &v, out) && index >= out->first && index - out->first < out->n ? 0 : MDB_NOTFOUND;
@@ -165,7 +167,7 @@ static int load(MDB_txn *txn, MDB_dbi dbi, struct log_tail *t)
     int e = mdb_cursor_open(txn, dbi, &cursor);
     if (e)
         return e;
-    e = mdb_cursor_get(cursor, &k, &v, MDB_LAST);
+    e = page_row(cursor, &k, &v, MDB_LAST);
     if (!e && !log_row_open(&k, &v, &row))
         e = MDB_CORRUPTED;
     if (!e) {

@@ -50,6 +50,8 @@ enum ledger_rc store_is_older(const char *dir, bool *older, struct ledger_err *e
 enum ledger_rc store_format_update(struct store *s, struct ledger_err *err) LEDGER_MUST_USE;
 enum ledger_rc store_open_with(const char *dir, enum store_mode mode, const struct store_options *o, struct store **out,
                                struct ledger_err *err) LEDGER_MUST_USE;
+/* Did a call of the store fail because the data file is damaged in its structure? */
+bool store_page_damaged(const struct ledger_err *err);
 void store_close(struct store *s); /* NULL is allowed; no snapshot may be open any more */
 
 /*

@@ -22,6 +22,7 @@
 #include "../log.h"
 #include "files.h"
 #include "log.h"
+#include "page_row.h"
 #include "store_impl.h"
 
 #define CHUNK_BYTES ((uint64_t)64 << 20) /* of rows in one transaction of the copy */
@@ -110,9 +111,9 @@ static int copy_table(struct copy *c, enum kv_table t)
     int e = mdb_cursor_open(c->read, c->from->dbi[t], &cursor);
     if (e)
         return e;
-    e = mdb_cursor_get(cursor, &k, &v, MDB_FIRST);
+    e = page_row(cursor, &k, &v, MDB_FIRST);
     while (!e && !(e = copy_row(c, t, &k, &v)))
-        e = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
+        e = page_row(cursor, &k, &v, MDB_NEXT);
     mdb_cursor_close(cursor);
     return e == MDB_NOTFOUND ? 0 : e;
 }

@@ -67,6 +67,16 @@ enum ledger_rc store_rc(int code)
     }
 }
 
+static bool page_damaged(int code)
+{
+    return code == MDB_CORRUPTED || code == MDB_PAGE_NOTFOUND;
+}
+
+bool store_page_damaged(const struct ledger_err *err)
+{
+    return page_damaged(err->sys);
+}
+
 enum ledger_rc store_fail_mdb(struct ledger_err *err, int code, const char *what)
 {
     enum ledger_rc rc = store_rc(code);
@@ -74,6 +84,8 @@ enum ledger_rc store_fail_mdb(struct ledger_err *err, int code, const char *what
         ledger_fail(err, rc, "%s: the data have reached the configured map size", what);
     else if (code == MDB_TXN_FULL)
         ledger_fail(err, rc, "%s: too much for one transaction", what);
+    else if (page_damaged(code))
+        ledger_fail(err, rc, "%s: a page of the data file is damaged (%s); see \"Rot\" in docs/operations.md", what, mdb_strerror(code));
     else
         ledger_fail(err, rc, "%s: %s", what, mdb_strerror(code));
     if (err)

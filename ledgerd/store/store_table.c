@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "page_row.h"
 #include "store_impl.h"
 
 /* MDB_val is not const: the key in a copy. */
@@ -22,10 +23,10 @@ static bool copy_key(struct key_copy *c, struct span key)
     return true;
 }
 
-static enum ledger_rc found(int rc, const MDB_val *v, struct span *value)
+static enum ledger_rc found(int code, const MDB_val *v, struct span *value)
 {
-    if (rc)
-        return store_rc(rc);
+    if (code || !v->mv_data) /* page_row.h */
+        return store_rc(code ? code : MDB_CORRUPTED);
     *value = span_of(v->mv_data, v->mv_size);
     return LEDGER_OK;
 }
@@ -57,14 +58,14 @@ enum ledger_rc store_cursor_get(MDB_cursor *cursor, enum kv_table t, struct span
         return log_record(cursor, key, value);
     if (store_is_index(t))
         return store_table_rc(t, index_get(cursor, key, value));
-    return copy_key(&c, key) ? found(mdb_cursor_get(cursor, &c.k, &v, MDB_SET), &v, value) : LEDGER_EINVAL;
+    return copy_key(&c, key) ? found(page_row(cursor, &c.k, &v, MDB_SET), &v, value) : LEDGER_EINVAL;
 }
 
 enum ledger_rc store_table_get(const struct store_env *e, MDB_txn *txn, enum kv_table t,
                                struct span key, struct span *value)
 {
     struct key_copy c;
-    MDB_val v;
+    MDB_val v = {0, NULL};
     MDB_cursor *cursor;
     if (t != KV_LOG && !store_is_index(t))
         return copy_key(&c, key) ? found(mdb_get(txn, e->dbi[t], &c.k, &v), &v, value) : LEDGER_EINVAL;
@@ -101,7 +102,7 @@ static void walk_record(struct table_walk *w, struct layer_row *out)
 static int walk_step(struct table_walk *w, MDB_cursor_op op, MDB_val *k, struct layer_row *out)
 {
     MDB_val v;
-    int e = mdb_cursor_get(w->cursor, k, &v, op);
+    int e = page_row(w->cursor, k, &v, op);
     if (e)
         return e;
     *out = (struct layer_row){span_of(k->mv_data, k->mv_size), span_of(v.mv_data, v.mv_size)};

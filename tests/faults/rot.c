@@ -10,7 +10,10 @@
  * are damaged, or a chain's record where it says which entry is the chain's latest. Each of the three runs in a process of its own, since a page that is not one can take a reader with it; a reader
  * that ends by a signal has not said anything false, but check must not: it is asked by people.
  *
- *   rot DIR FLIPS SEED    DIR: a data folder that nobody uses. The last line: "flips=… matter=… …"; status 1 if one was missed.
+ * Beside so many places all over the file, of each page those bits that say what sort of page it is: LMDB believes them.
+ *
+ *   rot DIR FLIPS SEED KINDS    DIR: a data folder that nobody uses; KINDS: a mask of those sixteen bits. The last line: "flips=… matter=… …";
+ *                               status 1 if one was missed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,6 +32,8 @@
 
 #define MAP_BYTES ((uint64_t)1 << 30)
 #define UNREADABLE 77
+#define PAGE_BYTES 4096
+#define PAGE_KIND 10 /* mdb.c: mp_flags of MDB_page */
 
 static const char *const TABLES[KV_TABLES] = {
     [KV_LOG] = "log", [KV_META] = "meta", [KV_CHAIN] = "chain", [KV_MEMBER] = "member", [KV_KEYHOLDER] = "keyholder",
@@ -192,7 +197,7 @@ struct tally {
     unsigned flips, matter, unreadable, check_missed, check_signals, scrub_missed, scrub_signals, scrub_named, check_named, unnamed, false_alarms;
 };
 
-static void one(struct context *x, const struct rows *before, off_t at, unsigned bit, struct tally *t)
+static void look(struct context *x, const struct rows *before, off_t at, unsigned bit, struct tally *t)
 {
     char tables[200] = "";
     struct rows now;
@@ -227,6 +232,13 @@ static void one(struct context *x, const struct rows *before, off_t at, unsigned
                c_named ? "named" : "not named", w, (unsigned long long)s.found, (unsigned long long)s.named, s.error);
 }
 
+static void one(struct context *x, int fd, const struct rows *before, off_t at, unsigned bit, struct tally *t)
+{
+    flip(fd, at, bit);
+    look(x, before, at, bit, t);
+    flip(fd, at, bit);
+}
+
 int main(int argc, char **argv)
 {
     char path[4096];
@@ -234,8 +246,8 @@ int main(int argc, char **argv)
     struct tally t = {0};
     static struct rows before;
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (argc != 4)
-        die("usage: rot DIR FLIPS SEED");
+    if (argc != 5)
+        die("usage: rot DIR FLIPS SEED KINDS");
     struct context x = {.dir = argv[1], .rows = &before};
     unsigned long flips = strtoul(argv[2], NULL, 10);
     x.said = memfd_create("check", MFD_CLOEXEC);
@@ -253,10 +265,13 @@ int main(int argc, char **argv)
         off_t part = st.st_size / (off_t)flips ? st.st_size / (off_t)flips : 1;
         off_t at = ((off_t)i * st.st_size / (off_t)flips + random() % part) % st.st_size;
         unsigned bit = (unsigned)(random() % 8);
-        flip(fd, at, bit);
-        one(&x, &before, at, bit, &t);
-        flip(fd, at, bit);
+        one(&x, fd, &before, at, bit, &t);
     }
+    unsigned long kinds = strtoul(argv[4], NULL, 0);
+    for (off_t page = 0; page < st.st_size; page += PAGE_BYTES)
+        for (unsigned bit = 0; bit < 16; bit++)
+            if (kinds >> bit & 1)
+                one(&x, fd, &before, page + PAGE_KIND + bit / 8, bit % 8, &t);
     printf("flips=%u matter=%u unreadable=%u check_missed=%u check_signals=%u scrub_missed=%u scrub_signals=%u scrub_named=%u "
            "check_named=%u unnamed=%u false_alarms=%u\n",
            t.flips, t.matter, t.unreadable, t.check_missed, t.check_signals, t.scrub_missed, t.scrub_signals, t.scrub_named, t.check_named, t.unnamed, t.false_alarms);
