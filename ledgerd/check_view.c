@@ -39,16 +39,16 @@ static uint64_t name_chain(struct span record, const char *of, char *out, size_t
     return ch.head_index;
 }
 
-/* The party whose chain has this id, and the entry that gave it its key. */
+/* The party whose chain has this id, and the entry that gave it its key: by the stored chain, since the derived ones cannot be asked while
+ * they are sent to check_sink. */
 static uint64_t name_holder(struct check *k, struct span id, char *out, size_t size)
 {
-    struct kv derived = kv_mem_kv(k->derived);
     struct machine *m = &k->tail.m;
     struct span record;
     struct chain ch;
     struct hash key;
     chain_key(m->c, &m->index_key, CHAIN_PARTY, id, &key);
-    if (kv_get(&derived, KV_CHAIN, span_of(key.b, HASH_LEN), &record) || chain_record_decode(record, &ch, NULL))
+    if (kv_get(&k->stored, KV_CHAIN, span_of(key.b, HASH_LEN), &record) || chain_record_decode(record, &ch, NULL))
         return VERDICT_NO_INDEX;
     snprintf(out, size, "key holder %.*s", (int)(id.n > 40 ? 40 : id.n), (const char *)id.p);
     return ch.party.key_index;

@@ -45,8 +45,8 @@ static inline enum ledger_rc kv_put(const struct kv *kv, enum kv_table t, struct
 
 /*
  * An in-memory table set over an optional base: reads fall through to the base, writes stay here until
- * kv_mem_flush sends them, table by table in ascending key order, to the base. Used as the writer's batch (drop it and
- * nothing happened), as an all-or-nothing group on top of a batch, and with no base as an auditor's whole store.
+ * kv_mem_flush sends them, table by table in ascending key order, to the base; while it does, what is here is not to be asked for.
+ * Used as the writer's batch (drop it and nothing happened), as an all-or-nothing group on top of a batch, and with no base as an auditor's whole store.
  * Values are copied into memory of its own. Not thread-safe.
  */
 struct kv_mem;
