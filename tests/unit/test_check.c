@@ -429,6 +429,16 @@ TEST(a_malformed_row_of_an_index_is_found)
     scratch_remove(&s);
 }
 
+static bool names_an_entry(const char *text)
+{
+    for (const char *at = strstr(text, "entry "); at; at = strstr(at + 1, "entry ")) {
+        size_t digits = strspn(at + 6, "0123456789");
+        if (digits && at[6 + digits] == ':')
+            return true;
+    }
+    return false;
+}
+
 TEST(a_missing_row_of_the_view_is_found)
 {
     struct scratch s;
@@ -443,6 +453,7 @@ TEST(a_missing_row_of_the_view_is_found)
         change(&s, CHANGE_REMOVE, row->t, row->key, SPAN_NONE);
         must_be(&s, 1, when);
         CHECK(strstr(output, "is missing from the store"));
+        CHECK(names_an_entry(output));
         CHECK(row->t != KV_TREE || check_hashes_of(&s) == 1);
         change(&s, CHANGE_SET, row->t, row->key, row->value);
     }
