@@ -35,7 +35,9 @@ struct trace {
 static struct node node_of(const struct proven_subject *s)
 {
     struct node n = {.s = s};
-    memcpy(n.begins, s->name.id.p, s->name.id.n < sizeof n.begins ? s->name.id.n : sizeof n.begins);
+    struct span id = s->name.id;
+    if (id.n)
+        memcpy(n.begins, id.p, id.n < sizeof n.begins ? id.n : sizeof n.begins);
     return n;
 }
 
