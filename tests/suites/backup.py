@@ -56,6 +56,13 @@ def check(l, to="restored"):
     return run(program("ledgerd"), "check", os.path.join(l.base, to)).expect(0, "verifies")
 
 
+def keep_profile(l):
+    """The clients' profile is in no backup."""
+    kept = os.path.join(l.base, "profile")
+    shutil.copytree(l.profile, kept)
+    l.profile = kept
+
+
 def take_over(l, to="restored"):
     """The restored folder in the place of the lost one."""
     shutil.rmtree(l.dir, ignore_errors=True)
@@ -96,14 +103,49 @@ def test_hot_and_incremental(done):
         restore(l).expect(0, "restored")
         check(l)
         shutil.rmtree(l.dir + "/run", ignore_errors=True)
-        profile = os.path.join(l.base, "profile")
-        shutil.copytree(l.profile, profile)
-        l.profile = profile
+        keep_profile(l)
         take_over(l)
         l.start()  # the clean end had written a seal that nobody saw but the anchor, which went with the disk
         now = heads(l)
         need(all(now[index] == entry for index, entry in seen.items()), "other entries than before")
         l.record("AFTER").expect(0)
+        l.end()
+
+
+def test_a_long_history_is_several_parts():
+    """More than fits into one file: each is whole by itself, the next backup leaves the full ones alone, and none can be missing."""
+    with Ledger() as l:
+        l.start().register_warehouse()
+        lines = [material(f"W-{i}") for i in range(6000)]
+        for i, line in enumerate(lines):
+            line["fields"].update({name: f"{name} of {i} ".ljust(1000, ".") for name in ("lot", "supplier", "coa_hash")})
+        l.ctl("record", "-f", l.write_lines("wide.jsonl", lines), "--keys", l.keys, "--json", timeout=10 * ledger.WAIT_S).expect(0)
+        made = backup(l, "--verify-all")
+        first = parts(l)
+        need(made["parts"] == len(first) == 2 and made["bytes_written"] > 16 << 20, f"{made} {first}")
+        (begin, n), (then, rest) = [(int(part[1]), int(part[2])) for part in first]
+        need(begin == 0 and then == n and then + rest == made["size"], f"the parts do not follow one another: {first}")
+        l.record("M-1").expect(0)
+        need(backup(l, "--verify-all")["went_on_at"] == made["size"], "it began anew")
+        need(parts(l)[:2] == first, f"{first} became {parts(l)}")
+        seen = heads(l)
+        l.end()
+        os.unlink(l.anchor)
+        for part in parts(l):
+            name = os.path.join(backup_of(l), "parts", part[4])
+            flip(name, os.path.getsize(name) // 2)
+            restore(l).expect(1, "damaged")
+            flip(name, os.path.getsize(name) // 2)
+            os.rename(name, name + "-away")
+            restore(l).expect(1)
+            os.rename(name + "-away", name)
+        need(not os.path.exists(os.path.join(l.base, "restored")), "something was made")
+        restore(l).expect(0, "restored")
+        check(l)
+        keep_profile(l)
+        take_over(l)
+        l.start()
+        need(heads(l).items() >= seen.items(), "other entries than before")
         l.end()
 
 
@@ -435,9 +477,7 @@ def test_a_shorter_history_is_refused_and_can_be_filled_up():
         told = restore(l, "restored", "--known", pin, "--refill", export, "--refill", receipts, "--json").expect(0)
         need(json.loads(told.out)["size"] == newest and json.loads(told.out)["refilled"] == newest - size, f"{told}")
         check(l)
-        profile = os.path.join(l.base, "profile")
-        shutil.copytree(l.profile, profile)
-        l.profile = profile
+        keep_profile(l)
         take_over(l)
         l.start()
         now = heads(l)
