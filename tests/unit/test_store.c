@@ -7,6 +7,7 @@
 #include "check.h"
 #include "scratch.h"
 #include "store/log.h"
+#include "store/store_impl.h"
 
 static struct span str(const char *s)
 {
@@ -215,6 +216,28 @@ TEST(a_snapshot_stands_still_and_an_abort_leaves_nothing)
     store_close(store);
     store = scratch_open(&s);
     CHECK_EQ_STR(value_of(store, KV_MAP, "k"), "two");
+    store_close(store);
+    scratch_remove(&s);
+}
+
+TEST(with_all_places_for_readers_taken_the_next_is_told_and_the_writer_goes_on)
+{
+    struct scratch s;
+    struct ledger_err err = {0};
+    scratch_make(&s);
+    struct store *store = scratch_open(&s);
+    static struct store_snapshot *sn[STORE_READERS_MAX + 1];
+    size_t n = 0;
+    put_and_commit(store, KV_MAP, "k", "one");
+    while (n <= STORE_READERS_MAX && store_snapshot_open(store, &sn[n], &err) == LEDGER_OK)
+        n++;
+    CHECK_EQ_INT(n, STORE_READERS_MAX);
+    CHECK_EQ_INT(err.rc, LEDGER_EBUSY);
+    put_and_commit(store, KV_MAP, "k", "two");
+    store_snapshot_close(sn[--n]);
+    CHECK_EQ_STR(value_of(store, KV_MAP, "k"), "two");
+    while (n > 0)
+        store_snapshot_close(sn[--n]);
     store_close(store);
     scratch_remove(&s);
 }
@@ -428,6 +451,7 @@ TEST_MAIN(TEST_ENTRY(a_folder_is_made_once_and_for_its_owner_only),
           TEST_ENTRY(a_newer_format_is_refused_and_nothing_is_touched),
           TEST_ENTRY(one_process_at_a_time), TEST_ENTRY(a_wrong_key_file_is_refused),
           TEST_ENTRY(a_snapshot_stands_still_and_an_abort_leaves_nothing),
+          TEST_ENTRY(with_all_places_for_readers_taken_the_next_is_told_and_the_writer_goes_on),
           TEST_ENTRY(keys_have_one_to_64_bytes_and_values_may_be_empty),
           TEST_ENTRY(the_log_is_appended_to_and_never_written_over),
           TEST_ENTRY(the_expected_size_and_the_epoch_fence_a_second_writer),
