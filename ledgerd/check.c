@@ -322,9 +322,8 @@ int ledgerd_check(int argc, char **argv)
     enum ledger_rc rc = run_check(k, &args, &err);
     if (rc) {
         fprintf(stderr, "ledgerd check: %s\n", err.msg);
-        code = rc == LEDGER_EVERSION                                ? CHECK_EXIT_NEWER
-               : rc == LEDGER_ETAMPER || store_page_damaged(&err) ? CHECK_EXIT_BAD
-                                                                   : CHECK_EXIT_USAGE;
+        bool bad = rc == LEDGER_ETAMPER || store_page_damaged(&err);
+        code = rc == LEDGER_EVERSION ? CHECK_EXIT_NEWER : bad ? CHECK_EXIT_BAD : CHECK_EXIT_USAGE;
     } else {
         code = k->differences ? CHECK_EXIT_BAD : CHECK_EXIT_GOOD;
         if (args.json)

@@ -5,8 +5,8 @@
  * SHA-256 and HMAC: Nettle, whose contexts are plain structs: a Merkle node takes half the time that it takes by OpenSSL's EVP, which allocates
  * and wipes one for each hash. Keying an HMAC costs as much as the rest of it, so the last two keys stay in place: a ledger's index key, and
  * whichever nonce comes between its uses. Ed25519: libsodium, whose verdicts are ours (it refuses points of small order and S that is not
- * reduced). ECDSA P-256: OpenSSL, verifying a digest we made. Whether an Ed25519 key is a good one takes a multiplication; a log's own key is asked about with each of its notes, so the
- * last good one is remembered. Parsing a P-256 point costs about as much as verifying with it, so the last few
+ * reduced). ECDSA P-256: OpenSSL, verifying a digest we made. Whether an Ed25519 key is a good one takes a multiplication; a log's own key is
+ * asked about with each of its notes, so the last good one is remembered. Parsing a P-256 point costs about as much as verifying with it, so the last few
  * keys are kept parsed.
  *
  * Failure modes: crypto_new returns NULL when a library lacks an algorithm. Hashing cannot fail. A refused
