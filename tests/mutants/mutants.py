@@ -148,7 +148,8 @@ def call(command, tree, environment, limit):
 
 def targets(test, build):
     if test.startswith("suites/"):
-        return ["programs", "lib", f"{build}/tests/adversary/liar"] + (
+        helpers = [f"{build}/tests/{name}" for name in ("adversary/liar", "faults/rot", "faults/load", "faults/crowd")]  # they have the code in them
+        return ["programs", "lib", *helpers] + (
             [f"{build}/tests/interop/{os.path.basename(s)[:-2]}" for s in sorted(glob.glob(f"{ROOT}/tests/interop/*.c"))]
             if "interop" in test else [])
     return [f"{build}/tests/{test}"]
