@@ -16,6 +16,7 @@
 
 #include "files.h"
 #include "log.h"
+#include "thread.h"
 
 #define ANCHOR_INTERVAL_S 1
 #define REPORT_INTERVAL_S 60
@@ -153,18 +154,14 @@ enum ledger_rc anchor_start(const char *path, uint64_t size, struct anchor **out
     }
     memcpy(an->path, path, strlen(path) + 1);
     an->size = an->written = size;
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&an->lock, NULL);
-    pthread_cond_init(&an->changed, &attr);
-    pthread_condattr_destroy(&attr);
-    int e = pthread_create(&an->thread, NULL, anchor_run, an);
-    if (e) {
+    thread_cond_init(&an->changed);
+    enum ledger_rc rc = thread_start(&an->thread, anchor_run, an, err);
+    if (rc) {
         pthread_cond_destroy(&an->changed);
         pthread_mutex_destroy(&an->lock);
         free(an);
-        return ledger_fail(err, LEDGER_ENOMEM, "anchor: thread: %s", strerror(e));
+        return ledger_wrap(err, rc, "anchor");
     }
     *out = an;
     return LEDGER_OK;

@@ -6,7 +6,6 @@
 
 #include <dirent.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 #include "files.h"
 #include "log.h"
 #include "pki.h"
+#include "thread.h"
 
 #define FRESH_S 5
 #define DAY_S 86400
@@ -204,7 +204,6 @@ static void *thread_main(void *expiry)
 
 enum ledger_rc expiry_new(const struct expiry_options *o, struct expiry **out, struct ledger_err *err)
 {
-    pthread_condattr_t attr;
     struct expiry *e = calloc(1, sizeof *e);
     *out = e;
     if (!e)
@@ -215,26 +214,19 @@ enum ledger_rc expiry_new(const struct expiry_options *o, struct expiry **out, s
     e->plain = o->config->plain;
     e->more_cb = o->more_cb;
     e->ctx = o->ctx;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&e->lock, NULL);
-    pthread_cond_init(&e->wake, &attr);
-    pthread_condattr_destroy(&attr);
+    thread_cond_init(&e->wake);
     return LEDGER_OK;
 }
 
 enum ledger_rc expiry_start(struct expiry *e, struct ledger_err *err)
 {
-    sigset_t all, before;
     pthread_mutex_lock(&e->lock);
     look(e); /* at a start, before anybody is served */
     pthread_mutex_unlock(&e->lock);
-    sigfillset(&all); /* signals are for the loop thread */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&e->thread, NULL, thread_main, e);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    e->started = failed == 0;
-    return failed ? ledger_fail(err, LEDGER_ENOMEM, "thread: %s", strerror(failed)) : LEDGER_OK;
+    enum ledger_rc rc = thread_start(&e->thread, thread_main, e, err);
+    e->started = rc == LEDGER_OK;
+    return rc;
 }
 
 void expiry_stop(struct expiry *e)

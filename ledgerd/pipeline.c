@@ -9,7 +9,6 @@
  */
 #include "pipeline.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +18,7 @@
 #include "anchor.h"
 #include "log.h"
 #include "pipeline_internal.h"
+#include "thread.h"
 
 #define QUEUE_JOBS_DEFAULT 256u
 #define WORKERS_MAX 256u
@@ -62,42 +62,25 @@ static void set_options(struct pipeline *p, const struct pipeline_options *o)
 
 static void init_locks(struct pipeline *p)
 {
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&p->lock, NULL);
-    pthread_cond_init(&p->new_work, NULL);
-    pthread_cond_init(&p->ready_work, &attr);
-    pthread_cond_init(&p->signed_note, NULL);
-    pthread_condattr_destroy(&attr);
+    thread_cond_init(&p->new_work);
+    thread_cond_init(&p->ready_work);
+    thread_cond_init(&p->signed_note);
 }
 
-static enum ledger_rc start_thread(pthread_t *t, void *(*run)(void *), struct pipeline *p,
-                                   struct ledger_err *err)
-{
-    int e = pthread_create(t, NULL, run, p);
-    return e ? ledger_fail(err, LEDGER_ENOMEM, "thread: %s", strerror(e)) : LEDGER_OK;
-}
-
-/* Signals are for the loop thread: the pipeline's threads inherit a mask in which all are
- * blocked. */
 static enum ledger_rc start_threads(struct pipeline *p, struct ledger_err *err)
 {
-    sigset_t all, before;
     enum ledger_rc rc = LEDGER_OK;
     p->workers = calloc(p->n_workers, sizeof *p->workers);
     if (!p->workers)
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     while (!rc && p->n_started < p->n_workers) {
-        rc = start_thread(&p->workers[p->n_started], worker_main, p, err);
+        rc = thread_start(&p->workers[p->n_started], worker_main, p, err);
         p->n_started += rc == LEDGER_OK;
     }
     if (!rc)
-        rc = start_thread(&p->writer, writer_main, p, err);
+        rc = thread_start(&p->writer, writer_main, p, err);
     p->writer_started = rc == LEDGER_OK;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return rc;
 }
 

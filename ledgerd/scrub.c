@@ -9,7 +9,6 @@
 
 #include <inttypes.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +20,7 @@
 #include "files.h"
 #include "log.h"
 #include "scrub_check.h"
+#include "thread.h"
 
 #define PORTION_ROWS 200u
 #define SAVE_S 60
@@ -332,18 +332,14 @@ static void *thread_main(void *scrub)
 
 enum ledger_rc scrub_new(const struct scrub_options *o, struct scrub **out, struct ledger_err *err)
 {
-    pthread_condattr_t attr;
     struct scrub *s = calloc(1, sizeof *s);
     *out = s;
     if (!s)
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     s->interval_s = o->interval_s;
     s->rate = o->rate;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->wake, &attr);
-    pthread_condattr_destroy(&attr);
+    thread_cond_init(&s->wake);
     s->v = (struct scrub_view){.store = o->store, .c = crypto_new(), .a = arena_new(SCRATCH_BUDGET), .side = arena_new(WALK_BUDGET),
                                .found_cb = found_cb, .ctx = s};
     if (!s->v.c || !s->v.a || !s->v.side)
@@ -357,13 +353,9 @@ enum ledger_rc scrub_new(const struct scrub_options *o, struct scrub **out, stru
 
 enum ledger_rc scrub_start(struct scrub *s, struct ledger_err *err)
 {
-    sigset_t all, before;
-    sigfillset(&all); /* signals are for the loop thread */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&s->thread, NULL, thread_main, s);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    s->started = failed == 0;
-    return failed ? ledger_fail(err, LEDGER_ENOMEM, "thread: %s", strerror(failed)) : LEDGER_OK;
+    enum ledger_rc rc = thread_start(&s->thread, thread_main, s, err);
+    s->started = rc == LEDGER_OK;
+    return rc;
 }
 
 void scrub_stop(struct scrub *s)

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "../log.h"
+#include "../thread.h"
 #include "log.h"
 #include "store_impl.h"
 
@@ -94,12 +95,8 @@ enum ledger_rc store_apply_layers(struct store *s, struct layer *const *layers, 
 
 void store_apply_init(struct store_apply *a)
 {
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&a->wake, &attr);
-    pthread_cond_init(&a->done, &attr);
-    pthread_condattr_destroy(&attr);
+    thread_cond_init(&a->wake);
+    thread_cond_init(&a->done);
 }
 
 /* With the lock: so many of the oldest layers, and at least one. */
@@ -212,9 +209,8 @@ static enum ledger_rc start(struct store *s, struct ledger_err *err)
     struct store_apply *a = &s->apply;
     if (a->started)
         return LEDGER_OK;
-    int e = pthread_create(&a->thread, NULL, apply_main, s);
-    if (e)
-        return ledger_fail(err, LEDGER_EFULL, "a thread cannot be started: %s", strerror(e));
+    if (thread_start(&a->thread, apply_main, s, err))
+        return ledger_wrap(err, LEDGER_EFULL, "tables");
     a->started = true;
     return LEDGER_OK;
 }

@@ -18,6 +18,7 @@
 #include <openssl/crypto.h>
 
 #include "../log.h"
+#include "../thread.h"
 #include "files.h"
 #include "keyfile.h"
 #include "log.h"
@@ -231,11 +232,7 @@ static struct store *store_alloc(enum store_mode mode)
         return NULL;
     s->mode = mode;
     s->lock_fd = -1;
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&s->left, &attr);
-    pthread_condattr_destroy(&attr);
+    thread_cond_init(&s->left);
     pthread_mutex_init(&s->lock, NULL);
     store_apply_init(&s->apply);
     return s;

@@ -8,6 +8,7 @@
  * A filter that has become too small is made anew. Its memory is bounded, so that with more than some five million entries it is less sure, and with more
  * than some ninety million there is none: then the tables are asked, as they are when they could not be read; whoever asks them will be told why.
  */
+#include "../thread.h"
 #include "log.h"
 #include "store_impl.h"
 
@@ -75,7 +76,7 @@ void store_known_begin(struct store *s)
         k->room = UINT64_MAX;
     else
         k->filter = key_filter_new((size_t)bytes, k->room);
-    k->started = k->filter && pthread_create(&k->thread, NULL, read_all, s) == 0;
+    k->started = k->filter && thread_start(&k->thread, read_all, s, NULL) == LEDGER_OK;
 }
 
 bool store_known_absent(const struct store *s, enum kv_table t, struct span key)

@@ -17,6 +17,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "../thread.h"
 #include "entry.h"
 #include "files.h"
 #include "store_impl.h"
@@ -226,7 +227,7 @@ static void destroy_beside(struct store *s, struct store_env *e)
     struct going *g = malloc(sizeof *g);
     if (g) {
         *g = (struct going){s, e};
-        if (pthread_create(&thread, NULL, destroy_main, g) == 0) {
+        if (thread_start(&thread, destroy_main, g, NULL) == LEDGER_OK) {
             pthread_detach(thread);
             return;
         }

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 
 #include "../files.h"
 #include "../log.h"
+#include "../thread.h"
 #include "ask.h"
 #include "entry.h"
 #include "look.h"
@@ -339,16 +339,6 @@ static enum ledger_rc check_policy(const struct timestamp *t, struct ledger_err 
     return rc ? ledger_wrap(err, rc, "[time] policy") : rc;
 }
 
-static void init_locks(struct timestamp *t)
-{
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_mutex_init(&t->lock, NULL);
-    pthread_cond_init(&t->wake, &attr);
-    pthread_condattr_destroy(&attr);
-}
-
 enum ledger_rc timestamp_new(const struct timestamp_options *o, struct timestamp **out, struct ledger_err *err)
 {
     const struct config *c = o->config;
@@ -358,7 +348,8 @@ enum ledger_rc timestamp_new(const struct timestamp_options *o, struct timestamp
     struct timestamp *t = calloc(1, sizeof *t);
     if (!t)
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
-    init_locks(t);
+    pthread_mutex_init(&t->lock, NULL);
+    thread_cond_init(&t->wake);
     snprintf(t->url, sizeof t->url, "%s", c->time_authority);
     snprintf(t->proxy, sizeof t->proxy, "%s", c->time_proxy);
     snprintf(t->policy, sizeof t->policy, "%s", c->time_policy);
@@ -383,14 +374,10 @@ enum ledger_rc timestamp_new(const struct timestamp_options *o, struct timestamp
 
 enum ledger_rc timestamp_start(struct timestamp *t, struct pipeline *p, struct ledger_err *err)
 {
-    sigset_t all, before;
     t->pipeline = p;
-    sigfillset(&all); /* signals are for the loop thread, and libcurl's sockets must not raise any here */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int e = pthread_create(&t->thread, NULL, thread_main, t);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    t->started = e == 0;
-    return e ? ledger_fail(err, LEDGER_ENOMEM, "thread: %s", strerror(e)) : LEDGER_OK;
+    enum ledger_rc rc = thread_start(&t->thread, thread_main, t, err); /* without signals: libcurl's sockets must not raise any here */
+    t->started = rc == LEDGER_OK;
+    return rc;
 }
 
 void timestamp_stop(struct timestamp *t)

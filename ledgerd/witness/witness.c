@@ -2,13 +2,13 @@
 /* witness: the service's life, its question at the start, its thread, its figures (witness.h). */
 #include "witness.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "../log.h"
 #include "../store/store.h"
+#include "../thread.h"
 #include "../tiles.h"
 #include "service.h"
 #include "submission.h"
@@ -222,13 +222,9 @@ static void *service_main(void *arg)
 
 enum ledger_rc witness_start(struct witness_service *s, struct ledger_err *err)
 {
-    sigset_t all, before;
-    sigfillset(&all); /* signals are for the loop thread */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int e = pthread_create(&s->thread, NULL, service_main, s);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (e)
-        return ledger_fail(err, LEDGER_ENOMEM, "witnesses: thread: %s", strerror(e));
+    enum ledger_rc rc = thread_start(&s->thread, service_main, s, err);
+    if (rc)
+        return ledger_wrap(err, rc, "witnesses");
     s->started = true;
     logline(LOG_INFO, "checkpoints go to witnesses", "witnesses=%u witnessed=%llu", s->n,
             (unsigned long long)witnessed_size(s->newest));
