@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * page_row: a row of an LMDB table at a cursor. Every reader of rows goes through here: in a page whose header has rotted into that of a
+ * page_row: a row of an LMDB table at a cursor. Every cursor's reader goes through here (store_table_get, which has none, looks for itself): in a page whose header has rotted into that of a
  * list of keys alone (P_LEAF2 in mdb.c), LMDB finds a key, gives no value, and leaves the variable as it was.
  */
 #ifndef LEDGERD_STORE_PAGE_ROW_H

@@ -92,6 +92,19 @@ TEST(an_erasure_is_recorded_once_and_its_bytes_are_gone_when_it_is_answered)
     run_end(&s, &r);
 }
 
+/* Has the event erased; the index of the act. */
+static uint64_t erase(struct run *r, const struct hash *id, uint8_t nonce)
+{
+    struct request q;
+    struct span payload, sigs[2];
+    erasure(&q, r, id, nonce, &payload, sigs);
+    request_do(&q);
+    CHECK_EQ_INT(q.job.results[0].outcome, JOB_ACCEPTED);
+    uint64_t index = q.job.results[0].index;
+    request_fini(&q);
+    return index;
+}
+
 /* Says of an erased entry that another one has erased it; how often the scrub names it then. */
 static uint64_t scrub_names(struct scratch *s, uint64_t target, int64_t further)
 {
@@ -116,19 +129,11 @@ TEST(the_scrub_asks_who_has_erased_it)
 {
     struct scratch s;
     struct run r;
-    struct request q;
-    struct span payload, sigs[2];
     begin(&s, &r);
     uint64_t target = run_size(&r);
     struct hash id = material(&r, &s, "M-1"), other = material(&r, &s, "M-2");
-    erasure(&q, &r, &id, 1, &payload, sigs);
-    request_do(&q);
-    uint64_t act = q.job.results[0].index;
-    request_fini(&q);
-    erasure(&q, &r, &other, 2, &payload, sigs);
-    request_do(&q);
-    int64_t next = (int64_t)(q.job.results[0].index - act);
-    request_fini(&q);
+    uint64_t act = erase(&r, &id, 1);
+    int64_t next = (int64_t)(erase(&r, &other, 2) - act);
     run_stop(&r);
     CHECK_EQ_INT(scrub_names(&s, target, 0), 0);
     CHECK(scrub_names(&s, target, 1) > 0);          /* a seal */
