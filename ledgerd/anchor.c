@@ -156,7 +156,7 @@ enum ledger_rc anchor_start(const char *path, uint64_t size, struct anchor **out
     an->size = an->written = size;
     pthread_mutex_init(&an->lock, NULL);
     thread_cond_init(&an->changed);
-    enum ledger_rc rc = thread_start(&an->thread, anchor_run, an, err);
+    enum ledger_rc rc = thread_start(&an->thread, "anchor", anchor_run, an, err);
     if (rc) {
         pthread_cond_destroy(&an->changed);
         pthread_mutex_destroy(&an->lock);

@@ -224,7 +224,7 @@ enum ledger_rc expiry_start(struct expiry *e, struct ledger_err *err)
     pthread_mutex_lock(&e->lock);
     look(e); /* at a start, before anybody is served */
     pthread_mutex_unlock(&e->lock);
-    enum ledger_rc rc = thread_start(&e->thread, thread_main, e, err);
+    enum ledger_rc rc = thread_start(&e->thread, "expiry", thread_main, e, err);
     e->started = rc == LEDGER_OK;
     return rc;
 }

@@ -75,11 +75,11 @@ static enum ledger_rc start_threads(struct pipeline *p, struct ledger_err *err)
     if (!p->workers)
         return ledger_fail(err, LEDGER_ENOMEM, "out of memory");
     while (!rc && p->n_started < p->n_workers) {
-        rc = thread_start(&p->workers[p->n_started], worker_main, p, err);
+        rc = thread_start(&p->workers[p->n_started], "worker", worker_main, p, err);
         p->n_started += rc == LEDGER_OK;
     }
     if (!rc)
-        rc = thread_start(&p->writer, writer_main, p, err);
+        rc = thread_start(&p->writer, "writer", writer_main, p, err);
     p->writer_started = rc == LEDGER_OK;
     return rc;
 }

@@ -353,7 +353,7 @@ enum ledger_rc scrub_new(const struct scrub_options *o, struct scrub **out, stru
 
 enum ledger_rc scrub_start(struct scrub *s, struct ledger_err *err)
 {
-    enum ledger_rc rc = thread_start(&s->thread, thread_main, s, err);
+    enum ledger_rc rc = thread_start(&s->thread, "scrub", thread_main, s, err);
     s->started = rc == LEDGER_OK;
     return rc;
 }

@@ -6,13 +6,15 @@
 #include <string.h>
 #include <time.h>
 
-enum ledger_rc thread_start(pthread_t *out, void *(*run)(void *), void *arg, struct ledger_err *err)
+enum ledger_rc thread_start(pthread_t *out, const char *name, void *(*run)(void *), void *arg, struct ledger_err *err)
 {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* inherited */
     int e = pthread_create(out, NULL, run, arg);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (e == 0)
+        (void)pthread_setname_np(*out, name);
     return e ? ledger_fail(err, LEDGER_ENOMEM, "a thread cannot be started: %s", strerror(e)) : LEDGER_OK;
 }
 

@@ -9,9 +9,10 @@
 
 #include "base.h"
 
-/* With all signals blocked: they are for the thread that runs the loop. To be joined or detached by the caller. ENOMEM: there can be no more
- * threads. */
-enum ledger_rc thread_start(pthread_t *out, void *(*run)(void *), void *arg, struct ledger_err *err) LEDGER_MUST_USE;
+/* With all signals blocked: they are for the thread that runs the loop. The name, of at most 15 bytes, is what `top -H` shows. To be joined or
+ * detached by the caller. ENOMEM: there can be no more threads. */
+enum ledger_rc thread_start(pthread_t *out, const char *name, void *(*run)(void *), void *arg,
+                            struct ledger_err *err) LEDGER_MUST_USE;
 
 /* Its timed waits end by CLOCK_MONOTONIC, which nobody sets. */
 void thread_cond_init(pthread_cond_t *c);

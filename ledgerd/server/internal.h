@@ -6,8 +6,8 @@
  * pipeline. A *stream* is any other request that is being answered, also one with a single response. *Work* is one visit of a stream
  * to the thread pool, in which some responses are made. *Pending* bytes are answers that the socket has not taken yet.
  *
- * Threads: everything here belongs to the loop thread, but for what is marked otherwise: the list of finished jobs, the commit
- * counter, the figures, and a stream between uv_queue_work and its return.
+ * Threads: everything here belongs to the loop thread, but for what is marked otherwise: what is handed over (finished jobs, and responses
+ * of a stream that is at work), the commit counter, the figures, and a stream between uv_queue_work and its return.
  *
  * Life of a connection: OPENING (TLS, hello) → OPEN → CLOSING (answers are sent, nothing is read) → LINGER (all is sent; what
  * still comes is thrown away, so that a reset does not overtake the last answer) → CLOSED (the handle is closing; memory is
@@ -44,8 +44,10 @@
 #define RECEIVING_CLIENT_MAX (64u << 20)  /* the same, of the connections of one client: nobody keeps the others from sending */
 #define JOB_ARENA (256u << 20)
 #define WORK_ARENA (32u << 20)
-#define WORK_RESPONSES 16
-#define WORK_BYTES (128u << 10)
+#define POOL_THREADS 4u                   /* libuv's default */
+#define WORK_RESPONSES 16                 /* made in a visit to the thread pool, at most */
+#define WORK_BYTES (128u << 10)           /* made in a visit while others wait for a thread; or while the loop takes none of it */
+#define JOBS_AT_ONCE 8                    /* answered before the loop looks around: who waits for something short is not behind all of them */
 #define LINGER_MS 2000
 #define LOG_LINES_A_SECOND 20             /* about connections that fail: a flood of them must not fill the disk */
 
@@ -93,11 +95,14 @@ struct server {
     struct witness_service *witness; /* NULL: none configured */
     struct connection *connections, *dirty;
     size_t connections_n;
-    uv_mutex_t done_lock;          /* guards the list of finished jobs */
-    struct job *done_first, **done_last;
+    uv_mutex_t done_lock;          /* guards what other threads hand over: */
+    struct job *done_first, **done_last; /* … finished jobs */
+    struct stream *handing;        /* … streams at work that have something in `handed` */
     _Atomic uint64_t commits;      /* how many, witnessed checkpoints too; any thread */
     uint64_t commits_seen;         /* the number that followers have been woken for */
-    size_t jobs, works;            /* in the pipeline; in the thread pool */
+    size_t waiting;                /* streams that wait for a commit */
+    size_t jobs;                   /* in the pipeline */
+    _Atomic size_t works;          /* in the thread pool, or on their way there; read by its threads */
     size_t receiving;              /* reserved of RECEIVING_TOTAL_MAX */
     bool receiving_freed;          /* somebody who waits for it can be asked again */
     bool retrying;                 /* they are being asked, one after the other … */
@@ -147,6 +152,9 @@ struct stream {
     enum ledger_rc rc;
     struct ledger_err err;
     struct bytes out;              /* frames; the checkpoint note of a hello */
+    struct bytes handed;           /* the same, made before those: the loop may take it while the work goes on (done_lock) */
+    bool handing;                  /* it is in the server's list of those (done_lock) */
+    struct stream *handing_next;
     uv_work_t work;
 };
 
@@ -230,7 +238,8 @@ bool stream_uses(const struct connection *c, uint64_t id);
 void stream_schedule(struct connection *c);
 void stream_end_all(struct connection *c, enum error_code code, const char *text); /* with an answer */
 void stream_forget(struct connection *c);                          /* without */
-void stream_committed(struct connection *c);
+void streams_committed(struct server *s);
+void streams_take_handed(struct server *s);                        /* responses of streams that are still at work */
 void stream_expire(struct connection *c);
 void stream_wake_late(struct connection *c, uint64_t now); /* those that have waited long enough */
 

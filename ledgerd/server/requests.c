@@ -164,13 +164,26 @@ static void answer_job(struct connection *c, struct submission *sub)
                                      "no memory for the answer; submit again: nothing is recorded twice"});
 }
 
-void request_jobs_done(struct server *s)
+/* The first few finished jobs. The loop comes back for more. */
+static struct job *take_done(struct server *s)
 {
     uv_mutex_lock(&s->done_lock);
-    struct job *job = s->done_first;
-    s->done_first = NULL;
-    s->done_last = &s->done_first;
+    struct job *first = s->done_first, **end = &s->done_first;
+    for (unsigned n = 0; *end && n < JOBS_AT_ONCE; n++)
+        end = &(*end)->next;
+    s->done_first = *end;
+    *end = NULL;
+    if (!s->done_first)
+        s->done_last = &s->done_first;
+    else
+        (void)uv_async_send(&s->wake);
     uv_mutex_unlock(&s->done_lock);
+    return first;
+}
+
+void request_jobs_done(struct server *s)
+{
+    struct job *job = take_done(s);
     while (job) {
         struct job *next = job->next;
         struct submission *sub = job->owner;

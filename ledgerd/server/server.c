@@ -62,15 +62,13 @@ void server_witnessed(struct server *s)
 static void wake_cb(uv_async_t *h)
 {
     struct server *s = h->data;
+    streams_take_handed(s);
     request_jobs_done(s);
     uint64_t commits = atomic_load(&s->commits);
     if (commits == s->commits_seen)
         return;
     s->commits_seen = commits;
-    for (struct connection *c = s->connections, *next; c; c = next) {
-        next = c->next;
-        stream_committed(c);
-    }
+    streams_committed(s);
 }
 
 /* Those that waited for memory to receive into; some will wait again. */

@@ -62,6 +62,36 @@ static bool make_one(struct stream *st, struct arena *a)
     return more;
 }
 
+/* The loop may send what is made so far while more is being made. If it has not come for the last of it, the rest waits for the next time. */
+static void hand_over(struct stream *st)
+{
+    struct server *s = st->conn->server;
+    uv_mutex_lock(&s->done_lock);
+    bool taken = !st->handing;
+    if (taken) {
+        st->handed = st->out;
+        st->out = (struct bytes){0};
+        st->handing = true;
+        st->handing_next = s->handing;
+        s->handing = st;
+    }
+    uv_mutex_unlock(&s->done_lock);
+    if (taken)
+        (void)uv_async_send(&s->wake);
+}
+
+/* Is there a thread for everybody? */
+static bool alone(struct server *s)
+{
+    return atomic_load(&s->works) <= POOL_THREADS;
+}
+
+static bool visit_goes_on(const struct stream *st, size_t bytes)
+{
+    return st->made < st->credit && st->made < WORK_RESPONSES && bytes_count(&st->out) < WORK_BYTES &&
+           (bytes < WORK_BYTES || alone(st->conn->server));
+}
+
 static void work_cb(uv_work_t *w)
 {
     struct stream *st = w->data;
@@ -70,11 +100,15 @@ static void work_cb(uv_work_t *w)
         st->rc = ledger_fail(&st->err, LEDGER_ENOMEM, "out of memory");
         return;
     }
-    /* The first one goes out at once, so that both sides work from then on; later ones together, since each visit waits for its turn. */
-    uint64_t most = st->begun ? WORK_RESPONSES : 1;
-    if (st->begun || begin_query(st)) {
-        while (st->made < st->credit && st->made < most && bytes_count(&st->out) < WORK_BYTES && make_one(st, a))
-            arena_reset(a);
+    size_t bytes = 0;
+    bool more = st->begun || begin_query(st);
+    while (more && visit_goes_on(st, bytes)) {
+        size_t before = bytes_count(&st->out);
+        arena_reset(a);
+        more = make_one(st, a);
+        bytes += bytes_count(&st->out) - before;
+        if (more)
+            hand_over(st);
     }
     arena_free(a);
 }
@@ -131,6 +165,7 @@ static void stream_free(struct stream *st)
     query_end(st->query);
     bytes_fini(&st->request);
     bytes_fini(&st->wanted);
+    bytes_fini(&st->handed);
     bytes_fini(&st->out);
     free(st);
 }
@@ -161,10 +196,18 @@ static void stream_link(struct stream *st)
     atomic_fetch_add(&c->server->figures.streams, 1);
 }
 
+static void set_waiting(struct stream *st, bool wait)
+{
+    struct server *s = st->conn->server;
+    s->waiting = s->waiting - st->wait_commit + wait;
+    st->wait_commit = wait;
+}
+
 /* Takes it out of its connection; it stays allocated. */
 static void stream_unlink(struct stream *st)
 {
     struct connection *c = st->conn;
+    set_waiting(st, false);
     list_remove(c, st);
     c->streams_n--;
     c->many_n -= st->kind == STREAM_MANY;
@@ -248,17 +291,63 @@ static void finish_hello(struct connection *c, struct stream *st)
     connection_touched(c);
 }
 
+/* Off the list of those that hand something over, if it is in it; `handed` is the loop's from then on. */
+static void withdraw(struct server *s, struct stream *st)
+{
+    uv_mutex_lock(&s->done_lock);
+    struct stream **at = &s->handing;
+    while (st->handing && *at != st)
+        at = &(*at)->handing_next;
+    if (st->handing)
+        *at = st->handing_next;
+    st->handing = false;
+    uv_mutex_unlock(&s->done_lock);
+}
+
+/* To the connection's answers; *b is empty then. False: the connection has ended. */
+static bool pass_on(struct connection *c, struct bytes *b)
+{
+    bool ok = bytes_add(&c->out, bytes_span(b));
+    bytes_fini(b);
+    if (!ok)
+        connection_drop(c, "out of memory"); /* ends its streams, too */
+    return ok;
+}
+
+/* The next stream that hands something over, and what; NULL: there is none. */
+static struct stream *take_handed(struct server *s, struct bytes *handed)
+{
+    uv_mutex_lock(&s->done_lock);
+    struct stream *st = s->handing;
+    if (st) {
+        s->handing = st->handing_next;
+        *handed = st->handed;
+        st->handed = (struct bytes){0};
+        st->handing = false;
+    }
+    uv_mutex_unlock(&s->done_lock);
+    return st;
+}
+
+void streams_take_handed(struct server *s)
+{
+    struct bytes handed;
+    for (struct stream *st; (st = take_handed(s, &handed));) {
+        struct connection *c = st->conn; /* stays while the stream is at work */
+        if (c->state != CONNECTION_OPEN)
+            bytes_fini(&handed);
+        else if (pass_on(c, &handed))
+            connection_touched(c);
+    }
+}
+
 /* What a visit has brought. The stream may have ended after it. */
 static void collect(struct connection *c, struct stream *st)
 {
     st->credit = st->credit - st->made + st->credit_late;
     st->credit_late = 0;
-    bool ok = bytes_add(&c->out, bytes_span(&st->out));
-    bytes_fini(&st->out);
-    if (!ok) {
-        connection_drop(c, "out of memory"); /* ends the stream, too */
+    if (!pass_on(c, &st->handed) || !pass_on(c, &st->out))
         return;
-    }
     if (st->ended_by) {
         stream_end(st, st->ended_by, st->ended_text);
         return;
@@ -274,7 +363,7 @@ static void collect(struct connection *c, struct stream *st)
         stream_free(st);
         return;
     }
-    st->wait_commit = st->nothing_yet && st->commits_before == atomic_load(&c->server->commits);
+    set_waiting(st, st->nothing_yet && st->commits_before == atomic_load(&c->server->commits));
     st->wait_until_ms = st->wait_commit ? (uint64_t)query_wait_until_ms(st->query) : 0;
     list_remove(c, st); /* to the end of the line */
     list_append(c, st);
@@ -300,6 +389,7 @@ static void after_work_cb(uv_work_t *w, int status)
     s->works--;
     c->working = false;
     st->working = false;
+    withdraw(s, st);
     if (c->state == CONNECTION_CLOSED || c->state == CONNECTION_CLOSING || c->state == CONNECTION_LINGER) {
         stream_unlink(st);
         stream_free(st);
@@ -413,11 +503,15 @@ void stream_forget(struct connection *c)
     }
 }
 
-void stream_committed(struct connection *c)
+/* With thousands of connections a look at each would take longer than a commit: mostly none of them waits. */
+void streams_committed(struct server *s)
 {
-    for (struct stream *st = c->streams; st; st = st->next)
-        st->wait_commit = false;
-    stream_schedule(c);
+    for (struct connection *c = s->connections, *next; c && s->waiting > 0; c = next) {
+        next = c->next;
+        for (struct stream *st = c->streams; st; st = st->next)
+            set_waiting(st, false);
+        stream_schedule(c);
+    }
 }
 
 void stream_expire(struct connection *c)
@@ -434,7 +528,7 @@ void stream_wake_late(struct connection *c, uint64_t now)
     for (struct stream *st = c->streams; st; st = st->next) {
         if (!st->wait_commit || !st->wait_until_ms || now < st->wait_until_ms)
             continue;
-        st->wait_commit = false;
+        set_waiting(st, false);
         any = true;
     }
     if (any)

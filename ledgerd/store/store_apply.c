@@ -209,7 +209,7 @@ static enum ledger_rc start(struct store *s, struct ledger_err *err)
     struct store_apply *a = &s->apply;
     if (a->started)
         return LEDGER_OK;
-    if (thread_start(&a->thread, apply_main, s, err))
+    if (thread_start(&a->thread, "tables", apply_main, s, err))
         return ledger_wrap(err, LEDGER_EFULL, "tables");
     a->started = true;
     return LEDGER_OK;

@@ -76,7 +76,7 @@ void store_known_begin(struct store *s)
         k->room = UINT64_MAX;
     else
         k->filter = key_filter_new((size_t)bytes, k->room);
-    k->started = k->filter && thread_start(&k->thread, read_all, s, NULL) == LEDGER_OK;
+    k->started = k->filter && thread_start(&k->thread, "key filter", read_all, s, NULL) == LEDGER_OK;
 }
 
 bool store_known_absent(const struct store *s, enum kv_table t, struct span key)

@@ -227,7 +227,7 @@ static void destroy_beside(struct store *s, struct store_env *e)
     struct going *g = malloc(sizeof *g);
     if (g) {
         *g = (struct going){s, e};
-        if (thread_start(&thread, destroy_main, g, NULL) == LEDGER_OK) {
+        if (thread_start(&thread, "destroyer", destroy_main, g, NULL) == LEDGER_OK) {
             pthread_detach(thread);
             return;
         }

@@ -375,7 +375,7 @@ enum ledger_rc timestamp_new(const struct timestamp_options *o, struct timestamp
 enum ledger_rc timestamp_start(struct timestamp *t, struct pipeline *p, struct ledger_err *err)
 {
     t->pipeline = p;
-    enum ledger_rc rc = thread_start(&t->thread, thread_main, t, err); /* without signals: libcurl's sockets must not raise any here */
+    enum ledger_rc rc = thread_start(&t->thread, "time stamps", thread_main, t, err); /* without signals: libcurl's sockets must not raise any here */
     t->started = rc == LEDGER_OK;
     return rc;
 }

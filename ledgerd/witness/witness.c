@@ -222,7 +222,7 @@ static void *service_main(void *arg)
 
 enum ledger_rc witness_start(struct witness_service *s, struct ledger_err *err)
 {
-    enum ledger_rc rc = thread_start(&s->thread, service_main, s, err);
+    enum ledger_rc rc = thread_start(&s->thread, "witnesses", service_main, s, err);
     if (rc)
         return ledger_wrap(err, rc, "witnesses");
     s->started = true;

@@ -632,6 +632,32 @@ def test_client_catches_a_fork():
         check_evidence(l, l.ctl("show", "M-1").expect(4))
 
 
+# ---- long answers ----
+
+
+def test_long_answers_side_by_side():
+    """More of them than the daemon has threads for, some cut off in the middle: the others arrive whole and in order."""
+    with Ledger() as l:
+        l.start().register_warehouse()
+        path = l.write_lines("many.jsonl", [material(f"L-{i}") for i in range(6000)])
+        l.ctl("record", "-f", path, "--keys", l.keys, timeout=4 * WAIT_S).expect(0)
+        outs = [os.path.join(l.base, f"audit{i}.out") for i in range(6)]
+        whole = [l.ctl_start("audit", "--json", out=out) for out in outs]
+        in_the_middle = 0
+        for i in range(8):
+            cut = l.ctl_start("audit", "--json", out=os.path.join(l.base, "cut.out"))
+            time.sleep(0.02 + 0.03 * i)
+            in_the_middle += cut.poll() is None
+            cut.kill()
+            cut.wait()
+        need(in_the_middle > 0, "all of those that were to be cut off had ended")
+        eventually("the audits end", lambda: all(p.poll() is not None for p in whole), 4 * WAIT_S)
+        for out in outs:
+            audit = json.load(open(out, encoding="utf-8"))
+            need(audit["holds"] and audit["entries_replayed"] >= 6000, f"{audit}")
+        l.end()
+
+
 # ---- following ----
 
 
