@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * streams: requests that read. Their responses are made in the thread pool, a few at a visit, and sent as the client's credit
- * and the connection's pending bytes allow.
+ * and the connection's pending bytes allow. Each is handed over to the loop when it is made, and on its way while the next one is being
+ * made; a visit is shorter when others wait for a thread.
  *
  * One stream of a connection is in the thread pool at a time, and they take turns: a client with eight long streams gets one
  * eighth of one thread for each, and the next client is not behind all of them. While a stream is in the pool it belongs to that
  * thread; what ends it meanwhile is noted in `ended_by` and done when it returns.
  *
  * A following stream that has nothing to send waits for the next commit, and a request for a cosigned checkpoint for that or for the end of its
- * time. The count of commits is taken before each visit, so that a
- * commit between the visit's snapshot and its return is not missed.
+ * time. The count of commits is taken before each visit, so that a commit between the visit's snapshot and its return is not missed.
  *
  * A hello is a stream, too: its answer holds the latest checkpoint, which takes reading the store and signing.
  */
