@@ -29,10 +29,11 @@ SANITIZED = os.environ.get("LEDGERD_TIME_FACTOR", "1") != "1"  # memory and spee
 SEED = int(os.environ.get("LEDGERD_SEED", "1"))
 # Steps of the write path: where, the kind of call, and how many of them pass before. A batch is written into the journal and synced; within a second
 # the tables get it, whose pages are written, synced, and made to count by a durable page; beside that the anchor is written anew, synced and renamed.
-# A long run goes on from there, one call further each round.
+# A long run goes on from there, up to so many calls further. Each may take a second: no more, or it only waits for them.
 STEPS = [("journal/", disk.WRITE, 0), ("journal/", disk.WRITE, 1), ("journal/", disk.SYNC, 0), ("data/", disk.WRITE, 1), ("data/", disk.WRITE, 0),
          ("data/", disk.SYNC, 0), ("data/", disk.DURABLE, 0), (".anchor", disk.WRITE, 0), (".anchor", disk.CREATE, 0), (".anchor", disk.SYNC, 0),
          (".anchor", disk.RENAME, 0), ("..", disk.SYNC, 0)]
+CALLS_FURTHER = 5
 STEPS_OF_A_START = 60  # at most looked at
 NOTHING = ("lost", "doubled", "forked")
 OPEN_FILES = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -96,7 +97,7 @@ def now_and_then(n, every=5):
 def test_kill_at_every_step(done):
     """kill -9 before, in the middle of, and after each call that changes the disk, under load; the same in the start that follows."""
     steps = set()
-    for further, batch in enumerate(many((2,), (1, 2, 3, 4, 5) * 4)):
+    for further, batch in many([(0, 2)], [(further, batch) for batch in range(1, 5) for further in range(CALLS_FURTHER)]):
         for where, kind, skip in many(STEPS[::2], STEPS):
             with Copy() as l:  # each its own, which does not grow for long
                 shim = Shim(l)
@@ -236,7 +237,7 @@ def test_faults_at_every_step(done):
                 need(start(l, shim), l.logged())
                 load = Load(l, clients=3, batch=1 + round_ % 7)
                 for where, kind, skip in many(STEPS[done["faults"] % 3::3], STEPS):
-                    what, survived = fault(l, shim, load, action, (where, kind, skip + round_), done["faults"])
+                    what, survived = fault(l, shim, load, action, (where, kind, skip + round_ % CALLS_FURTHER), done["faults"])
                     outcomes[disk.NAMES[action], what][survived] += 1
                     done["faults"] += 1
                     done["ended"] += not survived
