@@ -191,7 +191,7 @@ $(O)/tests/faults/%.so: tests/faults/%.c tests/faults/shim.h $(O)/flags
 	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(OPT) $(WARNINGS) -fPIC -fvisibility=hidden -shared -o $@ $< -lpthread
 
 # The daemon's own code, whose threads, clocks and disk are simulated (tests/simulation/world.h). LMDB's functions are those of disk.c.
-SIMULATION_WRAPS := pthread_create pthread_join pthread_mutex_lock pthread_cond_wait pthread_cond_timedwait pthread_cond_signal \
+SIMULATION_WRAPS := pthread_create pthread_join pthread_setname_np pthread_mutex_lock pthread_cond_wait pthread_cond_timedwait pthread_cond_signal \
 	pthread_cond_broadcast clock_gettime time getrandom gethostname fsync rename fstatvfs logline
 $(O)/tests/simulation/sim: $(call obj,$(SIMULATION_SRC) tests/lib/scratch.c) $(LIBS)
 	@mkdir -p $(@D)

@@ -49,6 +49,7 @@ static struct {
 
 int __wrap_pthread_create(pthread_t *t, const pthread_attr_t *a, void *(*run)(void *), void *arg);
 int __wrap_pthread_join(pthread_t t, void **out);
+int __wrap_pthread_setname_np(pthread_t t, const char *name);
 int __wrap_pthread_mutex_lock(pthread_mutex_t *m);
 int __wrap_pthread_cond_wait(pthread_cond_t *c, pthread_mutex_t *m);
 int __wrap_pthread_cond_timedwait(pthread_cond_t *c, pthread_mutex_t *m, const struct timespec *until);
@@ -297,6 +298,13 @@ int __wrap_pthread_join(pthread_t id, void **out)
     free(t->stack);
     t->stack = NULL;
     t->state = TASK_FREE;
+    return 0;
+}
+
+int __wrap_pthread_setname_np(pthread_t t, const char *name) /* a task is no thread that could have one */
+{
+    (void)t;
+    (void)name;
     return 0;
 }
 
