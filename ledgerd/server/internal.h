@@ -153,8 +153,7 @@ struct stream {
     struct ledger_err err;
     struct bytes out;              /* frames; the checkpoint note of a hello */
     struct bytes handed;           /* the same, made before those: the loop may take it while the work goes on (done_lock) */
-    bool handing;                  /* it is in the server's list of those (done_lock) */
-    struct stream *handing_next;
+    struct stream *handing_next;   /* as long as there is something in it, until the work returns (done_lock) */
     uv_work_t work;
 };
 
@@ -177,7 +176,8 @@ struct connection {
     struct frame_reader frames;
     bool reading;                  /* uv_read_start is in force */
     bool wait_memory;              /* for RECEIVING_TOTAL_MAX or _CLIENT_MAX */
-    bool hello_begun, high;        /* high: above PENDING_HIGH and not yet below PENDING_LOW */
+    bool hello_begun;
+    _Atomic bool high;             /* above PENDING_HIGH and not yet below PENDING_LOW; read by work, too */
     uint64_t opened_ms, partial_ms, linger_ms;
     /* Sending. */
     struct bytes out;              /* answers, not yet encrypted */

@@ -67,11 +67,10 @@ static void hand_over(struct stream *st)
 {
     struct server *s = st->conn->server;
     uv_mutex_lock(&s->done_lock);
-    bool taken = !st->handing;
+    bool taken = bytes_count(&st->handed) == 0;
     if (taken) {
         st->handed = st->out;
         st->out = (struct bytes){0};
-        st->handing = true;
         st->handing_next = s->handing;
         s->handing = st;
     }
@@ -80,7 +79,7 @@ static void hand_over(struct stream *st)
         (void)uv_async_send(&s->wake);
 }
 
-/* Is there a thread for everybody? */
+/* Is there a thread for every stream that is at work? HTTP's answers, two at most, are not counted. */
 static bool alone(struct server *s)
 {
     return atomic_load(&s->works) <= POOL_THREADS;
@@ -88,7 +87,7 @@ static bool alone(struct server *s)
 
 static bool visit_goes_on(const struct stream *st, size_t bytes)
 {
-    return st->made < st->credit && st->made < WORK_RESPONSES && bytes_count(&st->out) < WORK_BYTES &&
+    return st->made < st->credit && st->made < WORK_RESPONSES && bytes_count(&st->out) < WORK_BYTES && !st->conn->high &&
            (bytes < WORK_BYTES || alone(st->conn->server));
 }
 
@@ -296,11 +295,10 @@ static void withdraw(struct server *s, struct stream *st)
 {
     uv_mutex_lock(&s->done_lock);
     struct stream **at = &s->handing;
-    while (st->handing && *at != st)
+    while (*at && *at != st)
         at = &(*at)->handing_next;
-    if (st->handing)
+    if (*at)
         *at = st->handing_next;
-    st->handing = false;
     uv_mutex_unlock(&s->done_lock);
 }
 
@@ -323,7 +321,6 @@ static struct stream *take_handed(struct server *s, struct bytes *handed)
         s->handing = st->handing_next;
         *handed = st->handed;
         st->handed = (struct bytes){0};
-        st->handing = false;
     }
     uv_mutex_unlock(&s->done_lock);
     return st;
